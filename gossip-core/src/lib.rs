@@ -6,8 +6,31 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod auth;
+mod config;
+mod error;
+mod event;
+mod gossip;
 mod ids;
+mod io;
+mod limits;
+mod persist;
+mod stats;
 mod time;
+mod view;
+mod wire;
 
+pub use auth::Security;
+pub use config::{
+    Broadcast, Config, Durability, KEY_MAX, MTU_MAX, MTU_MIN, Membership, Neighbor, Redelivery, Repair, Rounds, Timing,
+};
+pub use error::{ConfigError, JoinError, RestoreError, SubmitError};
+pub use event::{Delivery, Event, Key, Order, Path, Scope, Warning};
+pub use gossip::Gossip;
 pub use ids::{Incarnation, MessageId, NodeId, ParseIdError, Version};
+pub use io::{Action, Answer, Input, InputError, Transmit};
+pub use limits::Limits;
+pub use persist::{PersistSeq, RECORD_KEY_MAX, Record, StoredRecord, Table, Value};
+pub use stats::Stats;
 pub use time::Instant;
+pub use view::{MessageView, PeerState, PeerView, Reason, RegisterView};

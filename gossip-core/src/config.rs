@@ -1,0 +1,335 @@
+//! What a node is told once, checked once, in [`Gossip::new`](crate::Gossip::new).
+//!
+//! Start from a preset ([`Config::lan`], [`Config::wan`], [`Config::embedded`], [`Config::local`]) and change fields.
+//! Every number has a bound; an error names the field and the bound that it breaks.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::auth::Security;
+use crate::error::ConfigError;
+use crate::ids::NodeId;
+use crate::limits::Limits;
+use crate::wire::HEADER_LEN;
+
+/// The smallest datagram size that a node can be told to use, in bytes of UDP payload.
+///
+/// What IPv6 guarantees to carry whole (1,280 bytes) leaves 1,232; embedded radios have less. Below 256 bytes a header, one
+/// message head and a useful payload do not fit together.
+pub const MTU_MIN: u16 = 256;
+
+/// The largest datagram size that a node can be told to use, in bytes of UDP payload: what fits in an IPv4 packet.
+pub const MTU_MAX: u16 = 65_507;
+
+/// The longest register key, in bytes.
+pub const KEY_MAX: usize = 63;
+
+/// The configuration of one node.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// This node.
+    pub id: NodeId,
+    /// The name of the cluster, 1 to 64 bytes. Nodes with different names ignore each other; in
+    /// [`Security::Plain`] the name also keys the check against corruption. It is no secret.
+    pub cluster: String,
+    /// How datagrams are protected. Default: [`Security::Plain`].
+    pub security: Security,
+    /// The address that others shall use. Default: none, the address that a peer observed at joining is used.
+    pub advertise: Option<SocketAddr>,
+    /// When this life of the node started, in seconds since any epoch that is the same for all its lives (the Unix epoch
+    /// does). It becomes the high half of the incarnation, so it must grow from life to life unless records are
+    /// restored. Default 0, which is only right with records or for a node that never restarts.
+    pub started_at: u32,
+    /// The largest datagram sent, in bytes of UDP payload, [`MTU_MIN`] to [`MTU_MAX`]. Default 1,200: passes every
+    /// path that carries IPv6, with room for tunnels (the same choice as QUIC, RFC 9000 §14).
+    pub mtu: u16,
+    /// Whom this node links with. Default [`Membership::Full`].
+    pub membership: Membership,
+    /// How new messages spread. Default: rumor with fan-out 3 and [`Rounds::Auto`].
+    pub broadcast: Broadcast,
+    /// Whether lost messages are found and fetched. Default [`Repair::On`].
+    pub repair: Repair,
+    /// What a restarted node does with stored messages. Default [`Redelivery::Never`].
+    pub redelivery: Redelivery,
+    /// Whether records are handed out and waited for. Default [`Durability::None`].
+    pub durability: Durability,
+    /// Whether messages submitted here record the nodes they pass (at most 16, 8 bytes each). Default false.
+    pub trace_path: bool,
+    /// Whether this node's own messages are delivered to it too. Default true.
+    pub deliver_own: bool,
+    /// The pace of everything periodic.
+    pub timing: Timing,
+    /// How much of everything is kept.
+    pub limits: Limits,
+}
+
+/// Whom a node links with. All spreading, probing and repair runs over links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Membership {
+    /// Every node knows every member, and links with a random subset of them ([`Limits::links`]).
+    Full,
+    /// Links exactly with the configured neighbors. Each of them must name this node as well; one that does not is
+    /// reported as [`Warning::NotNeighbor`](crate::Warning::NotNeighbor).
+    Static {
+        /// The neighbors, at most [`Limits::links`].
+        neighbors: Vec<Neighbor>,
+    },
+}
+
+/// One configured neighbor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbor {
+    /// Its id.
+    pub node: NodeId,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// How a message travels when it is new. What this misses is found by repair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Broadcast {
+    /// Every node passes a new message to all its links but the one it came from, while the message has made fewer than
+    /// `ttl` hops.
+    Flood {
+        /// The largest number of hops, 1 to 255.
+        ttl: u8,
+    },
+    /// Every node passes a new message to `fanout` random links in each of `rounds` rounds, never back to where it came
+    /// from in the first.
+    Rumor {
+        /// Links per round, 1 to 255.
+        fanout: u8,
+        /// How many rounds.
+        rounds: Rounds,
+    },
+}
+
+/// How many rounds a rumor lasts at each node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rounds {
+    /// `⌈(ln n + 2) / fanout⌉` for an estimated size `n`: by the coupon argument of Demers et al. 1987 §1.3 a node is missed
+    /// by all copies with a probability of about `e⁻² / n`.
+    Auto,
+    /// This many, 1 to 255.
+    Fixed(u8),
+}
+
+/// Whether lost messages are found and fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Repair {
+    /// Links compare what they have seen, and fetch what they lack.
+    On,
+    /// No repair: the delivery contract's "all or told" is given up. For experiments with bare rumors.
+    Off,
+}
+
+/// What a restarted node does with stored messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Redelivery {
+    /// At most once ever: what was stored counts as delivered.
+    Never,
+    /// At least once: what was not acknowledged by [`Gossip::acknowledge`](crate::Gossip::acknowledge) is delivered
+    /// again after a restart. Needs [`Durability::Records`].
+    UntilAcknowledged,
+}
+
+/// Whether the node keeps records for its next life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// No records: everything counts as durable at once, and a restarted node starts empty.
+    None,
+    /// Records come out of [`Gossip::poll_persist`](crate::Gossip::poll_persist), and what depends on them waits for
+    /// [`Gossip::handle_persisted`](crate::Gossip::handle_persisted).
+    Records,
+}
+
+/// The pace of everything periodic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timing {
+    /// Each link is probed once in this time, 10 ms to 1 h.
+    pub probe_period: Duration,
+    /// How long a probe's answer is waited for before the round-trip time is known, and at least, 1 ms to 1 min. Three
+    /// probes in a row without an answer end a link.
+    pub probe_timeout: Duration,
+    /// Time between two rounds of a rumor, 1 ms to 1 min. About one round trip is right: sooner, a node sends what
+    /// others have already sent.
+    pub round_period: Duration,
+    /// Each node compares what it has seen with one link per this time, 10 ms to 1 h; sooner after it has seen a loss.
+    pub repair_period: Duration,
+    /// Register changes wait this long for others to share their datagram, 0 to 1 min.
+    pub batch_delay: Duration,
+    /// What is older is no longer repaired, and what is told about a silent origin is forgotten, 1 s to 30 days. A message that
+    /// did not arrive within the horizon is a [`Event::Gap`](crate::Event::Gap).
+    pub horizon: Duration,
+    /// The first pause between two attempts to reach a contact, and the only one of a node without a link, 10 ms to 1 h.
+    pub retry_first: Duration,
+    /// The longest pause between two attempts to reach a contact, at least `retry_first`, at most 1 day.
+    pub retry_cap: Duration,
+}
+
+impl Config {
+    /// Machines of one data center: round trips below some milliseconds.
+    pub fn lan(id: NodeId) -> Self {
+        Self {
+            id,
+            cluster: String::from("gossip"),
+            security: Security::Plain,
+            advertise: None,
+            started_at: 0,
+            mtu: 1_200,
+            membership: Membership::Full,
+            broadcast: Broadcast::Rumor { fanout: 3, rounds: Rounds::Auto },
+            repair: Repair::On,
+            redelivery: Redelivery::Never,
+            durability: Durability::None,
+            trace_path: false,
+            deliver_own: true,
+            timing: Timing::lan(),
+            limits: Limits::lan(),
+        }
+    }
+
+    /// Sites around the world: round trips to some hundred milliseconds.
+    pub fn wan(id: NodeId) -> Self {
+        Self { timing: Timing::wan(), limits: Limits::wan(), ..Self::lan(id) }
+    }
+
+    /// Small devices: some tens of kilobytes, few peers, long periods.
+    pub fn embedded(id: NodeId) -> Self {
+        Self { timing: Timing::embedded(), limits: Limits::embedded(), ..Self::lan(id) }
+    }
+
+    /// Processes of one machine, as in tests and demonstrations: everything is quick.
+    pub fn local(id: NodeId) -> Self {
+        Self { timing: Timing::local(), limits: Limits::local(), ..Self::lan(id) }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        within("cluster", self.cluster.len() as u64, 1, 64)?;
+        within("mtu", self.mtu.into(), MTU_MIN.into(), MTU_MAX.into())?;
+        self.check_broadcast()?;
+        self.timing.check()?;
+        self.limits.check()?;
+        if let Membership::Static { neighbors } = &self.membership {
+            self.check_neighbors(neighbors)?;
+        }
+        if self.redelivery == Redelivery::UntilAcknowledged && self.durability == Durability::None {
+            return Err(ConfigError::Needs { field: "redelivery", other: "durability" });
+        }
+        let payload_min = u64::from(self.mtu) - HEADER_LEN as u64;
+        within("limits.payload_bytes", self.limits.payload_bytes.into(), payload_min, u32::MAX.into())
+    }
+
+    fn check_broadcast(&self) -> Result<(), ConfigError> {
+        match self.broadcast {
+            Broadcast::Flood { ttl } => within("broadcast.ttl", ttl.into(), 1, 255),
+            Broadcast::Rumor { fanout, rounds } => {
+                within("broadcast.fanout", fanout.into(), 1, 255)?;
+                match rounds {
+                    Rounds::Auto => Ok(()),
+                    Rounds::Fixed(rounds) => within("broadcast.rounds", rounds.into(), 1, 255),
+                }
+            }
+        }
+    }
+
+    fn check_neighbors(&self, neighbors: &[Neighbor]) -> Result<(), ConfigError> {
+        within("membership.neighbors", neighbors.len() as u64, 0, self.limits.links.into())?;
+        for (i, neighbor) in neighbors.iter().enumerate() {
+            let twice = neighbors[..i].iter().any(|other| other.node == neighbor.node);
+            if twice || neighbor.node == self.id {
+                return Err(ConfigError::Neighbor { node: neighbor.node });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Timing {
+    const fn lan() -> Self {
+        Self {
+            probe_period: Duration::from_secs(1),
+            probe_timeout: Duration::from_millis(200),
+            round_period: Duration::from_millis(50),
+            repair_period: Duration::from_millis(500),
+            batch_delay: Duration::from_millis(10),
+            horizon: Duration::from_secs(600),
+            retry_first: Duration::from_millis(500),
+            retry_cap: Duration::from_secs(30),
+        }
+    }
+
+    const fn wan() -> Self {
+        Self {
+            probe_period: Duration::from_secs(2),
+            probe_timeout: Duration::from_millis(600),
+            round_period: Duration::from_millis(200),
+            repair_period: Duration::from_secs(1),
+            batch_delay: Duration::from_millis(50),
+            horizon: Duration::from_secs(3_600),
+            retry_first: Duration::from_secs(1),
+            retry_cap: Duration::from_secs(60),
+        }
+    }
+
+    const fn embedded() -> Self {
+        Self {
+            probe_period: Duration::from_secs(4),
+            probe_timeout: Duration::from_secs(1),
+            round_period: Duration::from_millis(200),
+            repair_period: Duration::from_secs(2),
+            batch_delay: Duration::from_millis(50),
+            horizon: Duration::from_secs(300),
+            retry_first: Duration::from_secs(1),
+            retry_cap: Duration::from_secs(60),
+        }
+    }
+
+    const fn local() -> Self {
+        Self {
+            probe_period: Duration::from_millis(250),
+            probe_timeout: Duration::from_millis(100),
+            round_period: Duration::from_millis(10),
+            repair_period: Duration::from_millis(100),
+            batch_delay: Duration::from_millis(2),
+            horizon: Duration::from_secs(120),
+            retry_first: Duration::from_millis(100),
+            retry_cap: Duration::from_secs(2),
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        const HOUR: u64 = 3_600_000_000;
+        const DAY: u64 = 24 * HOUR;
+        let time = |field, value, min, max| within(field, crate::time::micros(value), min, max);
+        time("timing.probe_period", self.probe_period, 10_000, HOUR)?;
+        time("timing.probe_timeout", self.probe_timeout, 1_000, HOUR / 60)?;
+        time("timing.round_period", self.round_period, 1_000, HOUR / 60)?;
+        time("timing.repair_period", self.repair_period, 10_000, HOUR)?;
+        time("timing.batch_delay", self.batch_delay, 0, HOUR / 60)?;
+        time("timing.horizon", self.horizon, 1_000_000, 30 * DAY)?;
+        time("timing.retry_first", self.retry_first, 10_000, HOUR)?;
+        time("timing.retry_cap", self.retry_cap, crate::time::micros(self.retry_first), DAY)
+    }
+}
+
+/// `value` of `field` must lie in `min..=max`.
+pub(crate) fn within(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
+    if value < min {
+        Err(ConfigError::TooSmall { field, value, min })
+    } else if value > max {
+        Err(ConfigError::TooLarge { field, value, max })
+    } else {
+        Ok(())
+    }
+}

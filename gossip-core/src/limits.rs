@@ -1,0 +1,98 @@
+//! How much of everything is kept, in counts, and what that amounts to in bytes.
+
+use crate::config::within;
+use crate::error::ConfigError;
+
+/// The capacity of every table, allocated once in [`Gossip::new`](crate::Gossip::new).
+///
+/// [`Limits::bytes`] is the promise: the heap owned by one node never exceeds it, whatever is received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Links, 1 to 64. Spreading, probing and repair run over links. With full membership a node asks for
+    /// `links × 3/4` (10 of 14 in `lan`) and leaves the rest for those who ask it.
+    pub links: u16,
+    /// Known members, 1 to 65,535, this node included.
+    pub peers: u32,
+    /// Contacts given by [`Gossip::join`](crate::Gossip::join), 1 to 64.
+    pub contacts: u16,
+    /// Stored messages, 1 to 1,000,000.
+    pub messages: u32,
+    /// Bytes of stored payloads (and paths), at least one datagram.
+    pub payload_bytes: u32,
+    /// Origins, counted per incarnation, 1 to 65,535.
+    pub origins: u32,
+    /// How far ahead of the first missing message of an origin others are accepted, 16 to 256, a multiple of 8.
+    pub window: u16,
+    /// Registers of all nodes together, removed ones counted until the horizon; at least `peers`, as each member's
+    /// address is one.
+    pub registers: u32,
+    /// Bytes of keys and values of all registers, at least 64 per member.
+    pub register_bytes: u32,
+}
+
+impl Limits {
+    pub(crate) const fn lan() -> Self {
+        Self {
+            links: 14,
+            peers: 1_024,
+            contacts: 8,
+            messages: 4_096,
+            payload_bytes: 2 << 20,
+            origins: 1_024,
+            window: 256,
+            registers: 4_096,
+            register_bytes: 1 << 20,
+        }
+    }
+
+    pub(crate) const fn wan() -> Self {
+        Self { messages: 8_192, payload_bytes: 8 << 20, ..Self::lan() }
+    }
+
+    pub(crate) const fn embedded() -> Self {
+        Self {
+            links: 6,
+            peers: 32,
+            contacts: 2,
+            messages: 32,
+            payload_bytes: 8 << 10,
+            origins: 32,
+            window: 64,
+            registers: 64,
+            register_bytes: 4 << 10,
+        }
+    }
+
+    pub(crate) const fn local() -> Self {
+        Self {
+            links: 14,
+            peers: 256,
+            contacts: 8,
+            messages: 1_024,
+            payload_bytes: 1 << 20,
+            origins: 512,
+            window: 256,
+            registers: 1_024,
+            register_bytes: 256 << 10,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        within("limits.links", self.links.into(), 1, 64)?;
+        within("limits.peers", self.peers.into(), 1, 65_535)?;
+        within("limits.contacts", self.contacts.into(), 1, 64)?;
+        within("limits.messages", self.messages.into(), 1, 1_000_000)?;
+        within("limits.origins", self.origins.into(), 1, 65_535)?;
+        within("limits.window", self.window.into(), 16, 256)?;
+        if self.window % 8 != 0 {
+            return Err(ConfigError::TooSmall {
+                field: "limits.window",
+                value: self.window.into(),
+                min: u64::from(self.window).next_multiple_of(8),
+            });
+        }
+        within("limits.registers", self.registers.into(), self.peers.into(), 1_000_000)?;
+        within("limits.register_bytes", self.register_bytes.into(), u64::from(self.peers) * 64, u32::MAX.into())
+    }
+}

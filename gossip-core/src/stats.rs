@@ -1,0 +1,120 @@
+//! Counters: what happened, and every way in which something was refused.
+
+macro_rules! counters {
+    ($(#[$outer:meta])* $name:ident { $($(#[doc = $doc:literal])+ $field:ident,)* }) => {
+        $(#[$outer])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct $name { $($(#[doc = $doc])+ pub $field: u64,)* }
+
+        impl $name {
+            /// Every counter with its name, in the order of declaration.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [$((stringify!($field), self.$field),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// What a node has done and refused since it was made. Counters only rise; they wrap after 2⁶⁴.
+    ///
+    /// A peer cannot cause an error, a panic or a log line: what it does wrong is counted in one of the `refused_`
+    /// counters, and has no other effect unless the counter says so.
+    Stats {
+        /// Datagrams handed to `handle_packet`.
+        datagrams_received,
+        /// Bytes of those datagrams.
+        bytes_received,
+        /// Datagrams composed by `poll_transmit`.
+        datagrams_sent,
+        /// Bytes of those datagrams.
+        bytes_sent,
+        /// Own messages accepted by `submit`.
+        submitted,
+        /// Messages of others accepted into the store.
+        accepted,
+        /// Messages handed to the application.
+        delivered,
+        /// Message frames sent.
+        data_sent,
+        /// Message frames received.
+        data_received,
+        /// Message frames received of messages that were seen before.
+        duplicates,
+        /// Message frames sent because somebody lacked them (repair), among `data_sent`.
+        repairs_sent,
+        /// Messages asked for.
+        pulls_sent,
+        /// Messages stored before and given up to make room, or too old.
+        evicted,
+        /// Messages that were declared as never to be delivered here.
+        gapped,
+        /// Rows about an origin that was silent for the horizon, forgotten.
+        origins_forgotten,
+        /// Register changes of others applied.
+        registers_applied,
+        /// Links made.
+        links_made,
+        /// Links ended because three probes in a row were not answered.
+        links_lost,
+        /// Probes sent.
+        probes_sent,
+        /// Stateless answers to unknown senders.
+        retries_sent,
+        /// Inputs whose time was before that of an earlier input; they were taken as of the earlier time.
+        time_went_back,
+        /// Peers that were due for a datagram that nobody had anything for.
+        empty_turns,
+        /// Refused: shorter than a header.
+        refused_short,
+        /// Refused: another version of the wire format.
+        refused_version,
+        /// Refused: reserved header bits are set.
+        refused_flags,
+        /// Refused: another cluster.
+        refused_cluster,
+        /// Refused: a key that this node does not have.
+        refused_key,
+        /// Refused: the tag does not fit; corrupted, forged, meant for another node, or sealed with another key.
+        refused_tag,
+        /// Refused: a datagram number that was received before, or is too old to tell.
+        refused_replay,
+        /// Refused: the sender has this node's id.
+        refused_own_id,
+        /// Refused: an incarnation that was superseded by a later one.
+        refused_stale,
+        /// Refused: frames, other than a greeting, from somebody whose address is not proven. A stateless answer goes out.
+        refused_stranger,
+        /// Refused: a greeting whose cookie is wrong or too old.
+        refused_cookie,
+        /// Refused: a greeting for which no link is free.
+        refused_full,
+        /// Refused: a greeting by somebody who is no configured neighbor.
+        refused_not_neighbor,
+        /// Refused: a frame whose length or body does not parse.
+        refused_frame,
+        /// Skipped: a frame of a kind that this version does not know.
+        unknown_frame,
+        /// Refused: a frame beyond the work that one datagram may cause.
+        refused_work,
+        /// Refused: an answer to something that was not asked.
+        refused_unasked,
+        /// Refused: a message older than the horizon.
+        refused_old,
+        /// Refused: a message of a new origin for which no row is free.
+        refused_origin,
+        /// Refused: a message too far ahead of the first one that is missing.
+        refused_ahead,
+        /// Refused: a message for which the store has no room.
+        refused_store,
+        /// Refused: a message of an order or form that this version does not know.
+        refused_form,
+        /// Refused: a message that was declared lost before.
+        refused_gapped,
+        /// Refused: a message that claims to be from this node's present life, but is not its own.
+        refused_forged,
+        /// Refused: a register change for which there is no room.
+        refused_register,
+    }
+}

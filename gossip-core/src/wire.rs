@@ -1,0 +1,2 @@
+//! Placeholder.
+pub(crate) const HEADER_LEN: usize = 48;

@@ -15,7 +15,11 @@ mod ids;
 mod io;
 mod limits;
 mod persist;
+#[cfg_attr(not(test), expect(dead_code, reason = "its users come next"))]
+mod rng;
 mod stats;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "its users come next"))]
+mod storage;
 mod time;
 mod view;
 mod wire;

@@ -178,6 +178,14 @@ mod tests {
     }
 
     #[test]
+    fn jitter_reaches_both_ends() {
+        let mut rng = Rng::new(&SEED, 0);
+        let drawn: Vec<Duration> = (0..200).map(|_| rng.jitter(Duration::from_micros(20), 10)).collect();
+        assert_eq!(drawn.iter().min(), Some(&Duration::from_micros(18)));
+        assert_eq!(drawn.iter().max(), Some(&Duration::from_micros(22)));
+    }
+
+    #[test]
     fn bounds_that_leave_no_choice() {
         let mut rng = Rng::new(&SEED, 0);
         assert_eq!(rng.below(0), 0);

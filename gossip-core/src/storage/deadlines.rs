@@ -1,8 +1,8 @@
 //! Who is due first.
 //!
 //! A knock-out tournament in which the earlier deadline wins: the champion at the root is the next wake-up of all rows,
-//! always exact, and a changed deadline replays only the matches on its own way up. Asked who is due, one goes down from
-//! the root to the leftmost winner, so that rows due at once come in the order of their numbers.
+//! always exact, and a changed deadline replays only the matches on its own way up. Asked who is due, one goes down
+//! from the root to the leftmost winner, so that rows due at once come in the order of their numbers.
 //!
 //! A winner tree (D. E. Knuth, *The Art of Computer Programming* 3, section 5.4.1) in an array, `2 n` instants for `n`
 //! rows. A timer wheel is no smaller, and its granularity would show in what the node does.
@@ -131,7 +131,9 @@ mod tests {
                 deadlines.check_invariants();
                 let earliest = *model.iter().min().expect("there is a row");
                 prop_assert_eq!(deadlines.earliest(), earliest);
-                let first = |due: &dyn Fn(Instant) -> bool| model.iter().position(|at| *at != Instant::NEVER && due(*at));
+                let first = |due: &dyn Fn(Instant) -> bool| {
+                    model.iter().position(|at| *at != Instant::NEVER && due(*at))
+                };
                 prop_assert_eq!(deadlines.earliest_row(), first(&|at| at == earliest));
                 prop_assert_eq!(deadlines.expired(now), first(&|at| at <= now));
                 prop_assert!((0..rows).all(|row| deadlines.get(row) == model[row]));

@@ -155,7 +155,8 @@ mod tests {
 
         #[test]
         fn takes_the_bytes_it_says(capacity in 0..500_usize) {
-            prop_assert_eq!(Slots::<[u64; 3]>::heap_bytes(capacity), size_of_val(&*Slots::<[u64; 3]>::new(capacity).slots));
+            let slots = Slots::<[u64; 3]>::new(capacity);
+            prop_assert_eq!(Slots::<[u64; 3]>::heap_bytes(capacity), size_of_val(&*slots.slots));
         }
     }
 

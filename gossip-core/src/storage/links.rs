@@ -2,8 +2,8 @@
 //!
 //! Children who hold hands: each knows the one before and the one behind, and nobody stands in two lines at once. The
 //! hands are here ([`Links`]), one pair for each slot of some table; a line ([`List`]) is three numbers, so there may
-//! be as many lines as one likes (one for each origin, say). Entering and leaving cost the same anywhere in a line, and no
-//! line overflows, since its members exist already.
+//! be as many lines as one likes (one for each origin, say). Entering and leaving cost the same anywhere in a line, and
+//! no line overflows, since its members exist already.
 
 use super::{NONE, at, rows};
 use alloc::boxed::Box;

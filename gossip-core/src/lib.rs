@@ -6,7 +6,19 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-mod auth;
+// `__internals` opens these modules to fuzzers and hostile tests, which forge frames; it is no part of the API.
+macro_rules! internal {
+    ($($name:ident)*) => { $(
+        #[cfg(feature = "__internals")]
+        #[doc(hidden)]
+        pub mod $name;
+        #[cfg(not(feature = "__internals"))]
+        #[allow(unreachable_pub, reason = "reachable with the feature `__internals`")]
+        mod $name;
+    )* };
+}
+
+internal! { auth pack wire }
 mod config;
 mod error;
 mod event;
@@ -18,7 +30,6 @@ mod persist;
 mod stats;
 mod time;
 mod view;
-mod wire;
 
 pub use auth::Security;
 pub use config::{

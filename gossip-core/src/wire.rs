@@ -1,2 +1,0 @@
-//! Placeholder.
-pub(crate) const HEADER_LEN: usize = 48;

@@ -7,18 +7,25 @@ extern crate alloc;
 extern crate std;
 
 // `__internals` opens these modules to fuzzers and hostile tests, which forge frames; it is no part of the API.
-macro_rules! internal {
-    ($($name:ident)*) => { $(
-        #[cfg(feature = "__internals")]
-        #[doc(hidden)]
-        pub mod $name;
-        #[cfg(not(feature = "__internals"))]
-        #[allow(unreachable_pub, reason = "reachable with the feature `__internals`")]
-        mod $name;
-    )* };
-}
+#[cfg(not(feature = "__internals"))]
+#[allow(unreachable_pub, reason = "reachable with the feature `__internals`")]
+mod auth;
+#[cfg(feature = "__internals")]
+#[doc(hidden)]
+pub mod auth;
+#[cfg(not(feature = "__internals"))]
+#[allow(unreachable_pub, reason = "reachable with the feature `__internals`")]
+mod pack;
+#[cfg(feature = "__internals")]
+#[doc(hidden)]
+pub mod pack;
+#[cfg(not(feature = "__internals"))]
+#[allow(unreachable_pub, reason = "reachable with the feature `__internals`")]
+mod wire;
+#[cfg(feature = "__internals")]
+#[doc(hidden)]
+pub mod wire;
 
-internal! { auth pack wire }
 mod config;
 mod error;
 mod event;

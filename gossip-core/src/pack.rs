@@ -121,7 +121,8 @@ impl<'b> Packer<'b> {
     }
 
     fn commit(&mut self, kind: Kind, len: usize) {
-        let [low, high] = u16::try_from(len).expect("a frame is opened with at most 65,535 bytes of room").to_le_bytes();
+        let [low, high] =
+            u16::try_from(len).expect("a frame is opened with at most 65,535 bytes of room").to_le_bytes();
         self.body[self.len..self.len + FRAME_HEAD_LEN].copy_from_slice(&[kind.0, low, high]);
         self.len += FRAME_HEAD_LEN + len;
     }

@@ -141,12 +141,7 @@ impl Auth {
                 }
             }
             Mode::Sealed { .. } => cipher(subkey)
-                .decrypt_inout_detached(
-                    &nonce(header.number),
-                    &vouched,
-                    InOutBuf::from(&mut *body),
-                    &header.tag.into(),
-                )
+                .decrypt_inout_detached(&nonce(header.number), &vouched, InOutBuf::from(&mut *body), &header.tag.into())
                 .map_err(|_| Reject::Tag)?,
         }
         Ok(Opened { body })

@@ -6,7 +6,26 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+// `__internals` opens these modules to fuzzers and hostile tests, which forge frames; it is no part of the API.
+#[cfg(not(feature = "__internals"))]
+#[allow(unreachable_pub, reason = "reachable with the feature `__internals`")]
 mod auth;
+#[cfg(feature = "__internals")]
+#[doc(hidden)]
+pub mod auth;
+#[cfg(not(feature = "__internals"))]
+#[allow(unreachable_pub, reason = "reachable with the feature `__internals`")]
+mod pack;
+#[cfg(feature = "__internals")]
+#[doc(hidden)]
+pub mod pack;
+#[cfg(not(feature = "__internals"))]
+#[allow(unreachable_pub, reason = "reachable with the feature `__internals`")]
+mod wire;
+#[cfg(feature = "__internals")]
+#[doc(hidden)]
+pub mod wire;
+
 mod config;
 mod error;
 mod event;
@@ -22,7 +41,6 @@ mod stats;
 mod storage;
 mod time;
 mod view;
-mod wire;
 
 pub use auth::Security;
 pub use config::{

@@ -1,0 +1,110 @@
+//! Where one frame ends and the next begins.
+//!
+//! ```text
+//! ┌──────┬─────────────┬───────────────────┐
+//! │kind  │length       │body               │  …the next frame
+//! │1 byte│2 bytes      │`length` bytes     │
+//! └──────┴─────────────┴───────────────────┘
+//! ```
+//!
+//! Zeros are padding wherever a frame could start: three of them are an empty frame of kind 0, and one or two at the
+//! very end are too few for a frame.
+
+use crate::auth::Opened;
+
+/// Bytes in front of the body of a frame.
+pub const FRAME_HEAD_LEN: usize = 3;
+
+/// What a frame is about: a fixed number, by range per sub-protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Kind(pub u8);
+
+impl Kind {
+    /// Says nothing; skipped by [`Frames`].
+    pub const PADDING: Self = Self(0x00);
+
+    // Membership: 0x01 to 0x1f.
+    /// [`Hello`](super::Hello)
+    pub const HELLO: Self = Self(0x01);
+    /// [`Retry`](super::Retry)
+    pub const RETRY: Self = Self(0x02);
+    /// [`Welcome`](super::Welcome)
+    pub const WELCOME: Self = Self(0x03);
+    /// A list of [`PeerEntry`](super::PeerEntry)
+    pub const PEERS: Self = Self(0x04);
+    /// [`Unlink`](super::Unlink)
+    pub const UNLINK: Self = Self(0x05);
+    /// [`Conflict`](super::Conflict)
+    pub const CONFLICT: Self = Self(0x06);
+
+    // Failure detector: 0x20 to 0x3f.
+    /// [`Probe`](super::Probe)
+    pub const PROBE: Self = Self(0x20);
+    /// [`Ack`](super::Ack)
+    pub const ACK: Self = Self(0x21);
+
+    // Broadcast: 0x40 to 0x5f.
+    /// [`Data`](super::Data)
+    pub const DATA: Self = Self(0x40);
+
+    // Anti-entropy: 0x60 to 0x7f.
+    /// [`Root`](super::Root) of the table of frontiers
+    pub const ROOT: Self = Self(0x60);
+    /// A page of [`Frontier`](super::Frontier)
+    pub const FRONTIERS: Self = Self(0x61);
+    /// A list of [`Wanted`](super::Wanted)
+    pub const PULL: Self = Self(0x62);
+    /// A list of [`Frontier`](super::Frontier)
+    pub const STATES: Self = Self(0x63);
+
+    // Registers: 0x80 to 0x9f.
+    /// [`Root`](super::Root) of the table of registers
+    pub const REGISTER_ROOT: Self = Self(0x80);
+    /// A page of [`RegisterFrontier`](super::RegisterFrontier)
+    pub const REGISTER_FRONTIERS: Self = Self(0x81);
+    /// A list of [`Update`](super::Update)
+    pub const UPDATES: Self = Self(0x82);
+
+    // Order: 0xa0 to 0xbf, reserved.
+}
+
+/// The frames of a datagram, in order: kind and body. Ends after the first broken length.
+///
+/// Made only from [`Opened`], so that no frame is read before its datagram was found genuine.
+#[derive(Clone, Debug)]
+pub struct Frames<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Frames<'a> {
+    /// The frames of a datagram that was found genuine.
+    pub fn new(opened: Opened<'a>) -> Self {
+        Self { rest: opened.body() }
+    }
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = Result<(Kind, &'a [u8]), BrokenLength>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some((&[kind, low, high], rest)) = self.rest.split_first_chunk() else {
+                let padding = self.rest.iter().all(|&byte| byte == 0);
+                self.rest = &[];
+                return if padding { None } else { Some(Err(BrokenLength)) };
+            };
+            let Some((body, rest)) = rest.split_at_checked(usize::from(u16::from_le_bytes([low, high]))) else {
+                self.rest = &[];
+                return Some(Err(BrokenLength));
+            };
+            self.rest = rest;
+            if Kind(kind) != Kind::PADDING {
+                return Some(Ok((Kind(kind), body)));
+            }
+        }
+    }
+}
+
+/// A frame claims to be longer than what is left of the datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrokenLength;

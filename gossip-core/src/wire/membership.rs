@@ -1,0 +1,135 @@
+//! Who is there: 0x01 to 0x1f.
+//!
+//! ```text
+//! 0x01 Hello     nonce 8 · cookie 8 · flags 1
+//! 0x02 Retry     cookie 8
+//! 0x03 Welcome   nonce 8 · observed address · verdict 1 · incarnation 8
+//! 0x04 Peers     ( id 8 · incarnation 8 · address )…
+//! 0x05 Unlink    reason 1
+//! 0x06 Conflict  incarnation 8 · address
+//!
+//! address        4 · ip 4 · port 2   or   6 · ip 16 · port 2
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::field::{Address, fixed};
+use crate::ids::{Incarnation, NodeId};
+
+/// "I am here, do you hear me?" Opens the acquaintance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Comes back in the [`Welcome`]: a proof that the answer is to this question.
+    #[serde(with = "fixed")]
+    pub nonce: u64,
+    /// What a [`Retry`] gave: a proof that the sender receives at its address. 0 for none.
+    #[serde(with = "fixed")]
+    pub cookie: u64,
+    /// [`Hello::LINK`], and bits that a later version defines.
+    pub flags: u8,
+}
+
+impl Hello {
+    /// The sender asks for a link.
+    pub const LINK: u8 = 1;
+}
+
+/// "Say that again, with this." The stateless answer to a stranger, no longer than its question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// To be sent back in a [`Hello`].
+    #[serde(with = "fixed")]
+    pub cookie: u64,
+}
+
+/// "I hear you." The answer to a [`Hello`] with a good cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// That of the [`Hello`].
+    #[serde(with = "fixed")]
+    pub nonce: u64,
+    /// The address from which the [`Hello`] came.
+    pub observed: Address,
+    /// What became of the wish for a link.
+    pub verdict: Verdict,
+    /// The highest incarnation of the receiver that the sender knows; 0 for none.
+    #[serde(with = "fixed")]
+    pub incarnation: Incarnation,
+}
+
+/// What became of the wish for a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "u8", into = "u8")]
+pub enum Verdict {
+    /// 0: there is a link now.
+    Linked,
+    /// 1: no, the sender has as many links as it may.
+    Full,
+    /// 2: no, the receiver is not among the configured neighbors of the sender.
+    NotNeighbor,
+    /// 3: no, a later incarnation of the receiver is alive.
+    Superseded,
+    /// No, for a reason that a later version defines.
+    Other(u8),
+}
+
+impl From<u8> for Verdict {
+    fn from(byte: u8) -> Self {
+        match byte {
+            0 => Self::Linked,
+            1 => Self::Full,
+            2 => Self::NotNeighbor,
+            3 => Self::Superseded,
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl From<Verdict> for u8 {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Linked => 0,
+            Verdict::Full => 1,
+            Verdict::NotNeighbor => 2,
+            Verdict::Superseded => 3,
+            Verdict::Other(other) => other,
+        }
+    }
+}
+
+/// A node that the sender knows: an entry of [`Kind::PEERS`](super::Kind::PEERS).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerEntry {
+    /// Who.
+    #[serde(with = "fixed")]
+    pub id: NodeId,
+    /// In which life.
+    #[serde(with = "fixed")]
+    pub incarnation: Incarnation,
+    /// Where.
+    pub address: Address,
+}
+
+/// "We are no longer linked."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unlink {
+    /// [`Unlink::SURPLUS`], [`Unlink::LEAVING`], or what a later version defines, to be read as the former.
+    pub reason: u8,
+}
+
+impl Unlink {
+    /// The sender has links enough, and stays.
+    pub const SURPLUS: u8 = 0;
+    /// The sender leaves the cluster.
+    pub const LEAVING: u8 = 1;
+}
+
+/// "There is another live node with your id."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// The incarnation of the other one.
+    #[serde(with = "fixed")]
+    pub incarnation: Incarnation,
+    /// Where the other one is.
+    pub address: Address,
+}

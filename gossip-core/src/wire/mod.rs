@@ -1,0 +1,129 @@
+//! What two nodes say to each other, as bytes: the header of a datagram and the frames behind it.
+//!
+//! # Intuition
+//!
+//! A datagram is an envelope with slips of paper in it. The envelope ([`Header`], 48 bytes) says who sent it, which of
+//! the sender's datagrams it is, and carries the tag that proves it. Each slip is a frame: what kind it is (one byte),
+//! how long (two bytes), and what it says (the body). A reader that does not know a kind lays the slip aside, because
+//! it can see where the next one starts. So a new kind of frame never confuses an old node.
+//!
+//! This module knows bytes and nothing of state: it neither remembers nor decides. Every function is total, so any
+//! bytes from the network give a value or a named error. Bodies are written by postcard, read without copying, and
+//! specified byte by byte in `WIRE.md`; golden vectors pin them.
+//!
+//! # How the format grows
+//!
+//! - A new kind gets a new number in the range of its sub-protocol; numbers are never reused.
+//! - A frame that is one record may get fields at its end. An old reader ignores what follows the fields that it knows.
+//!   A new reader takes the old fields first and the new ones from what is left: nothing left means their defaults,
+//!   so the new fields form a struct of their own with a [`Default`].
+//! - A list has no end mark between entry and entry, so entries cannot grow: a longer entry is a new kind.
+//! - Anything else is a new version in the first byte of the header.
+
+mod anti_entropy;
+mod broadcast;
+mod failure_detector;
+mod field;
+mod frames;
+mod header;
+mod list;
+mod membership;
+mod register;
+mod runs;
+
+pub use anti_entropy::{Frontier, Root, Wanted};
+pub use broadcast::Data;
+pub use failure_detector::{Ack, Probe};
+pub use field::{Address, Blob};
+pub use frames::{BrokenLength, FRAME_HEAD_LEN, Frames, Kind};
+pub use header::{HEADER_LEN, Header, HeaderError, VOUCHED_LEN, datagram_number};
+pub use list::{Entries, LIST_MAX, List, Page, PageHead};
+pub use membership::{Conflict, Hello, PeerEntry, Retry, Unlink, Verdict, Welcome};
+pub use register::{RegisterFrontier, RegisterState, Update};
+pub use runs::{Runs, RunsBuffer};
+
+use serde::Deserialize;
+
+/// One frame, understood: a variant per kind, borrowed from the datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// [`Kind::HELLO`]
+    Hello(Hello),
+    /// [`Kind::RETRY`]
+    Retry(Retry),
+    /// [`Kind::WELCOME`]
+    Welcome(Welcome),
+    /// [`Kind::PEERS`]
+    Peers(List<'a, PeerEntry>),
+    /// [`Kind::UNLINK`]
+    Unlink(Unlink),
+    /// [`Kind::CONFLICT`]
+    Conflict(Conflict),
+    /// [`Kind::PROBE`]
+    Probe(Probe),
+    /// [`Kind::ACK`]
+    Ack(Ack),
+    /// [`Kind::DATA`]
+    Data(Data<'a>),
+    /// [`Kind::ROOT`]
+    Root(Root),
+    /// [`Kind::FRONTIERS`]
+    Frontiers(Page<'a, Frontier<'a>>),
+    /// [`Kind::PULL`]
+    Pull(List<'a, Wanted>),
+    /// [`Kind::STATES`]
+    States(List<'a, Frontier<'a>>),
+    /// [`Kind::REGISTER_ROOT`]
+    RegisterRoot(Root),
+    /// [`Kind::REGISTER_FRONTIERS`]
+    RegisterFrontiers(Page<'a, RegisterFrontier>),
+    /// [`Kind::UPDATES`]
+    Updates(List<'a, Update<'a>>),
+}
+
+impl<'a> Frame<'a> {
+    /// Reads the body of a frame: the only table of kinds.
+    ///
+    /// # Errors
+    ///
+    /// [`FrameError::Unknown`] for a kind that this version does not know; [`FrameError::Broken`] for a body that its
+    /// kind does not allow. Either way the frames behind it can still be read.
+    pub fn parse(kind: Kind, body: &'a [u8]) -> Result<Self, FrameError> {
+        Ok(match kind {
+            Kind::HELLO => Self::Hello(record(body)?),
+            Kind::RETRY => Self::Retry(record(body)?),
+            Kind::WELCOME => Self::Welcome(record(body)?),
+            Kind::PEERS => Self::Peers(List::new(body)),
+            Kind::UNLINK => Self::Unlink(record(body)?),
+            Kind::CONFLICT => Self::Conflict(record(body)?),
+            Kind::PROBE => Self::Probe(record(body)?),
+            Kind::ACK => Self::Ack(record(body)?),
+            Kind::DATA => Self::Data(record(body)?),
+            Kind::ROOT => Self::Root(record(body)?),
+            Kind::FRONTIERS => Self::Frontiers(Page::parse(body).ok_or(FrameError::Broken)?),
+            Kind::PULL => Self::Pull(List::new(body)),
+            Kind::STATES => Self::States(List::new(body)),
+            Kind::REGISTER_ROOT => Self::RegisterRoot(record(body)?),
+            Kind::REGISTER_FRONTIERS => Self::RegisterFrontiers(Page::parse(body).ok_or(FrameError::Broken)?),
+            Kind::UPDATES => Self::Updates(List::new(body)),
+            _ => return Err(FrameError::Unknown),
+        })
+    }
+}
+
+/// Why a frame was not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameError {
+    /// The kind is not known: a later version wrote it.
+    Unknown,
+    /// The body is too short, or a field has a value that cannot be.
+    Broken,
+}
+
+/// A body that is one record. What follows the known fields was appended by a later version and is ignored.
+fn record<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, FrameError> {
+    match postcard::take_from_bytes(body) {
+        Ok((value, _appended)) => Ok(value),
+        Err(_) => Err(FrameError::Broken),
+    }
+}

@@ -1,0 +1,82 @@
+//! A set of sequence numbers as runs: how many are missing, how many are there, and so on, upwards from a start.
+//!
+//! With `top` = 4 and 7, 8, 12 seen, the bytes are 2 2 · 3 1: two missing (5, 6), two seen (7, 8), three missing
+//! (9 to 11), one seen (12).
+
+use core::ops::RangeInclusive;
+
+/// Reads runs as ascending ranges. Ends at the first error: a broken varint, a gap or a length of 0, a number that
+/// does not fit 64 bits.
+#[derive(Clone, Debug)]
+pub struct Runs<'a> {
+    end: u64,
+    rest: &'a [u8],
+}
+
+impl<'a> Runs<'a> {
+    pub(super) const fn new(top: u64, bytes: &'a [u8]) -> Self {
+        Self { end: top, rest: bytes }
+    }
+
+    fn run(&mut self) -> Option<RangeInclusive<u64>> {
+        let ((gap, len), rest) = postcard::take_from_bytes::<(u64, u64)>(self.rest).ok()?;
+        if gap == 0 {
+            return None;
+        }
+        let first = self.end.checked_add(gap)?.checked_add(1)?;
+        let last = first.checked_add(len.checked_sub(1)?)?;
+        self.end = last;
+        self.rest = rest;
+        Some(first..=last)
+    }
+}
+
+impl Iterator for Runs<'_> {
+    type Item = RangeInclusive<u64>;
+
+    fn next(&mut self) -> Option<RangeInclusive<u64>> {
+        let run = self.run();
+        if run.is_none() {
+            self.rest = &[];
+        }
+        run
+    }
+}
+
+/// Room for as many runs as a frontier may carry.
+#[derive(Clone, Debug)]
+pub struct RunsBuffer {
+    bytes: [u8; Self::LEN],
+    len: usize,
+}
+
+impl RunsBuffer {
+    /// Bytes of runs in one frontier. Our choice: 32 runs of the common kind (below 128), and a page of 1,200 bytes
+    /// still takes eleven frontiers.
+    pub const LEN: usize = 64;
+
+    /// Writes ascending ranges above `top` that neither overlap nor touch, as many as fit.
+    ///
+    /// What is left out is merely not told: the reader takes it for missing, and may ask for what it could have known.
+    pub fn new(top: u64, ranges: impl IntoIterator<Item = RangeInclusive<u64>>) -> Self {
+        let mut buffer = Self { bytes: [0; Self::LEN], len: 0 };
+        let mut end = top;
+        for range in ranges {
+            let (first, last) = range.into_inner();
+            debug_assert!(first <= last && first > end && first - end > 1, "ascending ranges with gaps between them");
+            let gap = first.saturating_sub(end).saturating_sub(1);
+            let len = last.saturating_sub(first).saturating_add(1);
+            match postcard::to_slice(&(gap, len), &mut buffer.bytes[buffer.len..]) {
+                Ok(written) => buffer.len += written.len(),
+                Err(_) => break,
+            }
+            end = last;
+        }
+        buffer
+    }
+
+    /// What goes into [`Frontier::runs`](super::Frontier).
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}

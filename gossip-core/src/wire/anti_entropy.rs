@@ -4,9 +4,9 @@
 //! 0x60 Root        sum 8 · rows varint
 //! 0x61 Frontiers   more 1 · from origin 8 · from incarnation 8 · frontier…
 //! 0x62 Pull        ( origin 8 · incarnation 8 · first varint · more varint )…
-//! 0x63 States      frontier…
+//! 0x63 Absent      ( origin 8 · incarnation 8 · first varint · more varint · state 1 )…
 //!
-//! frontier         origin 8 · incarnation 8 · low varint · top varint · runs blob
+//! frontier         origin 8 · incarnation 8 · low varint · top varint · idle varint · runs blob
 //! runs             ( gap varint · length varint )…
 //! ```
 
@@ -39,6 +39,8 @@ pub struct Frontier<'a> {
     pub low: u64,
     /// All up to here the sender has seen, or was told that they are lost.
     pub top: u64,
+    /// Time since the origin was last heard of, in milliseconds, as far as the sender knows.
+    pub idle_ms: u32,
     /// What the sender has seen above `top`: read it with [`Frontier::runs`], make it with
     /// [`RunsBuffer`](super::RunsBuffer).
     #[serde(borrow)]
@@ -71,5 +73,61 @@ impl Wanted {
     /// The last number that is wanted.
     pub const fn last(&self) -> u64 {
         self.first.saturating_add(self.more)
+    }
+}
+
+/// "Of what you wanted I cannot send these": an entry of [`Kind::ABSENT`](super::Kind::ABSENT).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absent {
+    /// Whose messages.
+    #[serde(with = "fixed")]
+    pub origin: NodeId,
+    /// Of which life.
+    #[serde(with = "fixed")]
+    pub incarnation: Incarnation,
+    /// The first number that is absent.
+    pub first: u64,
+    /// How many more behind it.
+    pub more: u64,
+    /// Why.
+    pub why: Absence,
+}
+
+impl Absent {
+    /// The last number that is absent.
+    pub const fn last(&self) -> u64 {
+        self.first.saturating_add(self.more)
+    }
+}
+
+/// Why a message cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "u8", into = "u8")]
+pub enum Absence {
+    /// 0: the sender had it, or was told that it is lost, and does not hold it any more.
+    Gone,
+    /// 1: the sender lacks it too, and may get it yet.
+    Lacking,
+    /// What a later version defines; to be read as [`Absence::Lacking`].
+    Other(u8),
+}
+
+impl From<u8> for Absence {
+    fn from(byte: u8) -> Self {
+        match byte {
+            0 => Self::Gone,
+            1 => Self::Lacking,
+            other => Self::Other(other),
+        }
+    }
+}
+
+impl From<Absence> for u8 {
+    fn from(why: Absence) -> Self {
+        match why {
+            Absence::Gone => 0,
+            Absence::Lacking => 1,
+            Absence::Other(other) => other,
+        }
     }
 }

@@ -54,8 +54,8 @@ impl Kind {
     pub const FRONTIERS: Self = Self(0x61);
     /// A list of [`Wanted`](super::Wanted)
     pub const PULL: Self = Self(0x62);
-    /// A list of [`Frontier`](super::Frontier)
-    pub const STATES: Self = Self(0x63);
+    /// A list of [`Absent`](super::Absent)
+    pub const ABSENT: Self = Self(0x63);
 
     // Registers: 0x80 to 0x9f.
     /// [`Root`](super::Root) of the table of registers

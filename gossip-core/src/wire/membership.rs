@@ -1,7 +1,7 @@
 //! Who is there: 0x01 to 0x1f.
 //!
 //! ```text
-//! 0x01 Hello     nonce 8 · cookie 8 · flags 1
+//! 0x01 Hello     nonce 8 · cookie 8 · flags 1 · to address
 //! 0x02 Retry     cookie 8
 //! 0x03 Welcome   nonce 8 · observed address · verdict 1 · incarnation 8
 //! 0x04 Peers     ( id 8 · incarnation 8 · address )…
@@ -27,11 +27,15 @@ pub struct Hello {
     pub cookie: u64,
     /// [`Hello::LINK`], and bits that a later version defines.
     pub flags: u8,
+    /// The address that the sender greets: tells a node that joins nobody itself where it can be reached.
+    pub to: Address,
 }
 
 impl Hello {
     /// The sender asks for a link.
     pub const LINK: u8 = 1;
+    /// The sender thought that the receiver was dead: the link may join what was split, so room is to be made for it.
+    pub const HEAL: u8 = 2;
 }
 
 /// "Say that again, with this." The stateless answer to a stranger, no longer than its question.

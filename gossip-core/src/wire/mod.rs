@@ -31,7 +31,7 @@ mod membership;
 mod register;
 mod runs;
 
-pub use anti_entropy::{Frontier, Root, Wanted};
+pub use anti_entropy::{Absence, Absent, Frontier, Root, Wanted};
 pub use broadcast::Data;
 pub use failure_detector::{Ack, Probe};
 pub use field::{Address, Blob};
@@ -71,8 +71,8 @@ pub enum Frame<'a> {
     Frontiers(Page<'a, Frontier<'a>>),
     /// [`Kind::PULL`]
     Pull(List<'a, Wanted>),
-    /// [`Kind::STATES`]
-    States(List<'a, Frontier<'a>>),
+    /// [`Kind::ABSENT`]
+    Absent(List<'a, Absent>),
     /// [`Kind::REGISTER_ROOT`]
     RegisterRoot(Root),
     /// [`Kind::REGISTER_FRONTIERS`]
@@ -102,7 +102,7 @@ impl<'a> Frame<'a> {
             Kind::ROOT => Self::Root(record(body)?),
             Kind::FRONTIERS => Self::Frontiers(Page::parse(body).ok_or(FrameError::Broken)?),
             Kind::PULL => Self::Pull(List::new(body)),
-            Kind::STATES => Self::States(List::new(body)),
+            Kind::ABSENT => Self::Absent(List::new(body)),
             Kind::REGISTER_ROOT => Self::RegisterRoot(record(body)?),
             Kind::REGISTER_FRONTIERS => Self::RegisterFrontiers(Page::parse(body).ok_or(FrameError::Broken)?),
             Kind::UPDATES => Self::Updates(List::new(body)),

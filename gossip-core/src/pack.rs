@@ -114,6 +114,15 @@ impl<'b> Packer<'b> {
         Ok(paged)
     }
 
+    /// Fills up with padding until the frames take `len` bytes, or the room ends.
+    pub fn pad(&mut self, len: usize) {
+        let end = len.min(self.len + self.room());
+        if end > self.len {
+            self.body[self.len..end].fill(0);
+            self.len = end;
+        }
+    }
+
     fn begin(&mut self) -> Result<Open<'_>, Full> {
         let room = self.room().checked_sub(FRAME_HEAD_LEN).ok_or(Full)?.min(usize::from(u16::MAX));
         let start = self.len + FRAME_HEAD_LEN;

@@ -1,0 +1,83 @@
+//! In which order messages reach the application.
+//!
+//! # Intuition
+//!
+//! A doorman at the application's door. *Unordered* guests go in as they come. A *fifo* guest carries a slip that says
+//! how far back the previous fifo guest of the same house is; if that one has gone in, or is known never to come, the
+//! guest goes in, and else waits on the bench of that house.
+//!
+//! # Rules
+//!
+//! A fifo message `s` with predecessor `p` (none: goes in at once) is released iff `p` was released, or everything up to
+//! `p` was seen or told as lost. The second condition suffices because whoever of the house came with a number up to `p` was
+//! released when `top` passed it; so the bench is emptied, in the order of numbers, whenever `top` moves.
+//!
+//! # Bounds
+//!
+//! Benches are lines through the store's slots: no memory of their own. Every message is put on and taken off a bench at
+//! most once.
+
+use crate::event::Order;
+use crate::store::{Messages, Origins, Row, Slot};
+
+/// A message was accepted: sends it in, or to the bench.
+pub(crate) fn admit(origins: &mut Origins, messages: &mut Messages, slot: Slot) {
+    let Some(message) = messages.get(slot) else { return };
+    let (row, order, seq, previous) = (message.row, message.order, message.id.seq, message.previous);
+    let Some(origin) = origins.get_mut(row) else { return };
+    match order {
+        Order::Unordered => messages.make_ready(slot),
+        Order::Fifo if may_enter(seq, previous, origin.fifo_done, origin.top) => {
+            origin.fifo_done = origin.fifo_done.max(seq);
+            messages.make_ready(slot);
+        }
+        Order::Fifo => messages.make_wait(&mut origin.waiting, slot),
+    }
+    release(origins, messages, row);
+}
+
+/// More of an origin was seen, or given up: sends in who waited for it.
+pub(crate) fn release(origins: &mut Origins, messages: &mut Messages, row: Row) {
+    let Some(origin) = origins.get_mut(row) else { return };
+    while let Some(slot) = origin.waiting.front() {
+        let Some(message) = messages.get(slot) else { return };
+        let (seq, previous) = (message.id.seq, message.previous);
+        if !may_enter(seq, previous, origin.fifo_done, origin.top) {
+            return;
+        }
+        messages.stop_waiting(&mut origin.waiting);
+        origin.fifo_done = origin.fifo_done.max(seq);
+        messages.make_ready(slot);
+    }
+}
+
+const fn may_enter(seq: u64, previous: u64, fifo_done: u64, top: u64) -> bool {
+    match seq.checked_sub(previous) {
+        // A distance that leads before the first message: nothing to wait for.
+        None | Some(0) => true,
+        Some(predecessor) => predecessor == seq || predecessor <= fifo_done || predecessor <= top,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_enter() {
+        // (number, distance to the predecessor, last released, top): may enter?
+        let table = [
+            ((1, 0, 0, 0), true),
+            ((5, 0, 0, 0), true),
+            ((5, 2, 3, 0), true),
+            ((5, 2, 2, 2), false),
+            ((5, 2, 0, 3), true),
+            ((5, 2, 0, 2), false),
+            ((5, 5, 0, 0), true),
+            ((5, 9, 0, 0), true),
+        ];
+        for ((seq, previous, fifo_done, top), expected) in table {
+            assert_eq!(may_enter(seq, previous, fifo_done, top), expected, "{seq} after {previous}");
+        }
+    }
+}

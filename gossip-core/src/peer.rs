@@ -1,0 +1,313 @@
+//! The nodes that this one is linked with.
+//!
+//! # Intuition
+//!
+//! A switchboard with a fixed number of plugs. Each plug in use has a label (who, where, in which life), the state of
+//! the line (the numbers of the datagrams, the key of the far end), and a row of little flags: what this node still owes
+//! the far end. Whoever composes datagrams asks "which plug has the most urgent flag up?" and goes there.
+//!
+//! A row is made when both ends have proven their addresses to each other, and removed when the link ends. Sub-protocols
+//! keep columns of their own by the row's index; a [`PeerIdx`] kept longer than the row is found out by its generation.
+
+use alloc::boxed::Box;
+use core::net::SocketAddr;
+
+use crate::auth::{Subkey, Window};
+use crate::ids::{Incarnation, NodeId};
+use crate::storage::Bits;
+use crate::time::Instant;
+
+/// A row of [`Peers`]: which plug, and which use of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PeerIdx {
+    index: u16,
+    generation: u16,
+}
+
+impl PeerIdx {
+    /// The row number, for columns of sub-protocols.
+    pub(crate) const fn row(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// What this node can owe a peer, one kind per sub-protocol that writes frames. The order is the order of urgency, and
+/// of writing into a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Probes and their answers.
+    Detector = 0,
+    /// What somebody lacks, and what this node lacks.
+    Repair = 1,
+    /// New messages.
+    Broadcast = 2,
+    /// Changes of registers.
+    Registers = 3,
+}
+
+impl Due {
+    /// The kinds, most urgent first.
+    pub(crate) const ALL: [Self; 4] = [Self::Detector, Self::Repair, Self::Broadcast, Self::Registers];
+}
+
+/// One link.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) node: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) address: SocketAddr,
+    /// Opens what the peer seals.
+    pub(crate) subkey: Subkey,
+    /// Which datagrams of the peer have come.
+    pub(crate) window: Window,
+    /// When something genuine last came.
+    pub(crate) heard: Instant,
+    /// The nonce of the last greeting that was answered, so that a repeated one changes nothing.
+    pub(crate) greeted: u64,
+    /// Which kinds could place no frame in the last datagram, and go first in the next one: one bit for each [`Due`].
+    pub(crate) turns: u8,
+    /// The half of datagram numbers that is this link's alone.
+    epoch: u32,
+    sequence: u32,
+}
+
+/// The links, at most as many as configured.
+#[derive(Clone, Debug)]
+pub(crate) struct Peers {
+    rows: Box<[Option<Peer>]>,
+    generations: Box<[u16]>,
+    due: [Bits; Due::ALL.len()],
+    /// Where the search for the next due peer of each kind starts: takes turns among peers.
+    cursors: [u16; Due::ALL.len()],
+    len: u16,
+    epoch: u32,
+}
+
+impl Peers {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            rows: (0..capacity).map(|_| None).collect(),
+            generations: (0..capacity).map(|_| 0).collect(),
+            due: core::array::from_fn(|_| Bits::new(capacity)),
+            cursors: [0; Due::ALL.len()],
+            len: 0,
+            epoch: 0,
+        }
+    }
+
+    pub(crate) const fn heap_bytes(capacity: usize) -> usize {
+        capacity * (size_of::<Option<Peer>>() + size_of::<u16>()) + Due::ALL.len() * Bits::heap_bytes(capacity)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len.into()
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() == self.capacity()
+    }
+
+    /// A number for a datagram outside of all links: each is an epoch of its own.
+    pub(crate) fn next_epoch(&mut self) -> u32 {
+        self.epoch = self.epoch.saturating_add(1);
+        self.epoch
+    }
+
+    /// Adds a link, or gives it back where there is no room.
+    pub(crate) fn insert(
+        &mut self,
+        node: NodeId,
+        incarnation: Incarnation,
+        address: SocketAddr,
+        subkey: Subkey,
+        now: Instant,
+    ) -> Option<PeerIdx> {
+        debug_assert!(self.find(node).is_none(), "one link for each node");
+        let index = self.rows.iter().position(Option::is_none)?;
+        let epoch = self.next_epoch();
+        self.rows[index] = Some(Peer {
+            node,
+            incarnation,
+            address,
+            subkey,
+            window: Window::new(),
+            heard: now,
+            greeted: 0,
+            turns: 0,
+            epoch,
+            sequence: 0,
+        });
+        self.generations[index] = self.generations[index].wrapping_add(1);
+        self.len += 1;
+        Some(self.idx(index))
+    }
+
+    pub(crate) fn remove(&mut self, peer: PeerIdx) -> Option<Peer> {
+        self.get(peer)?;
+        for due in &mut self.due {
+            due.clear(peer.row());
+        }
+        self.len -= 1;
+        self.rows[peer.row()].take()
+    }
+
+    pub(crate) fn get(&self, peer: PeerIdx) -> Option<&Peer> {
+        if self.generations[peer.row()] == peer.generation { self.rows[peer.row()].as_ref() } else { None }
+    }
+
+    pub(crate) fn get_mut(&mut self, peer: PeerIdx) -> Option<&mut Peer> {
+        if self.generations[peer.row()] == peer.generation { self.rows[peer.row()].as_mut() } else { None }
+    }
+
+    /// The link with `node`. There are at most 64 rows, so a walk is as quick as any index.
+    pub(crate) fn find(&self, node: NodeId) -> Option<PeerIdx> {
+        let index = self.rows.iter().position(|row| row.as_ref().is_some_and(|peer| peer.node == node))?;
+        Some(self.idx(index))
+    }
+
+    /// The row as it is now, whatever it was before.
+    pub(crate) fn at(&self, row: usize) -> Option<PeerIdx> {
+        self.rows.get(row)?.as_ref()?;
+        Some(self.idx(row))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (PeerIdx, &Peer)> {
+        self.rows.iter().enumerate().filter_map(|(index, row)| Some((self.idx(index), row.as_ref()?)))
+    }
+
+    /// The first link after `row`, in a circle: for turns.
+    pub(crate) fn after(&self, row: usize) -> Option<PeerIdx> {
+        let count = self.rows.len();
+        (1..=count).find_map(|step| self.at((row + step) % count))
+    }
+
+    /// The set of links as one bit for each row.
+    pub(crate) fn mask(&self) -> u64 {
+        self.rows.iter().enumerate().filter(|(_, row)| row.is_some()).fold(0, |mask, (index, _)| mask | 1 << index)
+    }
+
+    /// The number of the next datagram to `peer`: this link's epoch, and a sequence without gaps from 1.
+    pub(crate) fn next_number(&mut self, peer: PeerIdx) -> u64 {
+        let fresh = self.next_epoch_if_spent(peer);
+        let Some(row) = self.get_mut(peer) else { return crate::wire::datagram_number(fresh, 1) };
+        if row.sequence == u32::MAX {
+            (row.epoch, row.sequence) = (fresh, 0);
+        }
+        row.sequence += 1;
+        crate::wire::datagram_number(row.epoch, row.sequence)
+    }
+
+    fn next_epoch_if_spent(&mut self, peer: PeerIdx) -> u32 {
+        if self.get(peer).is_none_or(|row| row.sequence == u32::MAX) { self.next_epoch() } else { 0 }
+    }
+
+    pub(crate) fn mark(&mut self, peer: PeerIdx, what: Due) {
+        if self.get(peer).is_some() {
+            self.due[what as usize].set(peer.row());
+        }
+    }
+
+    pub(crate) fn mark_all(&mut self, what: Due) {
+        for (index, row) in self.rows.iter().enumerate() {
+            if row.is_some() {
+                self.due[what as usize].set(index);
+            }
+        }
+    }
+
+    pub(crate) fn done(&mut self, peer: PeerIdx, what: Due) {
+        self.due[what as usize].clear(peer.row());
+    }
+
+    pub(crate) fn is_due(&self, peer: PeerIdx, what: Due) -> bool {
+        self.due[what as usize].contains(peer.row())
+    }
+
+    pub(crate) fn is_anything_due(&self, peer: PeerIdx) -> bool {
+        self.due.iter().any(|due| due.contains(peer.row()))
+    }
+
+    /// Whether no peer is owed anything of this kind.
+    pub(crate) fn is_settled(&self, what: Due) -> bool {
+        self.due[what as usize].is_empty()
+    }
+
+    /// The peer with the most urgent debt; peers with the same kind of debt take turns.
+    pub(crate) fn most_urgent(&mut self) -> Option<PeerIdx> {
+        for (due, cursor) in self.due.iter().zip(&mut self.cursors) {
+            if let Some(index) = due.next_wrapping(usize::from(*cursor)) {
+                *cursor = ((index + 1) % self.rows.len()) as u16;
+                return Some(self.idx(index));
+            }
+        }
+        None
+    }
+
+    /// Forgets all debts to a peer, when nobody had anything to say to it after all.
+    pub(crate) fn settle(&mut self, peer: PeerIdx) {
+        for due in &mut self.due {
+            due.clear(peer.row());
+        }
+    }
+
+    fn idx(&self, index: usize) -> PeerIdx {
+        PeerIdx { index: index as u16, generation: self.generations[index] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Auth, Security};
+
+    fn peers() -> (Peers, [PeerIdx; 2]) {
+        let auth = Auth::new(&Security::Plain, "test");
+        let mut peers = Peers::new(3);
+        let idx = [1, 2].map(|id| {
+            let (node, incarnation) = (NodeId(id), Incarnation(1));
+            let subkey = auth.subkey(node, incarnation);
+            peers.insert(node, incarnation, ([127, 0, 0, 1], 1).into(), subkey, Instant::ZERO).expect("room for three")
+        });
+        (peers, idx)
+    }
+
+    #[test]
+    fn a_row_kept_too_long_is_found_out() {
+        let (mut peers, [first, second]) = peers();
+        let old = peers.remove(first).expect("it is there");
+        assert_eq!(peers.get(first).map(|row| row.node), None);
+        let again = peers.insert(NodeId(3), old.incarnation, old.address, old.subkey, Instant::ZERO).expect("room");
+        assert_eq!(again.row(), first.row());
+        assert!(peers.get(first).is_none() && peers.get(again).is_some() && peers.get(second).is_some());
+        peers.mark(first, Due::Repair);
+        assert!(!peers.is_due(again, Due::Repair), "a debt to the former peer is nobody's");
+    }
+
+    #[test]
+    fn the_most_urgent_kind_goes_first_and_peers_take_turns() {
+        let (mut peers, [first, second]) = peers();
+        peers.mark_all(Due::Registers);
+        peers.mark(second, Due::Detector);
+        assert_eq!(peers.most_urgent(), Some(second));
+        peers.done(second, Due::Detector);
+        assert_eq!(peers.most_urgent(), Some(first));
+        assert_eq!(peers.most_urgent(), Some(second));
+        assert_eq!(peers.most_urgent(), Some(first));
+    }
+
+    #[test]
+    fn numbers_never_repeat() {
+        let (mut peers, [first, second]) = peers();
+        let mut numbers = std::vec![peers.next_number(first), peers.next_number(second), peers.next_number(first)];
+        peers.get_mut(first).expect("it is there").sequence = u32::MAX;
+        numbers.extend([peers.next_number(first), peers.next_number(first)]);
+        assert!(numbers[3] > numbers[2] && numbers[4] == numbers[3] + 1);
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 5);
+    }
+}

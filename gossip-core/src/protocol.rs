@@ -1,0 +1,86 @@
+//! What every sub-protocol looks like from outside, and what it may touch.
+//!
+//! # Intuition
+//!
+//! A workshop with a bench in the middle. On the bench lie the tables that all may use: the links, the members, the
+//! store, the counters ([`Cx`]). Around it sit specialists who never talk to each other. The foreman (`route`) hands
+//! each one what concerns it and passes on the small notes ([`Fact`]) that they give back. So each specialist can be
+//! understood alone, and the foreman's page is the only place that says how they work together.
+//!
+//! Every specialist keeps its own columns, by the row of a peer or the slot of a message, and its own random stream.
+//! Consequences of a fact are marks in one's own rows: they come out at the next datagram or tick, never as a cascade.
+
+use crate::ids::{Incarnation, NodeId};
+use crate::members::Members;
+use crate::pack::Packer;
+use crate::peer::{Due, PeerIdx, Peers};
+use crate::stats::Stats;
+use crate::store::{Messages, Origins, Row, Slot};
+use crate::time::Instant;
+use crate::view::Reason;
+
+/// What lies on the bench.
+pub(crate) struct Cx<'a> {
+    pub(crate) now: Instant,
+    pub(crate) me: Me,
+    pub(crate) peers: &'a mut Peers,
+    pub(crate) members: &'a mut Members,
+    pub(crate) origins: &'a mut Origins,
+    pub(crate) messages: &'a mut Messages,
+    pub(crate) stats: &'a mut Stats,
+}
+
+/// Who this node is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Me {
+    pub(crate) node: NodeId,
+    pub(crate) incarnation: Incarnation,
+}
+
+/// A note from one specialist to the others, by way of the router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fact {
+    /// A message was accepted, from a peer or from this node's own application.
+    Accepted { slot: Slot, from: Option<PeerIdx> },
+    /// A peer sent a message that is here already: it needs no copy.
+    Duplicate { slot: Slot, from: PeerIdx },
+    /// A message is given up; its slot may be used again.
+    Evicted { slot: Slot },
+    /// There is a link, or the one that there was begins anew.
+    LinkUp { peer: PeerIdx },
+    /// A link has ended. The row is still there, for the last time.
+    LinkDown { peer: PeerIdx },
+    /// A peer does not answer.
+    Silent { peer: PeerIdx },
+    /// Nobody has the messages of an origin up to a number, as far as they were not seen.
+    Lost { row: Row, upto: u64 },
+}
+
+/// A sub-protocol.
+pub(crate) trait Protocol {
+    /// Which debts to peers are its own; none where it writes no frames to links.
+    fn due(&self) -> Option<Due> {
+        None
+    }
+
+    /// Something happened elsewhere.
+    fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact);
+
+    /// Does one thing that is due by now, and may report it. Called until it answers `None`, so that no list of facts
+    /// is needed.
+    fn on_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Fact>;
+
+    /// Bytes of each datagram that are kept for this sub-protocol where it owes `to` something.
+    fn share(&self) -> usize {
+        0
+    }
+
+    /// Writes what is owed to `to`, as much as fits, and clears the mark when nothing is left.
+    fn on_transmit(&mut self, _cx: &mut Cx<'_>, _to: PeerIdx, _packet: &mut Packer<'_>) {}
+
+    /// When [`Protocol::on_timeout`] has something to do.
+    fn deadline(&self) -> Instant;
+
+    /// What that would be.
+    fn reason(&self) -> Reason;
+}

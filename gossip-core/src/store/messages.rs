@@ -1,0 +1,349 @@
+//! The hooks of the cloakroom.
+
+use core::hash::Hasher;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::origins::{Origins, Row};
+use crate::event::{Delivery, Order, Path};
+use crate::ids::MessageId;
+use crate::persist::PersistSeq;
+use crate::rng::Rng;
+use crate::storage::{Index, Links, List, Slots};
+use crate::time::Instant;
+
+/// A slot number of [`Messages`].
+pub(crate) type Slot = u32;
+
+/// One message.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) id: MessageId,
+    /// The origin's row.
+    pub(crate) row: Row,
+    pub(crate) order: Order,
+    /// How far back the origin's previous fifo message is; 0 for none.
+    pub(crate) previous: u64,
+    pub(crate) hops: u8,
+    /// Bytes of path at the front of `blob`.
+    path_len: u8,
+    pub(crate) stage: Stage,
+    /// An own message that nobody else is known to hold.
+    pub(crate) unshared: bool,
+    pub(crate) acknowledged: bool,
+    /// The age that the message had when it was accepted, in milliseconds.
+    age_ms: u32,
+    pub(crate) accepted_at: Instant,
+    /// The number of its record: durable when confirmed up to there. Zero without records.
+    pub(crate) record: PersistSeq,
+    /// Path, then payload.
+    blob: Bytes,
+}
+
+/// How far a message is on its way to the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Waits for an earlier one of its order.
+    Waiting,
+    /// In the line of those ready.
+    Ready,
+    /// Taken by the application, or not meant for it.
+    Delivered,
+    /// Given up; waits until its removal is recorded.
+    Removing,
+}
+
+/// What is known of a message when it is accepted.
+pub(crate) struct NewMessage<'a> {
+    pub(crate) id: MessageId,
+    pub(crate) row: Row,
+    pub(crate) order: Order,
+    pub(crate) previous: u64,
+    pub(crate) hops: u8,
+    pub(crate) age_ms: u32,
+    pub(crate) path: &'a [u8],
+    pub(crate) payload: &'a [u8],
+    pub(crate) unshared: bool,
+}
+
+impl Message {
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.blob[self.path_len.into()..]
+    }
+
+    pub(crate) fn path(&self) -> &[u8] {
+        &self.blob[..self.path_len.into()]
+    }
+
+    /// The blob, for records: path and payload in one.
+    pub(crate) fn blob(&self) -> (&Bytes, u8) {
+        (&self.blob, self.path_len)
+    }
+
+    /// Time since it was submitted, in milliseconds.
+    pub(crate) fn age_ms(&self, now: Instant) -> u32 {
+        let here = now.saturating_since(self.accepted_at).as_millis();
+        self.age_ms.saturating_add(u32::try_from(here).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) fn owned_payload(&self) -> Bytes {
+        self.blob.slice(usize::from(self.path_len)..)
+    }
+
+    pub(crate) fn owned_path(&self) -> Path {
+        Path::new(self.blob.slice(..usize::from(self.path_len)))
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery {
+            id: self.id,
+            order: self.order,
+            payload: self.owned_payload(),
+            hops: self.hops,
+            age: Duration::from_millis(self.age_ms.into()),
+            path: self.owned_path(),
+        }
+    }
+}
+
+/// All messages, and the lines that they stand in.
+#[derive(Clone, Debug)]
+pub(crate) struct Messages {
+    slots: Slots<Message>,
+    index: Index,
+    key: (u64, u64),
+    /// By arrival, without what is unshared or being removed.
+    arrival: List,
+    arrival_links: Links,
+    /// By number, one list for each origin.
+    held_links: Links,
+    /// `ready` here, and one `waiting` list for each origin.
+    order_links: Links,
+    ready: List,
+    /// Messages whose record, or whose removal, was not handed out yet; unused without records.
+    unrecorded: List,
+    unrecorded_links: Links,
+    unshared: u32,
+    bytes: u32,
+    bytes_max: u32,
+}
+
+impl Messages {
+    pub(crate) fn new(capacity: usize, bytes_max: u32, rng: &mut Rng) -> Self {
+        Self {
+            slots: Slots::new(capacity),
+            index: Index::new(capacity),
+            key: (rng.u64(), rng.u64()),
+            arrival: List::default(),
+            arrival_links: Links::new(capacity),
+            held_links: Links::new(capacity),
+            order_links: Links::new(capacity),
+            ready: List::default(),
+            unrecorded: List::default(),
+            unrecorded_links: Links::new(capacity),
+            unshared: 0,
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
+    pub(crate) const fn heap_bytes(capacity: usize) -> usize {
+        Slots::<Message>::heap_bytes(capacity) + Index::heap_bytes(capacity) + 4 * Links::heap_bytes(capacity)
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Message> {
+        self.slots.get(slot)
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Message> {
+        self.slots.get_mut(slot)
+    }
+
+    /// The message with this number of an origin, unless it is being removed.
+    pub(crate) fn find(&self, row: Row, seq: u64) -> Option<Slot> {
+        self.index.find(self.hash(row, seq), |slot| {
+            self.slots.get(slot).is_some_and(|message| message.row == row && message.id.seq == seq)
+        })
+    }
+
+    /// How many own messages nobody else is known to hold.
+    pub(crate) const fn unshared(&self) -> u32 {
+        self.unshared
+    }
+
+    /// The lowest number of an origin that is held.
+    pub(crate) fn lowest(&self, held: List) -> Option<u64> {
+        Some(self.slots.get(held.front()?)?.id.seq)
+    }
+
+    /// Everything that is kept, in the order in which it was accepted; what is unshared comes last.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &Message)> {
+        let unshared = self.slots.iter().filter(|(_, message)| message.unshared);
+        self.arrival.iter(&self.arrival_links).filter_map(|slot| Some((slot, self.slots.get(slot)?))).chain(unshared)
+    }
+
+    /// Whether a message of `len` bytes could be hung up without taking one down.
+    pub(crate) fn has_room(&self, len: usize) -> bool {
+        !self.slots.is_full() && u64::from(self.bytes) + len as u64 <= u64::from(self.bytes_max)
+    }
+
+    /// The messages that may be taken down, oldest first.
+    pub(crate) fn oldest(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.arrival.iter(&self.arrival_links)
+    }
+
+    /// Hangs a message up. There must be room.
+    pub(crate) fn insert(&mut self, now: Instant, origins: &mut Origins, new: &NewMessage<'_>) -> Option<Slot> {
+        let mut blob = alloc::vec::Vec::with_capacity(new.path.len() + new.payload.len());
+        blob.extend_from_slice(new.path);
+        blob.extend_from_slice(new.payload);
+        self.bytes += blob.len() as u32;
+        let message = Message {
+            id: new.id,
+            row: new.row,
+            order: new.order,
+            previous: new.previous,
+            hops: new.hops,
+            path_len: new.path.len() as u8,
+            stage: Stage::Delivered,
+            unshared: new.unshared,
+            acknowledged: false,
+            age_ms: new.age_ms,
+            accepted_at: now,
+            record: PersistSeq::default(),
+            blob: Bytes::from(blob),
+        };
+        let slot = self.slots.insert(message).ok()?;
+        self.index.insert(self.hash(new.row, new.id.seq), slot).expect("the index has room for every slot");
+        if new.unshared {
+            self.unshared += 1;
+        } else {
+            self.arrival.push_back(&mut self.arrival_links, slot);
+        }
+        let origin = origins.get_mut(new.row)?;
+        insert_by_seq(&mut origin.held, &mut self.held_links, &self.slots, slot);
+        Some(slot)
+    }
+
+    /// Takes a message down: out of all lines, and off the hook unless its removal must be recorded first.
+    pub(crate) fn remove(&mut self, origins: &mut Origins, slot: Slot, record: bool) {
+        let Some(message) = self.slots.get_mut(slot) else { return };
+        let (row, seq, stage) = (message.row, message.id.seq, message.stage);
+        if message.unshared {
+            self.unshared -= 1;
+            message.unshared = false;
+        } else {
+            self.arrival.remove(&mut self.arrival_links, slot);
+        }
+        message.stage = Stage::Removing;
+        self.bytes -= message.blob.len() as u32;
+        message.blob = Bytes::new();
+        message.path_len = 0;
+        self.index.remove(self.hash(row, seq), slot);
+        if let Some(origin) = origins.get_mut(row) {
+            origin.held.remove(&mut self.held_links, slot);
+            if stage == Stage::Waiting {
+                origin.waiting.remove(&mut self.order_links, slot);
+            }
+        }
+        if stage == Stage::Ready {
+            self.ready.remove(&mut self.order_links, slot);
+        }
+        if record {
+            self.want_record(slot);
+        } else {
+            self.slots.remove(slot);
+        }
+    }
+
+    /// Somebody else holds this own message.
+    pub(crate) fn share(&mut self, slot: Slot) {
+        if let Some(message) = self.slots.get_mut(slot)
+            && message.unshared
+        {
+            message.unshared = false;
+            self.unshared -= 1;
+            self.arrival.push_back(&mut self.arrival_links, slot);
+        }
+    }
+
+    /// Puts a message in the line of those ready.
+    pub(crate) fn make_ready(&mut self, slot: Slot) {
+        if let Some(message) = self.slots.get_mut(slot) {
+            message.stage = Stage::Ready;
+            self.ready.push_back(&mut self.order_links, slot);
+        }
+    }
+
+    /// Puts a message in its origin's line of those that wait.
+    pub(crate) fn make_wait(&mut self, waiting: &mut List, slot: Slot) {
+        if let Some(message) = self.slots.get_mut(slot) {
+            message.stage = Stage::Waiting;
+            insert_by_seq(waiting, &mut self.order_links, &self.slots, slot);
+        }
+    }
+
+    /// Takes the first of those that wait out of the line.
+    pub(crate) fn stop_waiting(&mut self, waiting: &mut List) -> Option<Slot> {
+        waiting.pop_front(&mut self.order_links)
+    }
+
+    /// The next message for the application, if it is durable.
+    pub(crate) fn next_ready(&mut self, is_durable: impl Fn(PersistSeq) -> bool) -> Option<Delivery> {
+        let slot = self.ready.front()?;
+        let message = self.slots.get_mut(slot)?;
+        if !is_durable(message.record) {
+            return None;
+        }
+        message.stage = Stage::Delivered;
+        self.ready.pop_front(&mut self.order_links);
+        self.slots.get(slot).map(Message::delivery)
+    }
+
+    /// The message has something to record. Its number is void until then.
+    pub(crate) fn want_record(&mut self, slot: Slot) {
+        if !self.unrecorded_links.is_linked(slot) {
+            self.unrecorded.push_back(&mut self.unrecorded_links, slot);
+        }
+    }
+
+    /// The next message with something to record. One that is being removed is off its hook when it was `recorded`.
+    pub(crate) fn next_unrecorded(&self) -> Option<Slot> {
+        self.unrecorded.front()
+    }
+
+    /// The record of a message was handed out under this number.
+    pub(crate) fn recorded(&mut self, slot: Slot, record: PersistSeq) {
+        self.unrecorded.remove(&mut self.unrecorded_links, slot);
+        if let Some(message) = self.slots.get_mut(slot) {
+            if message.stage == Stage::Removing {
+                self.slots.remove(slot);
+            } else {
+                message.record = record;
+            }
+        }
+    }
+
+    fn hash(&self, row: Row, seq: u64) -> u64 {
+        let mut hasher = siphasher::sip::SipHasher13::new_with_keys(self.key.0, self.key.1);
+        hasher.write_u64(u64::from(row));
+        hasher.write_u64(seq);
+        hasher.finish()
+    }
+}
+
+/// Inserts by number. Nearly always it is the highest, so the walk starts at the end.
+fn insert_by_seq(list: &mut List, links: &mut Links, slots: &Slots<Message>, slot: Slot) {
+    let seq = |slot| slots.get(slot).map_or(0, |message: &Message| message.id.seq);
+    let mut behind = None;
+    let mut at = list.back();
+    while let Some(other) = at.filter(|&other| seq(other) > seq(slot)) {
+        behind = Some(other);
+        at = list.previous(links, other);
+    }
+    match behind {
+        Some(other) => list.insert_before(links, other, slot),
+        None => list.push_back(links, slot),
+    }
+}

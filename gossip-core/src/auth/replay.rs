@@ -3,7 +3,7 @@
 //! A bit for each of the 64 highest numbers up to the highest one seen; anything older counts as seen. So reordering
 //! within 64 datagrams costs nothing, and no datagram is ever taken twice. A new link has a higher epoch in the upper
 //! half of its numbers: its first datagram moves the window far ahead, and what was sent on the old link is void.
-//! (The scheme of RFC 4303 §3.4.3, with the width of RFC 6479's smallest window: our choice.)
+//! (The scheme and the width that RFC 4303 §3.4.3 recommends.)
 
 /// The numbers seen from one sender in one incarnation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

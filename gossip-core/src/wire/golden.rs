@@ -224,7 +224,14 @@ fn data() -> Data<'static> {
 fn frontiers() -> Vec<Frontier<'static>> {
     vec![
         Frontier { origin: NODE, incarnation: LIFE, low: 1, top: 4, idle_ms: 0, runs: Blob(&[2, 2, 3, 1]) },
-        Frontier { origin: NODE, incarnation: Incarnation(u64::MAX), low: 200, top: 300, idle_ms: 5_000, runs: Blob(&[]) },
+        Frontier {
+            origin: NODE,
+            incarnation: Incarnation(u64::MAX),
+            low: 200,
+            top: 300,
+            idle_ms: 5_000,
+            runs: Blob(&[]),
+        },
     ]
 }
 

@@ -52,7 +52,7 @@ pub struct RunsBuffer {
 
 impl RunsBuffer {
     /// Bytes of runs in one frontier. Our choice: 32 runs of the common kind (below 128), and a page of 1,200 bytes
-    /// still takes eleven frontiers.
+    /// still takes ten frontiers.
     pub const LEN: usize = 64;
 
     /// Writes ascending ranges above `top` that neither overlap nor touch, as many as fit.

@@ -23,19 +23,19 @@ pub(super) fn only_frame(bytes: &[u8]) -> Frame<'_> {
 
 /// Reads all that can be read, as a hostile sender would have it, and returns how many things that were.
 fn read_all(bytes: &[u8]) -> usize {
-    fn entries<'a, T: Deserialize<'a>>(list: List<'a, T>, inside: impl Fn(T) -> usize) -> usize {
+    fn entries<'a, T: Deserialize<'a>>(list: &List<'a, T>, inside: impl Fn(T) -> usize) -> usize {
         list.iter().map(|entry| 1 + inside(entry)).sum()
     }
     let frames = Frames::new(Opened::forged(bytes)).flatten();
     frames
         .map(|(kind, body)| match Frame::parse(kind, body) {
-            Ok(Frame::Peers(list)) => entries(list, |_| 0),
+            Ok(Frame::Peers(list)) => entries(&list, |_| 0),
             Ok(Frame::Data(data)) => data.path_nodes().count(),
-            Ok(Frame::Frontiers(page)) => entries(page.entries, |frontier| frontier.runs().count()),
-            Ok(Frame::Pull(list)) => entries(list, |wanted| usize::from(wanted.last() < wanted.first)),
-            Ok(Frame::Absent(list)) => entries(list, |absent| usize::from(absent.last() < absent.first)),
-            Ok(Frame::RegisterFrontiers(page)) => entries(page.entries, |_| 0),
-            Ok(Frame::Updates(list)) => entries(list, |_| 0),
+            Ok(Frame::Frontiers(page)) => entries(&page.entries, |frontier| frontier.runs().count()),
+            Ok(Frame::Pull(list)) => entries(&list, |wanted| usize::from(wanted.last() < wanted.first)),
+            Ok(Frame::Absent(list)) => entries(&list, |absent| usize::from(absent.last() < absent.first)),
+            Ok(Frame::RegisterFrontiers(page)) => entries(&page.entries, |_| 0),
+            Ok(Frame::Updates(list)) => entries(&list, |_| 0),
             Ok(_) | Err(_) => 0,
         })
         .sum()
@@ -46,6 +46,11 @@ fn record_comes_back<T: serde::Serialize>(kind: Kind, body: &T, expected: Frame<
     let bytes = frame_bytes(|packer| packer.frame(kind, body).expect("room enough"));
     prop_assert_eq!(only_frame(&bytes), expected);
     Ok(())
+}
+
+/// A page with all the entries.
+fn page_bytes<T: serde::Serialize>(kind: Kind, head: &PageHead, entries: impl IntoIterator<Item = T>) -> Vec<u8> {
+    frame_bytes(|packer| assert!(!packer.page(kind, head, entries).expect("room enough").more))
 }
 
 fn id() -> impl Strategy<Value = (NodeId, Incarnation)> {
@@ -123,7 +128,7 @@ proptest! {
             })
             .collect();
         let head = PageHead { node: head.0, incarnation: head.1 };
-        let bytes = frame_bytes(|packer| drop(packer.page(Kind::FRONTIERS, &head, &frontiers)));
+        let bytes = page_bytes(Kind::FRONTIERS, &head, &frontiers);
         let Frame::Frontiers(page) = only_frame(&bytes) else { panic!("another kind") };
         prop_assert_eq!((page.more, page.head), (false, head));
         prop_assert_eq!(page.entries.iter().collect::<Vec<_>>(), &frontiers[..]);
@@ -160,7 +165,7 @@ proptest! {
             .map(|&((owner, incarnation), (complete, ..), ..)| RegisterFrontier { owner, incarnation, complete })
             .collect();
         let head = PageHead { node: head.0, incarnation: head.1 };
-        let bytes = frame_bytes(|packer| drop(packer.page(Kind::REGISTER_FRONTIERS, &head, &frontiers)));
+        let bytes = page_bytes(Kind::REGISTER_FRONTIERS, &head, &frontiers);
         let Frame::RegisterFrontiers(page) = only_frame(&bytes) else { panic!("another kind") };
         prop_assert_eq!((page.more, page.head), (false, head));
         prop_assert_eq!(page.entries.iter().collect::<Vec<_>>(), frontiers);
@@ -273,7 +278,7 @@ fn a_list_ends_at_its_first_broken_entry() {
 #[test]
 fn a_page_with_a_broken_entry_is_refused() {
     let row = RegisterFrontier { owner: NodeId(1), incarnation: Incarnation(2), complete: 3 };
-    let bytes = frame_bytes(|packer| drop(packer.page(Kind::REGISTER_FRONTIERS, &PageHead::START, [row, row])));
+    let bytes = page_bytes(Kind::REGISTER_FRONTIERS, &PageHead::START, [row, row]);
     let body = &bytes[FRAME_HEAD_LEN..];
     assert_eq!(Frame::parse(Kind::REGISTER_FRONTIERS, &body[..body.len() - 1]), Err(FrameError::Broken));
     assert!(Frame::parse(Kind::REGISTER_FRONTIERS, &body[..body.len() - 17]).is_ok(), "one entry, complete");

@@ -9,9 +9,13 @@
 //! A promised *room* is not enough: a frame that never fits into its share would never leave. So who could place
 //! nothing goes first next time, with all the room; that is the router's duty.
 
+#[cfg(any(test, feature = "__internals"))]
+use serde::Deserialize;
 use serde::Serialize;
 
 use crate::wire::{FRAME_HEAD_LEN, HEADER_LEN, Kind, LIST_MAX, PageHead};
+#[cfg(any(test, feature = "__internals"))]
+use crate::wire::{Frame, List, Page};
 
 /// The frames of one datagram in the making.
 #[derive(Debug)]
@@ -137,6 +141,60 @@ impl<'b> Packer<'b> {
     }
 }
 
+/// For fuzzers and hostile tests.
+#[cfg(any(test, feature = "__internals"))]
+impl Packer<'_> {
+    /// Writes a frame that was read. A list loses what follows its last good entry; one without any is not written.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] if it does not fit.
+    pub fn any(&mut self, frame: &Frame<'_>) -> Result<(), Full> {
+        match frame {
+            Frame::Hello(body) => self.frame(Kind::HELLO, body),
+            Frame::Retry(body) => self.frame(Kind::RETRY, body),
+            Frame::Welcome(body) => self.frame(Kind::WELCOME, body),
+            Frame::Peers(list) => self.whole_list(Kind::PEERS, list),
+            Frame::Unlink(body) => self.frame(Kind::UNLINK, body),
+            Frame::Conflict(body) => self.frame(Kind::CONFLICT, body),
+            Frame::Probe(body) => self.frame(Kind::PROBE, body),
+            Frame::Ack(body) => self.frame(Kind::ACK, body),
+            Frame::Data(body) => self.frame(Kind::DATA, body),
+            Frame::Root(body) => self.frame(Kind::ROOT, body),
+            Frame::Frontiers(page) => self.whole_page(Kind::FRONTIERS, page),
+            Frame::Pull(list) => self.whole_list(Kind::PULL, list),
+            Frame::Absent(list) => self.whole_list(Kind::ABSENT, list),
+            Frame::RegisterRoot(body) => self.frame(Kind::REGISTER_ROOT, body),
+            Frame::RegisterFrontiers(page) => self.whole_page(Kind::REGISTER_FRONTIERS, page),
+            Frame::Updates(list) => self.whole_list(Kind::UPDATES, list),
+        }
+    }
+
+    /// Writes a frame with any kind and body.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] if it does not fit.
+    pub fn raw(&mut self, kind: Kind, body: &[u8]) -> Result<(), Full> {
+        let frame = self.begin()?;
+        frame.body.get_mut(..body.len()).ok_or(Full)?.copy_from_slice(body);
+        self.commit(kind, body.len());
+        Ok(())
+    }
+
+    fn whole_list<'a, T: Serialize + Deserialize<'a>>(&mut self, kind: Kind, list: &List<'a, T>) -> Result<(), Full> {
+        let written = self.list(kind, list.iter());
+        if written == list.iter().count() { Ok(()) } else { Err(Full) }
+    }
+
+    fn whole_page<'a, T: Serialize + Deserialize<'a>>(&mut self, kind: Kind, page: &Page<'a, T>) -> Result<(), Full> {
+        let start = self.len;
+        let paged = self.page(kind, &page.head, page.entries.iter())?;
+        self.body[start + FRAME_HEAD_LEN] = u8::from(page.more);
+        if paged.more { Err(Full) } else { Ok(()) }
+    }
+}
+
 /// The body of a frame that does not count yet.
 struct Open<'p> {
     body: &'p mut [u8],
@@ -159,5 +217,143 @@ impl Open<'_> {
             written += 1;
         }
         Paged { entries: written, more: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Opened;
+    use crate::ids::{Incarnation, NodeId};
+    use crate::wire::{Blob, Frames, Update, Wanted};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    fn wanted(first: u64) -> Wanted {
+        Wanted { origin: NodeId(1), incarnation: Incarnation(2), first, more: 0 }
+    }
+
+    /// What a writer tries.
+    #[derive(Clone, Debug)]
+    enum Attempt {
+        Frame(usize),
+        Keep(usize),
+        List(u64),
+        Page(u64),
+    }
+
+    fn attempt() -> impl Strategy<Value = Attempt> {
+        prop_oneof![
+            (0..200_usize).prop_map(Attempt::Frame),
+            (0..100_usize).prop_map(Attempt::Keep),
+            (0..20_u64).prop_map(Attempt::List),
+            (0..20_u64).prop_map(Attempt::Page),
+        ]
+    }
+
+    /// Does what `attempt` says, and adds to `expected` the frames that should be in the datagram now.
+    fn try_it(packer: &mut Packer<'_>, attempt: &Attempt, expected: &mut Vec<(Kind, usize)>) {
+        let (before, room) = (packer.len(), packer.room());
+        match *attempt {
+            Attempt::Keep(bytes) => packer.keep(bytes),
+            Attempt::Frame(len) => {
+                let fits = FRAME_HEAD_LEN + len + if len < 128 { 1 } else { 2 } <= room;
+                assert_eq!(packer.frame(Kind::DATA, &Blob(&[7; 200][..len])).is_ok(), fits);
+                expected.extend(fits.then_some((Kind::DATA, packer.len() - before)));
+            }
+            Attempt::List(count) => {
+                let fit = (room.saturating_sub(FRAME_HEAD_LEN) / 18).min(count as usize);
+                assert_eq!(packer.list(Kind::PULL, (0..count).map(wanted)), fit);
+                expected.extend((fit > 0).then_some((Kind::PULL, FRAME_HEAD_LEN + 18 * fit)));
+            }
+            Attempt::Page(count) => {
+                let fit = room.checked_sub(FRAME_HEAD_LEN + 17).map(|room| (room / 18).min(count as usize));
+                let paged = packer.page(Kind::FRONTIERS, &PageHead::START, (0..count).map(wanted));
+                match fit.filter(|&fit| fit > 0 || count == 0) {
+                    Some(fit) => {
+                        assert_eq!(paged, Ok(Paged { entries: fit, more: fit < count as usize }));
+                        expected.push((Kind::FRONTIERS, FRAME_HEAD_LEN + 17 + 18 * fit));
+                    }
+                    None => assert_eq!(paged, Err(Full)),
+                }
+            }
+        }
+        assert!(packer.len() == before || packer.len() - before <= room, "not more than the room that there was");
+    }
+
+    proptest! {
+        #[test]
+        fn a_frame_is_whole_or_absent(room in 0..400_usize, attempts in vec(attempt(), 0..20)) {
+            let mut datagram = std::vec![0xee; HEADER_LEN + 400];
+            let mut packer = Packer::new(&mut datagram, HEADER_LEN + room);
+            let mut expected = Vec::new();
+            for attempt in &attempts {
+                try_it(&mut packer, attempt, &mut expected);
+            }
+            let len = packer.len();
+            prop_assert_eq!(packer.is_empty(), expected.is_empty());
+            prop_assert!(len <= room);
+            let frames: Vec<_> = Frames::new(Opened::forged(&datagram[HEADER_LEN..HEADER_LEN + len]))
+                .map(|frame| frame.map(|(kind, body)| (kind, FRAME_HEAD_LEN + body.len())))
+                .collect();
+            prop_assert_eq!(frames, expected.into_iter().map(Ok).collect::<Vec<_>>());
+            prop_assert!(datagram[..HEADER_LEN].iter().all(|&byte| byte == 0xee), "the header is not ours");
+            prop_assert!(datagram[HEADER_LEN + room..].iter().all(|&byte| byte == 0xee), "nor is what is above the MTU");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_there_for_those_behind() {
+        let mut datagram = [0; HEADER_LEN + 30];
+        let mut packer = Packer::new(&mut datagram, usize::MAX);
+        packer.keep(10);
+        assert_eq!(packer.room(), 20);
+        assert_eq!(packer.raw(Kind::DATA, &[0; 18]), Err(Full));
+        assert_eq!(packer.raw(Kind::DATA, &[0; 17]), Ok(()));
+        assert_eq!(packer.room(), 0);
+        packer.keep(0);
+        assert_eq!(packer.raw(Kind::DATA, &[0; 7]), Ok(()));
+        assert_eq!((packer.len(), packer.room()), (30, 0));
+    }
+
+    #[test]
+    fn a_buffer_without_room_for_a_header_takes_nothing() {
+        for len in [0, HEADER_LEN - 1, HEADER_LEN, HEADER_LEN + 2] {
+            let mut datagram = std::vec![0; len];
+            let mut packer = Packer::new(&mut datagram, usize::MAX);
+            assert_eq!(packer.raw(Kind::DATA, &[]), Err(Full), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_list_has_at_most_as_many_entries_as_a_reader_takes() {
+        let mut datagram = std::vec![0; 65_507];
+        let mut packer = Packer::new(&mut datagram, usize::MAX);
+        assert_eq!(packer.list(Kind::PULL, (0..600).map(wanted)), LIST_MAX);
+        let paged = packer.page(Kind::FRONTIERS, &PageHead::START, (0..600).map(wanted));
+        assert_eq!(paged, Ok(Paged { entries: LIST_MAX, more: true }));
+        let paged = packer.page(Kind::FRONTIERS, &PageHead::START, (0..LIST_MAX as u64).map(wanted));
+        assert_eq!(paged, Ok(Paged { entries: LIST_MAX, more: false }));
+    }
+
+    #[test]
+    fn a_frame_is_no_longer_than_its_length_can_say() {
+        let mut datagram = std::vec![0; 200_000];
+        let mut packer = Packer::new(&mut datagram, usize::MAX);
+        assert_eq!(packer.raw(Kind::DATA, &[0; 65_536]), Err(Full));
+        assert_eq!(packer.raw(Kind::DATA, &[0; 65_535]), Ok(()));
+        assert_eq!(packer.frame(Kind::DATA, &Blob(&[0; 65_533])), Err(Full));
+        let entry = Update {
+            owner: NodeId(1),
+            incarnation: Incarnation(2),
+            after: 0,
+            version: 1,
+            state: 0.into(),
+            age_ms: 0,
+            key: Blob(&[]),
+            value: Blob(&[0; 40_000]),
+        };
+        assert_eq!(packer.list(Kind::UPDATES, [entry, entry]), 1);
     }
 }

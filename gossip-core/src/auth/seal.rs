@@ -205,3 +205,143 @@ fn name_hash(cluster: &str, purpose: u64) -> u64 {
     hasher.write(cluster.as_bytes());
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chacha20poly1305::XChaCha20Poly1305;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::format;
+    use std::vec::Vec;
+
+    const ENVELOPE: Envelope =
+        Envelope { sender: NodeId(1), incarnation: Incarnation(2), number: 3, to: Some(NodeId(4)) };
+
+    fn sealed(key_id: u8) -> Security {
+        Security::Sealed { key_id, key: [7; 32] }
+    }
+
+    fn seal(auth: &Auth, envelope: &Envelope, body: &[u8]) -> Vec<u8> {
+        let mut datagram = [&[0xee; HEADER_LEN], body].concat();
+        auth.seal(&auth.subkey(envelope.sender, envelope.incarnation), envelope, &mut datagram);
+        datagram
+    }
+
+    /// The way of an arriving datagram.
+    fn open(auth: &Auth, me: NodeId, datagram: &[u8]) -> Result<Vec<u8>, Reject> {
+        let mut datagram = datagram.to_vec();
+        let header = Header::parse(&datagram)?;
+        auth.check(&header)?;
+        let subkey = auth.subkey(header.sender, header.incarnation);
+        auth.open(&subkey, me, &header, &mut datagram).map(|opened| opened.body().to_vec())
+    }
+
+    proptest! {
+        #[test]
+        fn the_receiver_reads_what_was_sealed(
+            key: Option<(u8, [u8; 32])>,
+            (sender, incarnation, number, to) in (any::<u64>(), any::<u64>(), 1_u64.., any::<Option<u64>>()),
+            me: u64,
+            body in vec(any::<u8>(), 0..200),
+        ) {
+            let security = key.map_or(Security::Plain, |(key_id, key)| Security::Sealed { key_id, key });
+            let auth = Auth::new(&security, "cluster");
+            let (sender, incarnation, to) = (NodeId(sender), Incarnation(incarnation), to.map(NodeId));
+            let datagram = seal(&auth, &Envelope { sender, incarnation, number, to }, &body);
+            prop_assert_eq!(open(&auth, to.unwrap_or(NodeId(me)), &datagram), Ok(body));
+            let header = Header::parse(&datagram).expect("just written");
+            prop_assert_eq!((header.sender, header.incarnation), (sender, incarnation));
+            prop_assert_eq!((header.number, header.open), (number, to.is_none()));
+        }
+
+        #[test]
+        fn any_bytes_are_refused(me: u64, datagram in vec(any::<u8>(), 0..200)) {
+            for security in [Security::Plain, sealed(1)] {
+                prop_assert!(open(&Auth::new(&security, "cluster"), NodeId(me), &datagram).is_err());
+            }
+        }
+
+        #[test]
+        fn in_two_steps_it_is_xchacha(
+            key: [u8; 32],
+            (sender, incarnation, number, to) in (any::<u64>(), any::<u64>(), 1_u64.., any::<u64>()),
+            body in vec(any::<u8>(), 0..200),
+        ) {
+            let envelope =
+                Envelope { sender: NodeId(sender), incarnation: Incarnation(incarnation), number, to: Some(NodeId(to)) };
+            let datagram = seal(&Auth::new(&Security::Sealed { key_id: 1, key }, "cluster"), &envelope, &body);
+            let (head, sealed_body) = datagram.split_at(HEADER_LEN);
+
+            let mut nonce = [0; 24];
+            for (part, value) in nonce.as_chunks_mut::<8>().0.iter_mut().zip([sender, incarnation, number]) {
+                *part = value.to_le_bytes();
+            }
+            let vouched = [&head[..VOUCHED_LEN], &to.to_le_bytes()].concat();
+            let mut expected = body;
+            let tag = XChaCha20Poly1305::new(&key.into())
+                .encrypt_inout_detached(&nonce.into(), &vouched, InOutBuf::from(&mut expected[..]))
+                .expect("short enough");
+            prop_assert_eq!(&head[VOUCHED_LEN..], &tag[..]);
+            prop_assert_eq!(sealed_body, &expected[..]);
+        }
+    }
+
+    #[test]
+    fn no_bit_can_be_changed() {
+        for security in [Security::Plain, sealed(1)] {
+            for to in [Some(NodeId(4)), None] {
+                let auth = Auth::new(&security, "cluster");
+                let datagram = seal(&auth, &Envelope { to, ..ENVELOPE }, b"frames");
+                assert_eq!(open(&auth, NodeId(4), &datagram), Ok(b"frames".to_vec()));
+                for bit in 0..datagram.len() * 8 {
+                    let mut changed = datagram.clone();
+                    changed[bit / 8] ^= 1 << (bit % 8);
+                    assert!(open(&auth, NodeId(4), &changed).is_err(), "{security:?}, bit {bit}");
+                }
+                for len in 0..datagram.len() {
+                    assert!(open(&auth, NodeId(4), &datagram[..len]).is_err(), "{security:?}, length {len}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_datagram_is_for_one_node_or_for_anyone() {
+        for security in [Security::Plain, sealed(1)] {
+            let auth = Auth::new(&security, "cluster");
+            for other in [0, 5] {
+                assert_eq!(open(&auth, NodeId(other), &seal(&auth, &ENVELOPE, b"frames")), Err(Reject::Tag));
+                let to_anyone = seal(&auth, &Envelope { to: None, ..ENVELOPE }, b"frames");
+                assert_eq!(open(&auth, NodeId(other), &to_anyone), Ok(b"frames".to_vec()));
+            }
+        }
+    }
+
+    #[test]
+    fn strays_are_told_by_name() {
+        let plain = seal(&Auth::new(&Security::Plain, "cluster"), &ENVELOPE, b"frames");
+        let open = |security: &Security, cluster| open(&Auth::new(security, cluster), NodeId(4), &plain);
+        assert_eq!(open(&Security::Plain, "another"), Err(Reject::Cluster));
+        assert_eq!(open(&sealed(1), "cluster"), Err(Reject::KeyId));
+        assert_eq!(open(&sealed(0), "cluster"), Err(Reject::Tag));
+    }
+
+    #[test]
+    fn a_forgotten_check_is_made_up_for() {
+        let [ours, theirs] = ["ours", "theirs"].map(|cluster| Auth::new(&sealed(1), cluster));
+        let mut datagram = seal(&theirs, &ENVELOPE, b"frames");
+        let header = Header::parse(&datagram).expect("just written");
+        let subkey = ours.subkey(ENVELOPE.sender, ENVELOPE.incarnation);
+        assert_eq!(ours.open(&subkey, NodeId(4), &header, &mut datagram), Err(Reject::Cluster));
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let auth = Auth::new(&sealed(1), "cluster");
+        let subkey = auth.subkey(NodeId(1), Incarnation(2));
+        assert_eq!(format!("{:?}", sealed(9)), "Sealed { key_id: 9, .. }");
+        assert_eq!(format!("{subkey:?}"), "Subkey(..)");
+        assert_eq!(format!("{auth:?}"), format!("Auth {{ cluster: {}, .. }}", auth.cluster));
+    }
+}

@@ -123,3 +123,45 @@ impl Word for Incarnation {
         Self(word)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn addresses_come_back(ip: IpAddr, port: u16) {
+            let address = Address(SocketAddr::new(ip, port));
+            let mut bytes = [0; 19];
+            let written = postcard::to_slice(&address, &mut bytes).expect("19 bytes are enough");
+            prop_assert_eq!(written.len(), if ip.is_ipv4() { 7 } else { 19 });
+            prop_assert_eq!(postcard::take_from_bytes::<Address>(written), Ok((address, &[][..])));
+        }
+    }
+
+    #[test]
+    fn other_families_are_refused() {
+        for family in (0..=u8::MAX).filter(|family| ![4, 6].contains(family)) {
+            let mut bytes = [1; 19];
+            bytes[0] = family;
+            assert!(postcard::from_bytes::<Address>(&bytes).is_err(), "family {family}");
+        }
+    }
+
+    #[test]
+    fn what_only_the_sender_understands_is_not_sent() {
+        let ip = Ipv6Addr::LOCALHOST;
+        let local = SocketAddr::V6(core::net::SocketAddrV6::new(ip, 7000, 5, 9));
+        let mut bytes = [0; 19];
+        let written = postcard::to_slice(&Address(local), &mut bytes).expect("19 bytes are enough");
+        assert_eq!(postcard::from_bytes(written), Ok(Address(SocketAddr::new(IpAddr::V6(ip), 7000))));
+    }
+
+    #[test]
+    fn a_blob_is_as_long_as_it_says() {
+        assert_eq!(postcard::take_from_bytes(b"\x02abc"), Ok((Blob(b"ab"), &b"c"[..])));
+        assert!(postcard::from_bytes::<Blob<'_>>(b"\x03ab").is_err());
+        assert!(postcard::from_bytes::<Blob<'_>>(b"\xff\xff\xff\xff\x0f").is_err());
+    }
+}

@@ -108,3 +108,38 @@ impl<'a> Iterator for Frames<'a> {
 /// A frame claims to be longer than what is left of the datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrokenLength;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn frames(body: &[u8]) -> Vec<Result<(u8, &[u8]), BrokenLength>> {
+        Frames::new(Opened::forged(body)).map(|frame| frame.map(|(kind, body)| (kind.0, body))).collect()
+    }
+
+    #[test]
+    fn every_frame_comes_whatever_its_kind() {
+        assert_eq!(
+            frames(b"\x01\x02\x00ab\xfe\x00\x00\x21\x01\x00c"),
+            [Ok((0x01, &b"ab"[..])), Ok((0xfe, b"")), Ok((0x21, b"c"))]
+        );
+    }
+
+    #[test]
+    fn a_broken_length_ends_the_datagram() {
+        assert_eq!(frames(b"\x01\x01\x00a\x02\x03\x00bc"), [Ok((1, &b"a"[..])), Err(BrokenLength)]);
+        assert_eq!(frames(b"\x01\x01\x00a\x02\x03"), [Ok((1, &b"a"[..])), Err(BrokenLength)]);
+        assert_eq!(frames(b"\x00\x01\x00"), [Err(BrokenLength)]);
+    }
+
+    #[test]
+    fn padding_is_silent_at_every_length() {
+        for zeros in 0..10 {
+            let mut body = b"\x20\x01\x00\x07".to_vec();
+            body.resize(body.len() + zeros, 0);
+            assert_eq!(frames(&body), [Ok((0x20, &b"\x07"[..]))], "{zeros} zeros");
+        }
+        assert_eq!(frames(b"\x00\x02\x00zz\x20\x00\x00"), [Ok((0x20, &b""[..]))]);
+    }
+}

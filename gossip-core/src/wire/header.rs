@@ -115,3 +115,68 @@ fn field<const N: usize>(bytes: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
     field.copy_from_slice(&bytes[at..at + N]);
     field
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn header() -> impl Strategy<Value = Header> {
+        (any::<(u8, bool, u32)>(), any::<(u64, u64, u64)>(), any::<[u8; 16]>()).prop_map(
+            |((key_id, open, cluster), (sender, incarnation, number), tag)| Header {
+                key_id,
+                open,
+                cluster,
+                sender: NodeId(sender),
+                incarnation: Incarnation(incarnation),
+                number,
+                tag,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(header in header()) {
+            let mut bytes = [0xee; HEADER_LEN];
+            header.emit(&mut bytes);
+            prop_assert_eq!(Header::parse(&bytes), Ok(header));
+        }
+
+        #[test]
+        fn what_is_read_is_written(mut bytes: [u8; HEADER_LEN]) {
+            (bytes[0], bytes[2], bytes[3]) = (VERSION, bytes[2] & 1, 0);
+            let mut again = [0xee; HEADER_LEN];
+            Header::parse(&bytes).expect("version and flags are good").emit(&mut again);
+            prop_assert_eq!(again, bytes);
+        }
+
+        #[test]
+        fn a_part_of_a_header_is_none(header in header(), len in 0..HEADER_LEN) {
+            let mut bytes = [0; HEADER_LEN];
+            header.emit(&mut bytes);
+            prop_assert_eq!(Header::parse(&bytes[..len]), Err(HeaderError::TooShort));
+        }
+    }
+
+    #[test]
+    fn other_versions_and_flags_are_refused() {
+        let mut bytes = [0; HEADER_LEN];
+        for version in (0..=u8::MAX).filter(|&version| version != VERSION) {
+            bytes[0] = version;
+            assert_eq!(Header::parse(&bytes), Err(HeaderError::Version));
+        }
+        bytes[0] = VERSION;
+        for bit in 1..16 {
+            bytes[2..4].copy_from_slice(&(1_u16 << bit).to_le_bytes());
+            assert_eq!(Header::parse(&bytes), Err(HeaderError::Flags), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_a_link_are_consecutive() {
+        assert_eq!(datagram_number(1, 2), 0x1_0000_0002);
+        assert_eq!(datagram_number(3, 8) - datagram_number(3, 7), 1);
+        assert!(datagram_number(4, 0) > datagram_number(3, u32::MAX));
+    }
+}

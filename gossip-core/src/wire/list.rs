@@ -64,16 +64,9 @@ impl<'a, T: Deserialize<'a>> Iterator for Entries<'a, T> {
 
     fn next(&mut self) -> Option<T> {
         self.left = self.left.checked_sub(1)?;
-        match postcard::take_from_bytes(self.rest) {
-            Ok((entry, rest)) => {
-                self.rest = rest;
-                Some(entry)
-            }
-            Err(_) => {
-                self.left = 0;
-                None
-            }
-        }
+        let (entry, rest) = postcard::take_from_bytes(self.rest).ok()?;
+        self.rest = rest;
+        Some(entry)
     }
 }
 

@@ -31,6 +31,11 @@ mod membership;
 mod register;
 mod runs;
 
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod tests;
+
 pub use anti_entropy::{Absence, Absent, Frontier, Root, Wanted};
 pub use broadcast::Data;
 pub use failure_detector::{Ack, Probe};

@@ -52,7 +52,7 @@ pub struct RunsBuffer {
 
 impl RunsBuffer {
     /// Bytes of runs in one frontier. Our choice: 32 runs of the common kind (below 128), and a page of 1,200 bytes
-    /// still takes eleven frontiers.
+    /// still takes ten frontiers.
     pub const LEN: usize = 64;
 
     /// Writes ascending ranges above `top` that neither overlap nor touch, as many as fit.
@@ -78,5 +78,69 @@ impl RunsBuffer {
     /// What goes into [`Frontier::runs`](super::Frontier).
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    /// Ascending ranges above `top` that do not touch.
+    fn ranges(top: u64, runs: &[(u64, u64)]) -> Vec<RangeInclusive<u64>> {
+        let mut end = top;
+        runs.iter()
+            .map(|&(gap, len)| {
+                let first = end + gap + 1;
+                end = first + len - 1;
+                first..=end
+            })
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn as_many_as_fit_come_back(top in 0_u64..1 << 40, runs in vec((1_u64..1 << 30, 1_u64..1 << 30), 0..40)) {
+            let all = ranges(top, &runs);
+            let buffer = RunsBuffer::new(top, all.iter().cloned());
+            let back: Vec<_> = Runs::new(top, buffer.as_bytes()).collect();
+            prop_assert_eq!(&back[..], &all[..back.len()]);
+            if let Some(next) = all.get(back.len()) {
+                let larger = RunsBuffer::new(top, [next.clone()]);
+                prop_assert!(buffer.as_bytes().len() + larger.as_bytes().len() > RunsBuffer::LEN);
+            }
+        }
+
+        #[test]
+        fn any_bytes_give_ascending_ranges(top: u64, bytes in vec(any::<u8>(), 0..80)) {
+            let mut end = top;
+            for range in Runs::new(top, &bytes) {
+                prop_assert!(*range.start() > end && range.start() - end > 1 && range.start() <= range.end());
+                end = *range.end();
+            }
+        }
+    }
+
+    #[test]
+    fn the_example_of_the_module() {
+        assert_eq!(RunsBuffer::new(4, [7..=8, 12..=12]).as_bytes(), [2, 2, 3, 1]);
+    }
+
+    #[test]
+    fn the_first_error_ends_the_runs() {
+        let max = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+        let overflows = [[&[1][..], &max].concat(), [&max[..], &[1]].concat()];
+        for broken in [&[0, 1, 1, 1][..], &[1, 0, 1, 1], &[1], &[1, 0x80], &overflows[0], &overflows[1]] {
+            let bytes = [&[2, 2][..], broken].concat();
+            assert_eq!(Runs::new(4, &bytes).collect::<Vec<_>>(), [7..=8], "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_number_can_be_told() {
+        let buffer = RunsBuffer::new(4, [7..=u64::MAX]);
+        assert_eq!(Runs::new(4, buffer.as_bytes()).collect::<Vec<_>>(), [7..=u64::MAX]);
     }
 }

@@ -1,115 +1,490 @@
-//! The public verbs.
+//! The public verbs, and the order of calls.
 
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::config::Config;
+use crate::anti_entropy::AntiEntropy;
+use crate::auth::{Auth, Envelope, Subkey};
+use crate::broadcast::Broadcast;
+use crate::config::{Config, Durability};
 use crate::error::{ConfigError, JoinError, RestoreError, SubmitError};
-use crate::event::{Event, Order, Scope};
+use crate::event::{Event, Order, Path, Scope};
+use crate::failure_detector::FailureDetector;
 use crate::ids::{Incarnation, MessageId, NodeId, Version};
 use crate::io::Transmit;
-use crate::persist::{PersistSeq, Record, StoredRecord};
+use crate::leave::Phase;
+use crate::members::Members;
+use crate::membership::Membership;
+use crate::peer::{PeerIdx, Peers};
+use crate::persist::{Gate, PersistSeq, Record, StoredRecord};
+use crate::protocol::Me;
+use crate::record::Clock;
+use crate::register::Register;
+use crate::rng::Rng;
+use crate::route::Protocols;
 use crate::stats::Stats;
+use crate::storage::Bits;
+use crate::store::{Messages, NewMessage, Origins, Row};
 use crate::time::Instant;
-use crate::view::{MessageView, PeerView, Reason, RegisterView};
+use crate::view::{MessageView, PeerState, PeerView, Reason, RegisterView};
+use crate::wire::{Data, HEADER_LEN};
 
 /// One node of a gossip cluster, as a state machine without I/O.
+///
+/// Input verbs take the time and change the state; they never block and never call back. Output polls are pulled until
+/// they answer `None`, in any order, each whenever it suits. See the [crate's first page](crate) for the loop.
+///
+/// A clone goes on by itself from the same state, and makes the same decisions from the same inputs. It must not speak to
+/// the same network: it has the same id and would repeat the numbers of datagrams.
 #[derive(Clone, Debug)]
 pub struct Gossip {
-    config: Config,
+    pub(crate) config: Config,
+    pub(crate) auth: Auth,
+    pub(crate) me: Me,
+    subkey: Subkey,
+    /// The latest time that the caller has told.
+    pub(crate) now: Instant,
+    pub(crate) clock: Clock,
+    pub(crate) gate: Gate,
+    pub(crate) peers: Peers,
+    pub(crate) members: Members,
+    pub(crate) origins: Origins,
+    pub(crate) messages: Messages,
+    pub(crate) stats: Stats,
+    pub(crate) protocols: Protocols,
+    /// The row of this node's own messages.
+    own_row: Row,
+    /// The number of this node's last fifo message.
+    last_fifo: u64,
+    /// Something was submitted or set in this incarnation.
+    spoken: bool,
+    pub(crate) phase: Phase,
+    /// When to look for what is older than the horizon.
+    sweep_at: Instant,
+    /// Origins with a gap of which the application is to be told.
+    pub(crate) untold_gaps: Bits,
+    /// Origins of which something is to be recorded.
+    pub(crate) unrecorded_origins: Bits,
+    /// Messages whose acknowledgement is to be recorded.
+    pub(crate) unrecorded_acknowledgements: Bits,
 }
 
-#[allow(unused_variables, clippy::unused_self, missing_docs)]
+/// Streams of random numbers, one for each user, so that one more draw here shifts nothing there.
+mod label {
+    pub(super) const INCARNATION: u32 = 0;
+    pub(super) const TABLES: u32 = 1;
+    pub(super) const MEMBERSHIP: u32 = 2;
+    pub(super) const DETECTOR: u32 = 3;
+    pub(super) const BROADCAST: u32 = 4;
+}
+
 impl Gossip {
+    /// Makes a node that remembers nothing of an earlier life.
+    ///
+    /// `seed` must be unpredictable and different for every life of every node (adapters take it from the system);
+    /// with the same configuration, seed, inputs and polls a node does the same again, bit for bit. All memory but
+    /// payloads is allocated here.
+    ///
+    /// # Errors
+    ///
+    /// The field of the configuration that is out of its bounds, and the bound.
     pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Self { config })
+        Ok(Self::build(config, seed, now, 0))
     }
 
+    /// Makes a node that remembers what `records` say: what an earlier life of it handed out by
+    /// [`Gossip::poll_persist`], as far as it got durable, in any order.
+    ///
+    /// # Errors
+    ///
+    /// The configuration is wrong, a record does not parse, or the records are another node's.
+    #[allow(single_use_lifetimes, reason = "an anonymous lifetime is not allowed here")]
     pub fn restore<'a>(
         config: Config,
         seed: [u8; 32],
         now: Instant,
         records: impl IntoIterator<Item = StoredRecord<'a>>,
     ) -> Result<Self, RestoreError> {
-        Ok(Self::new(config, seed, now)?)
+        config.check()?;
+        let records: Vec<_> = records.into_iter().collect();
+        let last = crate::restore::last_incarnation(&records, config.id)?;
+        let high = last.map_or(0, |incarnation| incarnation.high().saturating_add(1));
+        let mut gossip = Self::build(config, seed, now, high);
+        gossip.restore_records(records)?;
+        Ok(gossip)
     }
+
+    fn build(config: Config, seed: [u8; 32], now: Instant, high: u32) -> Self {
+        let limits = &config.limits;
+        let mut rng = Rng::new(&seed, label::INCARNATION);
+        let incarnation = Incarnation::new(config.started_at.max(high), rng.u32());
+        let me = Me { node: config.id, incarnation };
+        let mut tables = Rng::new(&seed, label::TABLES);
+        let auth = Auth::new(&config.security, &config.cluster);
+        let mut members = Members::new(limits.peers as usize, &mut tables);
+        members.find_or_insert(now, me.node, me.incarnation).expect("the first of at least one row");
+        let root_key = auth.root_key();
+        let mut origins = Origins::new(limits.origins as usize, limits.window, root_key, &mut tables);
+        let own_row = origins.insert(now, me.node, me.incarnation).expect("the first of at least one row");
+        let links = limits.links.into();
+        let protocols = Protocols {
+            membership: Membership::new(&config, now, Rng::new(&seed, label::MEMBERSHIP)),
+            detector: FailureDetector::new(links, &config.timing, Rng::new(&seed, label::DETECTOR)),
+            repair: AntiEntropy::new(&config),
+            broadcast: Broadcast::new(&config, Rng::new(&seed, label::BROADCAST)),
+            registers: Register::new(&config, root_key, now, &mut tables),
+        };
+        let mut gossip = Self {
+            subkey: auth.subkey(me.node, me.incarnation),
+            auth,
+            me,
+            now,
+            clock: Clock::new(&config, now),
+            gate: Gate::new(config.durability == Durability::Records),
+            peers: Peers::new(links),
+            members,
+            origins,
+            messages: Messages::new(limits.messages as usize, limits.payload_bytes, &mut tables),
+            stats: Stats::default(),
+            protocols,
+            own_row,
+            last_fifo: 0,
+            spoken: false,
+            phase: Phase::Active,
+            sweep_at: now + config.timing.horizon / 8,
+            untold_gaps: Bits::new(limits.origins as usize),
+            unrecorded_origins: Bits::new(limits.origins as usize),
+            unrecorded_acknowledgements: Bits::new(limits.messages as usize),
+            config,
+        };
+        gossip.publish_address();
+        gossip
+    }
+
+    // ---- input events
 
     /// A datagram came from `from`; it is opened in place. Never fails: what is wrong with it is counted in [`Stats`].
-    pub fn handle_packet(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {}
+    ///
+    /// The work is bounded, whatever it contains.
+    pub fn handle_packet(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
+        self.advance(now);
+        self.stats.datagrams_received += 1;
+        self.stats.bytes_received += datagram.len() as u64;
+        if !self.phase.is_over() {
+            self.on_datagram(from, datagram);
+        }
+    }
 
-    /// Time has passed. Early or needless calls are harmless.
-    pub fn handle_timeout(&mut self, now: Instant) {}
+    /// Time has passed. Early or needless calls are harmless; a late one delays what was due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+        if self.phase.is_over() {
+            return;
+        }
+        self.run_timeouts();
+        if self.sweep_at <= self.now {
+            self.sweep();
+        }
+        self.run_leave();
+    }
 
-    /// Accepts a message for everybody.
+    /// Accepts a message for everybody. Its id is unique for ever.
+    ///
+    /// Spreading starts with the next datagrams. On a node that stays up the message reaches every node that stays
+    /// connected with it, or that node is told of a [`Event::Gap`].
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError::Busy`] while there is no room that may be made: try again later. [`SubmitError::TooLarge`] beyond
+    /// [`Gossip::payload_max`]. [`SubmitError::Leaving`] after [`Gossip::leave`]. Nothing was accepted then.
     pub fn submit(&mut self, now: Instant, order: Order, payload: &[u8]) -> Result<MessageId, SubmitError> {
-        Err(SubmitError::Busy)
+        self.advance(now);
+        self.phase.check_active()?;
+        let max = self.payload_max();
+        if payload.len() > max {
+            return Err(SubmitError::TooLarge { max });
+        }
+        let id8 = self.me.node.0.to_le_bytes();
+        let path: &[u8] = if self.config.trace_path { &id8 } else { &[] };
+        // Beyond the window of those who have nothing yet, messages would be refused by everybody.
+        let ahead = u64::from(self.messages.unshared()) >= self.origins.window();
+        if ahead || !self.make_room(path.len() + payload.len()) {
+            return Err(SubmitError::Busy);
+        }
+        let seq = self.origins.get(self.own_row).map_or(0, |origin| origin.top) + 1;
+        let id = MessageId { origin: self.me.node, incarnation: self.me.incarnation, seq };
+        let previous = match order {
+            Order::Fifo if self.last_fifo > 0 => seq - self.last_fifo,
+            _ => 0,
+        };
+        let (row, unshared) = (self.own_row, true);
+        let new = NewMessage { id, row, order, previous, hops: 0, age_ms: 0, path, payload, unshared };
+        self.accept(&new, None, self.config.deliver_own).ok_or(SubmitError::Busy)?;
+        if order == Order::Fifo {
+            self.last_fifo = seq;
+        }
+        self.spoken = true;
+        self.stats.submitted += 1;
+        Ok(id)
     }
 
-    /// Sets one of this node's own registers.
+    /// Sets one of this node's own registers: everybody will know the newest value of each key.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError::Key`] for a key that is empty, longer than [`KEY_MAX`](crate::KEY_MAX) bytes or starts with a
+    /// zero byte; [`SubmitError::TooLarge`] for a value that does not fit in one datagram beside its key;
+    /// [`SubmitError::TooManyRegisters`] without room; [`SubmitError::NotYet`] for [`Scope::Shared`]. Nothing was
+    /// changed then.
     pub fn set(&mut self, now: Instant, scope: Scope, key: &str, value: &[u8]) -> Result<Version, SubmitError> {
-        Err(SubmitError::Busy)
+        self.change(now, scope, key, Some(value))
     }
 
-    /// Removes one of this node's own registers.
+    /// Removes one of this node's own registers. Removing what is not there is a change too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gossip::set`].
     pub fn remove(&mut self, now: Instant, scope: Scope, key: &str) -> Result<Version, SubmitError> {
-        Err(SubmitError::Busy)
+        self.change(now, scope, key, None)
     }
 
-    /// The application is done with a delivered message: it is not delivered again after a restart.
-    pub fn acknowledge(&mut self, id: MessageId) {}
+    fn change(&mut self, now: Instant, scope: Scope, key: &str, value: Option<&[u8]>) -> Result<Version, SubmitError> {
+        self.advance(now);
+        self.phase.check_active()?;
+        if scope == Scope::Shared {
+            return Err(SubmitError::NotYet);
+        }
+        let (mut cx, protocols) = self.split();
+        let version = protocols.registers.set(&mut cx, key, value)?;
+        self.spoken = true;
+        Ok(version)
+    }
 
-    /// Adds a contact, which is greeted until somebody there answers, and again whenever this node has no link. Kept
-    /// until [`Gossip::forget`].
+    /// The application is done with a message: with [`Redelivery::UntilAcknowledged`](crate::Redelivery) it is not
+    /// delivered again after a restart. Without effect on a message that is not stored any more.
+    pub fn acknowledge(&mut self, id: MessageId) {
+        let Some(slot) = self.find(id) else { return };
+        let Some(message) = self.messages.get_mut(slot) else { return };
+        if !message.acknowledged {
+            message.acknowledged = true;
+            if self.gate.is_enabled() {
+                self.unrecorded_acknowledgements.set(slot as usize);
+            }
+        }
+    }
+
+    /// Adds a contact, which is greeted until somebody there answers, and again whenever its link ends or this node has
+    /// no link. Kept until [`Gossip::forget`]; adding it again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError`] if nothing can be sent there, if all places are taken, if the node's neighbors are configured, or
+    /// if it is leaving. Nothing was added then.
     pub fn join(&mut self, now: Instant, contact: SocketAddr) -> Result<(), JoinError> {
-        Ok(())
+        self.advance(now);
+        if self.phase.check_active().is_err() {
+            return Err(JoinError::Leaving);
+        }
+        if self.protocols.membership.is_static() {
+            return Err(JoinError::Static);
+        }
+        if !crate::membership::is_usable(contact) {
+            return Err(JoinError::Address);
+        }
+        if self.protocols.membership.add_contact(self.now, contact) {
+            Ok(())
+        } else {
+            Err(JoinError::TooManyContacts { max: self.config.limits.contacts.into() })
+        }
     }
 
-    /// Drops a contact.
-    pub fn forget(&mut self, contact: SocketAddr) {}
+    /// Drops a contact. A link with who lives there stays.
+    pub fn forget(&mut self, contact: SocketAddr) {
+        self.protocols.membership.forget_contact(contact);
+    }
 
-    /// Starts to leave: hands over what only this node holds, says goodbye, and ends with [`Event::Left`].
-    pub fn leave(&mut self, now: Instant) {}
+    /// Starts to leave: hands over what only this node holds, says goodbye, and ends with [`Event::Left`], at the latest
+    /// after 20 times the configured probe timeout. Go on with the loop until then; after it, nothing is sent.
+    pub fn leave(&mut self, now: Instant) {
+        self.advance(now);
+        self.start_leave();
+    }
 
     /// All records up to `upto` are durable.
-    pub fn handle_persisted(&mut self, now: Instant, upto: PersistSeq) {}
+    pub fn handle_persisted(&mut self, now: Instant, upto: PersistSeq) {
+        self.advance(now);
+        self.gate.confirm(upto);
+    }
 
-    /// The next datagram (or several of equal length for one peer), composed in `buffer` with the freshest contents.
+    // ---- output actions
+
+    /// The next datagram, composed in `buffer` with the freshest contents; none when nothing is owed to anybody.
+    ///
+    /// Where the buffer has room for more than one datagram, several of equal length may be composed for one peer: all
+    /// but the last have [`Transmit::segment_size`] bytes.
+    ///
+    /// # Panics
+    ///
+    /// If `buffer` is shorter than [`Config::mtu`].
     #[must_use]
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<Transmit> {
+        let mtu = usize::from(self.config.mtu);
+        assert!(buffer.len() >= mtu, "the buffer holds {} bytes, and the mtu is {mtu}", buffer.len());
+        self.advance(now);
+        if !self.gate.may_speak() || self.phase.is_over() {
+            return None;
+        }
+        if let Some(transmit) = self.compose_greeting(buffer) {
+            return Some(transmit);
+        }
+        while let Some(peer) = self.peers.most_urgent() {
+            let to = self.peers.get(peer)?.address;
+            let len = self.compose(peer, &mut buffer[..mtu]);
+            if len == 0 {
+                // A mark without anything behind it: forget it, or the loop would not end.
+                self.stats.empty_turns += 1;
+                self.peers.settle(peer);
+                continue;
+            }
+            let segment = self.seal(peer, &mut buffer[..HEADER_LEN + len]);
+            let len = self.compose_more(peer, buffer, segment);
+            return Some(Transmit { to, len, segment_size: (len > segment).then_some(segment) });
+        }
         None
     }
 
-    /// The next thing to tell the application.
+    /// A datagram to an address without a link.
+    fn compose_greeting(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
+        loop {
+            let (mut cx, protocols) = self.split();
+            let (to, node, len) = protocols.membership.compose(&mut cx, buffer)?;
+            if len == 0 {
+                continue;
+            }
+            let len = HEADER_LEN + len;
+            let number = crate::wire::datagram_number(self.peers.next_epoch(), 1);
+            self.seal_numbered(number, node, &mut buffer[..len]);
+            return Some(Transmit { to, len, segment_size: None });
+        }
+    }
+
+    /// More datagrams for the same peer, while they have the length of the first one. Returns the length of all.
+    fn compose_more(&mut self, peer: PeerIdx, buffer: &mut [u8], segment: usize) -> usize {
+        let mut len = segment;
+        // Short datagrams are the end of what is owed; and a short segment has no room for the frames of the next one.
+        let worthwhile = 2 * segment > usize::from(self.config.mtu);
+        while worthwhile && len + segment <= buffer.len() && self.peers.is_anything_due(peer) {
+            let room = &mut buffer[len..len + segment];
+            let written = self.compose(peer, room);
+            if written == 0 {
+                break;
+            }
+            len += self.seal(peer, &mut buffer[len..len + HEADER_LEN + written]);
+            if HEADER_LEN + written < segment {
+                break;
+            }
+        }
+        len
+    }
+
+    fn seal(&mut self, peer: PeerIdx, datagram: &mut [u8]) -> usize {
+        let to = self.peers.get(peer).map(|link| link.node);
+        let number = self.peers.next_number(peer);
+        self.seal_numbered(number, to, datagram)
+    }
+
+    fn seal_numbered(&mut self, number: u64, to: Option<NodeId>, datagram: &mut [u8]) -> usize {
+        let envelope = Envelope { sender: self.me.node, incarnation: self.me.incarnation, number, to };
+        self.auth.seal(&self.subkey, &envelope, datagram);
+        self.stats.datagrams_sent += 1;
+        self.stats.bytes_sent += datagram.len() as u64;
+        datagram.len()
+    }
+
+    /// The next thing to tell the application. Take it only when there is room for it: what is not taken waits here, and
+    /// what waits too long for the store becomes a [`Event::Gap`].
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        if let Some(gap) = self.next_gap() {
+            return Some(gap);
+        }
+        let gate = &self.gate;
+        if let Some(delivery) = self.messages.next_ready(|record| gate.is_durable(record)) {
+            self.stats.delivered += 1;
+            return Some(Event::Deliver(delivery));
+        }
+        self.protocols
+            .registers
+            .next_event(&self.members)
+            .or_else(|| self.protocols.membership.next_event())
+            .or_else(|| self.next_peer_event())
+            .or_else(|| self.phase.next_event())
     }
 
-    /// The next thing to make durable; none without [`Durability::Records`](crate::Durability::Records).
+    fn next_gap(&mut self) -> Option<Event> {
+        let row = self.untold_gaps.first()?;
+        self.untold_gaps.clear(row);
+        let origin = self.origins.get_mut(row as Row)?;
+        let (first, last) = origin.gap.take()?;
+        Some(Event::Gap { origin: origin.node, incarnation: origin.incarnation, first, last })
+    }
+
+    fn next_peer_event(&mut self) -> Option<Event> {
+        let is_static = self.protocols.membership.is_static();
+        loop {
+            let row = self.members.next_changed()?;
+            let event = self.members.get_mut(row).and_then(|member| member.next_event(is_static));
+            if event.is_some() {
+                return event;
+            }
+        }
+    }
+
+    /// The next thing to make durable; none without [`Durability::Records`].
     #[must_use]
     pub fn poll_persist(&mut self) -> Option<Record> {
-        None
+        if self.gate.is_enabled() { self.next_record() } else { None }
     }
 
-    /// When to call [`Gossip::handle_timeout`] next, after all outputs were drained.
+    /// When to call [`Gossip::handle_timeout`] next, given that all outputs were drained. What was left undrained is no
+    /// deadline: a full socket must not make the loop spin.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.next_deadline().map(|(at, _)| at)
     }
 
     /// Why [`Gossip::poll_timeout`] wants that tick.
     pub fn timeout_reason(&self) -> Option<Reason> {
-        None
+        self.next_deadline().map(|(_, reason)| reason)
     }
+
+    fn next_deadline(&self) -> Option<(Instant, Reason)> {
+        if self.phase.is_over() {
+            return None;
+        }
+        let own = [(self.sweep_at, Reason::Expiry), (self.phase.deadline(), Reason::Leave)];
+        let theirs = self.protocols.each().map(|protocol| (protocol.deadline(), protocol.reason()));
+        let (at, reason) = own.into_iter().chain(theirs).min_by_key(|&(at, _)| at)?;
+        (at != Instant::NEVER).then_some((at, reason))
+    }
+
+    // ---- views
 
     /// This node.
     pub fn id(&self) -> NodeId {
-        self.config.id
+        self.me.node
     }
 
     /// This life of it.
     pub fn incarnation(&self) -> Incarnation {
-        Incarnation(1)
+        self.me.incarnation
+    }
+
+    /// Where this node can be reached, as far as it was told: the advertised address, or the one that others see.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.protocols.membership.address()
     }
 
     /// The configuration.
@@ -117,48 +492,137 @@ impl Gossip {
         &self.config
     }
 
-    /// The largest payload that [`Gossip::submit`] accepts, in bytes.
+    /// The largest payload that [`Gossip::submit`] accepts, in bytes: what fits in one datagram with all its heads, and
+    /// with the longest path where paths are traced.
     pub fn payload_max(&self) -> usize {
-        1_000
+        let path = if self.config.trace_path { Path::MAX * 8 } else { 0 };
+        usize::from(self.config.mtu) - HEADER_LEN - Data::OVERHEAD_MAX - path
     }
 
     /// How many members the cluster has, as far as this node knows, itself included.
     pub fn size_estimate(&self) -> u32 {
-        1
+        self.members.alive()
     }
 
     /// The contacts.
     pub fn contacts(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        core::iter::empty()
+        self.protocols.membership.contacts()
     }
 
-    /// The stored messages, in the order in which they were accepted.
+    /// The stored messages, in the order in which they were accepted; own ones that nobody else holds yet come last.
     pub fn messages(&self) -> impl Iterator<Item = MessageView> + '_ {
-        core::iter::empty()
+        self.messages.iter().map(|(_, message)| message.view())
     }
 
     /// One stored message.
     pub fn get(&self, id: MessageId) -> Option<MessageView> {
-        None
+        self.messages.get(self.find(id)?).map(|message| message.view())
+    }
+
+    /// Whether the record of a stored message is durable; always, without [`Durability::Records`].
+    pub fn is_durable(&self, id: MessageId) -> bool {
+        self.find(id)
+            .and_then(|slot| self.messages.get(slot))
+            .is_some_and(|message| self.gate.is_durable(message.record))
     }
 
     /// Every other node that this one knows, by id.
     pub fn peers(&self) -> impl Iterator<Item = PeerView> + '_ {
-        core::iter::empty()
+        self.members.from(NodeId(0)).filter(|(_, member)| member.node != self.me.node).filter_map(|(_, member)| {
+            let link = self.peers.find(member.node);
+            Some(PeerView {
+                node: member.node,
+                incarnation: member.incarnation,
+                address: member.address?,
+                state: member.state,
+                round_trip: link.and_then(|peer| self.protocols.detector.round_trip(peer)),
+            })
+        })
     }
 
-    /// The registers whose key starts with `prefix`, of all nodes, by node and key.
+    /// The registers whose key starts with `prefix`, of all nodes, by node; of one node the one
+    /// changed longest ago first.
     pub fn registers<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = RegisterView> + 'a {
-        core::iter::empty()
+        self.protocols.registers.iter(&self.members, prefix)
     }
 
     /// One register.
     pub fn register(&self, node: NodeId, key: &str) -> Option<RegisterView> {
-        None
+        self.protocols.registers.get(&self.members, node, key)
     }
 
     /// The counters.
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        self.stats
+    }
+
+    // ---- inside
+
+    /// Time does not go back: an earlier `now` counts as the latest one.
+    fn advance(&mut self, now: Instant) {
+        if now < self.now {
+            self.stats.time_went_back += 1;
+        }
+        self.now = self.now.max(now);
+    }
+
+    fn find(&self, id: MessageId) -> Option<crate::store::Slot> {
+        self.messages.find(self.origins.find(id.origin, id.incarnation)?, id.seq)
+    }
+
+    /// Tells everybody where this node is, if that is news.
+    pub(crate) fn publish_address(&mut self) {
+        let leaving = !self.phase.is_active();
+        let address = self.protocols.membership.address();
+        let (mut cx, protocols) = self.split();
+        protocols.registers.publish_member(&mut cx, address, leaving);
+    }
+
+    /// An earlier life of this node had a higher incarnation than this one: its clock went back. Possible only while
+    /// nobody has heard anything that names the present one.
+    pub(crate) fn raise_incarnation(&mut self, above: Incarnation) {
+        if self.spoken || above < self.me.incarnation || above.high() == u32::MAX {
+            return;
+        }
+        for row in 0..self.peers.capacity() {
+            if let Some(peer) = self.peers.at(row) {
+                self.unlink(peer, PeerState::Known, None);
+            }
+        }
+        self.me.incarnation = Incarnation::new(above.high() + 1, self.me.incarnation.low());
+        self.subkey = self.auth.subkey(self.me.node, self.me.incarnation);
+        self.gate.void_incarnation();
+        self.origins.remove(self.own_row);
+        self.own_row = self.origins.insert(self.now, self.me.node, self.me.incarnation).expect("a row was freed");
+        self.publish_address();
+    }
+
+    /// Gives up what is older than the horizon, and forgets origins that were silent for long.
+    fn sweep(&mut self) {
+        let horizon = self.config.timing.horizon;
+        self.sweep_at = self.now + horizon / 8;
+        let limit = u32::try_from(horizon.as_millis()).unwrap_or(u32::MAX);
+        let mut next = 0;
+        while let Some(slot) = self.messages.next_older(next, self.now, limit) {
+            next = slot + 1;
+            if self.may_give_up(slot) {
+                self.give_up(slot);
+            }
+        }
+        let mut next = 0;
+        while let Some(row) = self.next_silent_origin(next) {
+            next = row + 1;
+            self.unrecorded_origins.clear(row as usize);
+            self.origins.remove(row);
+        }
+    }
+
+    fn next_silent_origin(&self, from: Row) -> Option<Row> {
+        let patience = self.config.timing.horizon * 5 / 4;
+        let silent = |origin: &crate::store::Origin| {
+            origin.held.is_empty() && origin.gap.is_none() && self.now.saturating_since(origin.heard) >= patience
+        };
+        let mut rows = self.origins.iter().filter(|&(row, _)| row >= from && row != self.own_row);
+        rows.find(|(_, origin)| silent(origin)).map(|(row, _)| row)
     }
 }

@@ -26,19 +26,32 @@ mod wire;
 #[doc(hidden)]
 pub mod wire;
 
+mod anti_entropy;
+mod broadcast;
+mod comparison;
 mod config;
 mod error;
 mod event;
+mod failure_detector;
 mod gossip;
 mod ids;
 mod io;
+mod leave;
 mod limits;
+mod members;
+mod membership;
+mod order;
+mod peer;
 mod persist;
-#[cfg_attr(not(test), expect(dead_code, reason = "its users come next"))]
+mod protocol;
+mod record;
+mod register;
+mod restore;
 mod rng;
+mod route;
 mod stats;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "its users come next"))]
 mod storage;
+mod store;
 mod time;
 mod view;
 

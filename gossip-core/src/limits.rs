@@ -1,7 +1,16 @@
 //! How much of everything is kept, in counts, and what that amounts to in bytes.
 
+use crate::anti_entropy::AntiEntropy;
+use crate::broadcast::Broadcast;
 use crate::config::within;
 use crate::error::ConfigError;
+use crate::failure_detector::FailureDetector;
+use crate::members::Members;
+use crate::membership::Membership;
+use crate::peer::Peers;
+use crate::register::Register;
+use crate::storage::Bits;
+use crate::store::{Messages, Origins};
 
 /// The capacity of every table, allocated once in [`Gossip::new`](crate::Gossip::new).
 ///
@@ -76,6 +85,35 @@ impl Limits {
             registers: 1_024,
             register_bytes: 256 << 10,
         }
+    }
+
+    /// The most bytes of heap that a node with these limits ever owns, for its tables and for all payloads it may hold.
+    ///
+    /// Each payload and register counts with the 32 bytes that its reference count takes. What the allocator adds for
+    /// itself, and payloads that the application keeps after they left the store, are not in it.
+    pub fn bytes(&self) -> usize {
+        const REFERENCE_COUNT: usize = 32;
+        const CLUSTER_NAME: usize = 64;
+        let (links, contacts) = (usize::from(self.links), usize::from(self.contacts));
+        let (peers, origins) = (self.peers as usize, self.origins as usize);
+        let (messages, registers) = (self.messages as usize, self.registers as usize);
+        [
+            Peers::heap_bytes(links),
+            Members::heap_bytes(peers),
+            Origins::heap_bytes(origins),
+            Messages::heap_bytes(messages),
+            2 * Bits::heap_bytes(origins) + Bits::heap_bytes(messages),
+            Membership::heap_bytes(links, contacts),
+            FailureDetector::heap_bytes(links),
+            AntiEntropy::heap_bytes(links, messages, origins),
+            Broadcast::heap_bytes(links, messages),
+            Register::heap_bytes(links, peers, registers),
+            self.payload_bytes as usize + messages.saturating_mul(REFERENCE_COUNT),
+            self.register_bytes as usize + registers.saturating_mul(REFERENCE_COUNT),
+            CLUSTER_NAME,
+        ]
+        .into_iter()
+        .fold(0, usize::saturating_add)
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {

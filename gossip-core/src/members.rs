@@ -13,6 +13,7 @@
 use core::hash::Hasher;
 use core::net::SocketAddr;
 
+use crate::event::Event;
 use crate::ids::{Incarnation, NodeId};
 use crate::rng::Rng;
 use crate::storage::{Bits, Index, List, Order, Slots};
@@ -40,6 +41,30 @@ pub(crate) struct Member {
     pub(crate) floor: u64,
     /// The registers in the order of their versions.
     pub(crate) registers: List,
+}
+
+impl Member {
+    /// What the application is to be told, if its knowledge is old.
+    pub(crate) fn next_event(&mut self, is_static: bool) -> Option<Event> {
+        let node = self.node;
+        let was_up = matches!(self.told, Told::Up(..));
+        match self.state {
+            PeerState::Linked => {
+                let address = self.address?;
+                let up = Told::Up(self.incarnation, address);
+                let news = self.told != up;
+                self.told = up;
+                news.then_some(Event::PeerUp { node, address })
+            }
+            PeerState::Down | PeerState::Left => {
+                self.told = Told::Down;
+                let unreachable = is_static && self.state == PeerState::Down;
+                let event = if unreachable { Event::PeerUnreachable { node } } else { Event::PeerDown { node } };
+                was_up.then_some(event)
+            }
+            PeerState::Known => None,
+        }
+    }
 }
 
 /// What the application knows of a node.
@@ -84,6 +109,14 @@ impl Members {
 
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    pub(crate) fn capacity(&self) -> Row {
+        self.rows.capacity() as Row
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.rows.is_full()
     }
 
     /// Members that are neither down nor left.
@@ -180,9 +213,8 @@ impl Members {
     }
 
     fn position(&self, node: NodeId) -> Result<usize, usize> {
-        self.order.search_by(|row| {
-            self.rows.get(row).map_or(core::cmp::Ordering::Greater, |member| member.node.cmp(&node))
-        })
+        self.order
+            .search_by(|row| self.rows.get(row).map_or(core::cmp::Ordering::Greater, |member| member.node.cmp(&node)))
     }
 
     /// Keyed, so that nobody can choose ids that share a place.

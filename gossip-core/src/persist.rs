@@ -118,3 +118,61 @@ pub struct StoredRecord<'a> {
     /// The value: the two parts of [`Value::parts`], one after the other.
     pub value: &'a [u8],
 }
+
+/// What waits until it is durable, and what does not.
+///
+/// Records are numbered when they are handed out. Without records everything is durable at once, so that nobody has two
+/// paths.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    enabled: bool,
+    last: u64,
+    durable: u64,
+    /// The record that names this incarnation; 0 until it was handed out.
+    incarnation: u64,
+}
+
+impl Gate {
+    pub(crate) const fn new(enabled: bool) -> Self {
+        Self { enabled, last: 0, durable: 0, incarnation: 0 }
+    }
+
+    pub(crate) const fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Whether datagrams may go out: not before this incarnation is on record, or the next life might use it again.
+    pub(crate) const fn may_speak(&self) -> bool {
+        !self.enabled || self.incarnation != 0 && self.incarnation <= self.durable
+    }
+
+    pub(crate) const fn is_durable(&self, record: PersistSeq) -> bool {
+        !self.enabled || record.0 != 0 && record.0 <= self.durable
+    }
+
+    /// Whether the incarnation is still to be recorded.
+    pub(crate) const fn owes_incarnation(&self) -> bool {
+        self.enabled && self.incarnation == 0
+    }
+
+    /// The incarnation has changed: nothing goes out until the new one is on record.
+    pub(crate) const fn void_incarnation(&mut self) {
+        self.incarnation = 0;
+    }
+
+    pub(crate) const fn number(&mut self) -> PersistSeq {
+        self.last += 1;
+        PersistSeq(self.last)
+    }
+
+    pub(crate) const fn number_incarnation(&mut self) -> PersistSeq {
+        let number = self.number();
+        self.incarnation = number.0;
+        number
+    }
+
+    /// What was never handed out cannot be durable.
+    pub(crate) fn confirm(&mut self, upto: PersistSeq) {
+        self.durable = self.durable.max(upto.0.min(self.last));
+    }
+}

@@ -61,6 +61,15 @@ impl Auth {
         Self { mode, cluster: name_hash(cluster, 2) as u32 }
     }
 
+    /// A number that all nodes with the same key and cluster name share, for hashes that are compared.
+    pub fn root_key(&self) -> u64 {
+        let mut hasher = SipHasher24::new_with_keys(u64::from(self.cluster), 3);
+        if let Mode::Sealed { key, .. } = &self.mode {
+            hasher.write(key);
+        }
+        hasher.finish()
+    }
+
     /// The key of one sender in one incarnation. Costs as much as the encryption of 64 bytes.
     pub fn subkey(&self, sender: NodeId, incarnation: Incarnation) -> Subkey {
         let Mode::Sealed { key, .. } = &self.mode else { return Subkey([0; 32]) };

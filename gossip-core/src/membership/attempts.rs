@@ -46,8 +46,16 @@ pub(super) struct Attempt {
     pub(super) cookie: u64,
     pub(super) tries: u8,
     pub(super) owed: bool,
-    /// The application was warned about this neighbor.
-    pub(super) warned: bool,
+    /// Whether the application is to be warned about this neighbor.
+    pub(super) warning: Notice,
+}
+
+/// Something to tell the application once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    None,
+    Due,
+    Told,
 }
 
 /// The table, with a deadline for each row.
@@ -71,7 +79,7 @@ impl Attempts {
     /// Starts at `at`. False where there is no room.
     pub(super) fn add(&mut self, address: SocketAddr, node: Option<NodeId>, purpose: Purpose, at: Instant) -> bool {
         let attempt =
-            Attempt { address, node, purpose, nonce: 0, cookie: 0, tries: 0, owed: false, warned: false };
+            Attempt { address, node, purpose, nonce: 0, cookie: 0, tries: 0, owed: false, warning: Notice::None };
         match self.rows.insert(attempt) {
             Ok(row) => {
                 self.deadlines.set(row as usize, at);
@@ -92,6 +100,10 @@ impl Attempts {
 
     pub(super) fn get(&self, row: u32) -> Option<&Attempt> {
         self.rows.get(row)
+    }
+
+    pub(super) fn capacity(&self) -> u32 {
+        self.rows.capacity() as u32
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Attempt)> {

@@ -51,6 +51,23 @@ pub(crate) fn release(origins: &mut Origins, messages: &mut Messages, row: Row) 
     }
 }
 
+/// Whether a message that was accepted is not held back by an earlier one.
+pub(crate) fn may_enter_now(origins: &Origins, messages: &Messages, slot: Slot) -> bool {
+    let Some(message) = messages.get(slot) else { return false };
+    let Some(origin) = origins.get(message.row) else { return false };
+    message.order == Order::Unordered || may_enter(message.id.seq, message.previous, origin.fifo_done, origin.top)
+}
+
+/// A message counts as delivered in an earlier life.
+pub(crate) fn pass(origins: &mut Origins, messages: &Messages, slot: Slot) {
+    let Some(message) = messages.get(slot) else { return };
+    if let Some(origin) = origins.get_mut(message.row)
+        && message.order == Order::Fifo
+    {
+        origin.fifo_done = origin.fifo_done.max(message.id.seq);
+    }
+}
+
 const fn may_enter(seq: u64, previous: u64, fifo_done: u64, top: u64) -> bool {
     match seq.checked_sub(previous) {
         // A distance that leads before the first message: nothing to wait for.

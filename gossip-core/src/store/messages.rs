@@ -12,6 +12,7 @@ use crate::persist::PersistSeq;
 use crate::rng::Rng;
 use crate::storage::{Index, Links, List, Slots};
 use crate::time::Instant;
+use crate::view::MessageView;
 
 /// A slot number of [`Messages`].
 pub(crate) type Slot = u32;
@@ -93,6 +94,23 @@ impl Message {
 
     pub(crate) fn owned_path(&self) -> Path {
         Path::new(self.blob.slice(..usize::from(self.path_len)))
+    }
+
+    pub(crate) fn view(&self) -> MessageView {
+        MessageView {
+            id: self.id,
+            order: self.order,
+            payload: self.owned_payload(),
+            hops: self.hops,
+            path: self.owned_path(),
+            accepted_at: self.accepted_at,
+            delivered: self.stage == Stage::Delivered,
+        }
+    }
+
+    /// Bytes of path and payload.
+    pub(crate) fn len(&self) -> usize {
+        self.blob.len()
     }
 
     fn delivery(&self) -> Delivery {
@@ -177,10 +195,27 @@ impl Messages {
         Some(self.slots.get(held.front()?)?.id.seq)
     }
 
+    /// The held messages of an origin, by number.
+    pub(crate) fn held(&self, held: List) -> impl Iterator<Item = (Slot, &Message)> {
+        core::iter::successors(held.front(), move |&slot| held.next(&self.held_links, slot))
+            .filter_map(|slot| Some((slot, self.slots.get(slot)?)))
+    }
+
+    /// The one after `slot` among the held messages of an origin.
+    pub(crate) fn next_held(&self, held: List, slot: Slot) -> Option<Slot> {
+        held.next(&self.held_links, slot)
+    }
+
     /// Everything that is kept, in the order in which it was accepted; what is unshared comes last.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &Message)> {
         let unshared = self.slots.iter().filter(|(_, message)| message.unshared);
         self.arrival.iter(&self.arrival_links).filter_map(|slot| Some((slot, self.slots.get(slot)?))).chain(unshared)
+    }
+
+    /// The next kept message, from a slot on, that is at least `age_ms` old.
+    pub(crate) fn next_older(&self, from: Slot, now: Instant, age_ms: u32) -> Option<Slot> {
+        let mut kept = self.slots.iter().filter(|&(slot, message)| slot >= from && message.stage != Stage::Removing);
+        kept.find(|(_, message)| message.age_ms(now) >= age_ms).map(|(slot, _)| slot)
     }
 
     /// Whether a message of `len` bytes could be hung up without taking one down.

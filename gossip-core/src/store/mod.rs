@@ -22,5 +22,5 @@
 mod messages;
 mod origins;
 
-pub(crate) use messages::{Message, Messages, Slot};
+pub(crate) use messages::{Message, Messages, NewMessage, Slot, Stage};
 pub(crate) use origins::{Freshness, Origin, Origins, Row, WINDOW_MAX};

@@ -54,8 +54,9 @@ pub(crate) struct Origin {
     window: [u64; (WINDOW_MAX / 64) as usize],
     /// When the origin last gave a sign of life: a message, told age taken off.
     pub(crate) heard: Instant,
-    /// When the first missing number began to be missing.
+    /// Everything missing up to `hole_mark` has been missing since `hole_since` at least.
     pub(crate) hole_since: Instant,
+    pub(crate) hole_mark: u64,
     /// The last fifo message that was released to the application, or told as lost.
     pub(crate) fifo_done: u64,
     /// Fifo messages that wait for earlier ones, in the order of their numbers.
@@ -96,6 +97,13 @@ impl Origin {
     /// The runs of seen numbers as words, for records: bit `i` of word `w` is `top + 1 + 64 w + i`.
     pub(crate) const fn window(&self) -> &[u64; (WINDOW_MAX / 64) as usize] {
         &self.window
+    }
+
+    /// Once all that was dated is here, what is missing now is dated.
+    fn date_holes(&mut self, now: Instant) {
+        if self.top >= self.hole_mark {
+            (self.hole_since, self.hole_mark) = (now, self.known);
+        }
     }
 
     fn bit(&self, offset: u64) -> bool {
@@ -140,9 +148,9 @@ impl Iterator for Strip<'_> {
     type Item = RangeInclusive<u64>;
 
     fn next(&mut self) -> Option<RangeInclusive<u64>> {
-        let first = self.find(self.seen)?;
+        let first = self.next_box(self.seen)?;
         self.at = first;
-        let end = self.find(!self.seen).unwrap_or(self.end);
+        let end = self.next_box(!self.seen).unwrap_or(self.end);
         self.at = end;
         let base = self.origin.top.saturating_add(1);
         Some(base.saturating_add(first)..=base.saturating_add(end - 1))
@@ -151,7 +159,7 @@ impl Iterator for Strip<'_> {
 
 impl Strip<'_> {
     /// The first box at or behind `at` that is ticked (or empty), a word at a time.
-    fn find(&self, ticked: bool) -> Option<u64> {
+    fn next_box(&self, ticked: bool) -> Option<u64> {
         let mut at = self.at;
         while at < self.end {
             let word = self.origin.window[(at / 64) as usize];
@@ -245,6 +253,7 @@ impl Origins {
                 window: [0; (WINDOW_MAX / 64) as usize],
                 heard: now,
                 hole_since: now,
+                hole_mark: 0,
                 fifo_done: 0,
                 waiting: List::default(),
                 held: List::default(),
@@ -274,13 +283,10 @@ impl Origins {
     pub(crate) fn see(&mut self, now: Instant, row: Row, seq: u64) {
         let Some(origin) = self.rows.get_mut(row) else { return };
         debug_assert_eq!(origin.freshness(seq, WINDOW_MAX), Freshness::New);
-        let before = origin.top;
         origin.set(seq - origin.top - 1);
         origin.slide();
         origin.known = origin.known.max(seq);
-        if origin.top != before {
-            origin.hole_since = now;
-        }
+        origin.date_holes(now);
         self.refresh(row);
     }
 
@@ -288,11 +294,15 @@ impl Origins {
     pub(crate) fn advance(&mut self, now: Instant, row: Row, upto: u64) {
         let Some(origin) = self.rows.get_mut(row) else { return };
         let Some(by) = upto.checked_sub(origin.top) else { return };
-        if by >= WINDOW_MAX { origin.window = [0; (WINDOW_MAX / 64) as usize] } else { origin.shift(by) }
+        if by >= WINDOW_MAX {
+            origin.window = [0; (WINDOW_MAX / 64) as usize]
+        } else {
+            origin.shift(by)
+        }
         origin.top = upto;
         origin.slide();
         origin.known = origin.known.max(origin.top);
-        origin.hole_since = now;
+        origin.date_holes(now);
         self.refresh(row);
     }
 
@@ -307,19 +317,20 @@ impl Origins {
     /// Somebody mentioned `seq`.
     pub(crate) fn mention(&mut self, now: Instant, row: Row, seq: u64) {
         let Some(origin) = self.rows.get_mut(row) else { return };
-        if origin.first_hole().is_none() {
-            origin.hole_since = now;
-        }
         origin.known = origin.known.max(seq);
+        origin.date_holes(now);
     }
 
-    /// Rows in the order of (node, incarnation), from the first that is not before the given one.
+    /// Rows in the order of (node, incarnation), from the first that is not before the given one; without origins that
+    /// have not said anything.
     pub(crate) fn from(&self, node: NodeId, incarnation: Incarnation) -> impl Iterator<Item = (Row, &Origin)> {
         let start = self.position(node, incarnation).unwrap_or_else(|position| position);
-        (start..self.order.len()).filter_map(|position| {
-            let row = self.order.get(position)?;
-            Some((row, self.rows.get(row)?))
-        })
+        (start..self.order.len())
+            .filter_map(|position| {
+                let row = self.order.get(position)?;
+                Some((row, self.rows.get(row)?))
+            })
+            .filter(|(_, origin)| origin.known > 0)
     }
 
     fn position(&self, node: NodeId, incarnation: Incarnation) -> Result<usize, usize> {
@@ -424,6 +435,10 @@ mod tests {
         let (mut origins, first) = origins();
         let second = origins.insert(Instant::ZERO, NodeId(1), Incarnation(9)).expect("room");
         let zeroth = origins.insert(Instant::ZERO, NodeId(0), Incarnation(5)).expect("room");
+        let _silent = origins.insert(Instant::ZERO, NodeId(2), Incarnation(5)).expect("room");
+        for row in [first, second, zeroth] {
+            origins.see(Instant::ZERO, row, 1);
+        }
         let order = |node, incarnation| {
             origins.from(NodeId(node), Incarnation(incarnation)).map(|(row, _)| row).collect::<Vec<_>>()
         };

@@ -1,0 +1,146 @@
+//! When a hole is given up.
+
+use core::time::Duration;
+
+use super::AntiEntropy;
+use crate::peer::PeerIdx;
+use crate::protocol::{Cx, Fact};
+use crate::store::{Origin, Row};
+use crate::wire::{Absence, Absent, Frontier, List};
+
+/// What the links said about the first hole of an origin; void when the hole has moved.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Verdict {
+    /// The `top` below the hole that was asked about.
+    top: u64,
+    /// Links that had it once: one bit for each row.
+    gone: u64,
+    /// Links that lack it too.
+    lacking: u64,
+    /// All of the hole up to here is gone with those who said so.
+    upto: u64,
+}
+
+impl Verdict {
+    pub(super) const NONE: Self = Self { top: u64::MAX, gone: 0, lacking: 0, upto: 0 };
+
+    fn of(origin: &Origin) -> Self {
+        Self { top: origin.top, gone: 0, lacking: 0, upto: u64::MAX }
+    }
+
+    fn hear(&mut self, peer: PeerIdx, why: Absence, last: u64) {
+        let bit = 1 << peer.row();
+        if why == Absence::Gone {
+            self.gone |= bit;
+            self.lacking &= !bit;
+            self.upto = self.upto.min(last);
+        } else if self.gone & bit == 0 {
+            self.lacking |= bit;
+        }
+    }
+
+    fn forget(&mut self, peer: PeerIdx) {
+        self.gone &= !(1 << peer.row());
+        self.lacking &= !(1 << peer.row());
+    }
+
+    /// Whether the hole is lost, given the set of links and for how long it has been there.
+    fn is_lost(&self, links: u64, age: Duration, patience: Duration) -> bool {
+        let all_gone = self.gone & links == links;
+        let all_answered = (self.gone | self.lacking) & links == links;
+        links != 0 && (all_gone || all_answered && self.gone & links != 0 && age >= patience)
+    }
+}
+
+impl AntiEntropy {
+    pub(crate) fn on_absent(&mut self, cx: &mut Cx<'_>, from: PeerIdx, absences: List<'_, Absent>) {
+        for absent in absences.iter() {
+            let Some(row) = cx.origins.find(absent.origin, absent.incarnation) else { continue };
+            let Some(origin) = cx.origins.get(row) else { continue };
+            if (absent.first..=absent.last()).contains(&(origin.top + 1)) {
+                self.verdict(origin, row).hear(from, absent.why, absent.last());
+                self.pull_at = self.pull_at.min(cx.now + self.pull_period);
+            }
+        }
+    }
+
+    /// What an entry of a page says about the first hole.
+    pub(super) fn judge_entry(&mut self, cx: &Cx<'_>, from: PeerIdx, row: Row, entry: &Frontier<'_>) {
+        let Some(origin) = cx.origins.get(row) else { return };
+        let first = origin.top + 1;
+        if entry.low > first {
+            self.verdict(origin, row).hear(from, Absence::Gone, entry.low - 1);
+        } else if entry.top < first && !entry.runs().any(|run| run.contains(&first)) {
+            self.verdict(origin, row).hear(from, Absence::Lacking, first);
+        }
+    }
+
+    fn verdict(&mut self, origin: &Origin, row: Row) -> &mut Verdict {
+        let verdict = &mut self.verdicts[row as usize];
+        if verdict.top != origin.top {
+            *verdict = Verdict::of(origin);
+        }
+        verdict
+    }
+
+    /// The next hole that is lost, if its loss can be told now.
+    pub(super) fn next_lost(&self, cx: &Cx<'_>) -> Option<Fact> {
+        let links = cx.peers.mask();
+        self.lacking.iter().find_map(|row| {
+            let origin = cx.origins.get(row as Row)?;
+            let hole = origin.first_hole()?;
+            let age = cx.now.saturating_since(origin.hole_since);
+            let age = if *hole.start() <= origin.hole_mark { age } else { Duration::ZERO };
+            let verdict = self.verdicts[row];
+            let upto = if age >= self.horizon {
+                (*hole.end()).min(origin.hole_mark)
+            } else if verdict.top == origin.top && verdict.is_lost(links, age, self.patience) {
+                (*hole.end()).min(verdict.upto)
+            } else {
+                return None;
+            };
+            let tellable = origin.gap.is_none_or(|(_, last)| last + 1 == *hole.start());
+            (tellable && upto >= *hole.start()).then_some(Fact::Lost { row: row as Row, upto })
+        })
+    }
+
+    /// A link began or ended: what was said over it before does not count.
+    pub(super) fn forget_link(&mut self, peer: PeerIdx) {
+        self.owed.clear_row(peer.row());
+        self.asked.clear(peer.row());
+        self.comparison.on_link_down(peer);
+        for verdict in &mut self.verdicts {
+            verdict.forget(peer);
+        }
+        self.forget_absences(peer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_a_hole_is_lost() {
+        let patience = Duration::from_secs(15);
+        // (links that say gone, links that lack it, all links, seconds): lost?
+        let table = [
+            ((0b11, 0b00, 0b11, 0), true),
+            ((0b01, 0b00, 0b11, 99), false),
+            ((0b01, 0b10, 0b11, 14), false),
+            ((0b01, 0b10, 0b11, 15), true),
+            ((0b00, 0b11, 0b11, 99), false),
+            ((0b11, 0b00, 0b00, 99), false),
+            ((0b11, 0b00, 0b01, 0), true),
+            ((0b10, 0b01, 0b01, 99), false),
+        ];
+        for ((gone, lacking, links, seconds), lost) in table {
+            let verdict = Verdict { top: 0, gone, lacking, upto: 1 };
+            assert_eq!(
+                verdict.is_lost(links, Duration::from_secs(seconds), patience),
+                lost,
+                "{gone:b} {lacking:b} {links:b}"
+            );
+        }
+    }
+}

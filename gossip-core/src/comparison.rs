@@ -1,0 +1,118 @@
+//! When links compare their tables, and how far they have got: shared by messages and registers.
+//!
+//! # Intuition
+//!
+//! Two librarians compare catalogs over a telephone. First they read out a checksum; nearly always it is the same, and they
+//! hang up. If not, one reads out a page of the catalog, from where they stopped last time; the other says what is
+//! missing on either side and, while there are more pages, asks for the next one.
+//!
+//! # Rules
+//!
+//! One link gets the checksum (a *root*) per period, in turn, and each new link at once. Who gets a root that differs from
+//! its own answers with a page. Who gets a page that ends before the table does answers with its root again, which asks for
+//! the next page. So a page costs a datagram from the other side, a lost one costs a period, and every page stands alone.
+
+use core::time::Duration;
+
+use alloc::boxed::Box;
+
+use crate::peer::{Due, PeerIdx, Peers};
+use crate::time::Instant;
+use crate::wire::PageHead;
+
+/// What is owed to one link.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    root: bool,
+    page: bool,
+    /// Where the next page begins.
+    cursor: PageHead,
+}
+
+/// The state of all comparisons of one table.
+#[derive(Clone, Debug)]
+pub(crate) struct Comparison {
+    due: Due,
+    rows: Box<[Row]>,
+    period: Duration,
+    next_at: Instant,
+    /// The link that was compared with last.
+    last: usize,
+}
+
+impl Comparison {
+    pub(crate) fn new(due: Due, links: usize, period: Duration) -> Self {
+        let row = Row { root: false, page: false, cursor: PageHead::START };
+        Self { due, rows: (0..links).map(|_| row).collect(), period, next_at: Instant::NEVER, last: 0 }
+    }
+
+    pub(crate) const fn heap_bytes(links: usize) -> usize {
+        links * size_of::<Row>()
+    }
+
+    pub(crate) const fn deadline(&self) -> Instant {
+        self.next_at
+    }
+
+    /// A new link: compare at once.
+    pub(crate) fn on_link_up(&mut self, now: Instant, peers: &mut Peers, peer: PeerIdx) {
+        self.rows[peer.row()].cursor = PageHead::START;
+        self.owe_root(peers, peer);
+        self.next_at = self.next_at.min(now + self.period);
+    }
+
+    pub(crate) fn on_link_down(&mut self, peer: PeerIdx) {
+        self.rows[peer.row()] = Row { root: false, page: false, cursor: PageHead::START };
+    }
+
+    /// Compare with the next link, if it is time.
+    pub(crate) fn on_timeout(&mut self, now: Instant, peers: &mut Peers) {
+        if self.next_at > now {
+            return;
+        }
+        self.next_at = Instant::NEVER;
+        if let Some(peer) = peers.after(self.last) {
+            self.last = peer.row();
+            self.owe_root(peers, peer);
+            self.next_at = now + self.period;
+        }
+    }
+
+    pub(crate) fn owe_root(&mut self, peers: &mut Peers, peer: PeerIdx) {
+        self.rows[peer.row()].root = true;
+        peers.mark(peer, self.due);
+    }
+
+    /// Owes the next page.
+    pub(crate) fn owe_page(&mut self, peers: &mut Peers, peer: PeerIdx) {
+        self.rows[peer.row()].page = true;
+        peers.mark(peer, self.due);
+    }
+
+    /// Owes a page that begins at `from`.
+    pub(crate) fn owe_page_from(&mut self, peers: &mut Peers, peer: PeerIdx, from: PageHead) {
+        self.rows[peer.row()].cursor = from;
+        self.owe_page(peers, peer);
+    }
+
+    pub(crate) fn owes_root(&self, peer: PeerIdx) -> bool {
+        self.rows[peer.row()].root
+    }
+
+    /// Where the page that is owed begins, if one is.
+    pub(crate) fn owed_page(&self, peer: PeerIdx) -> Option<PageHead> {
+        let row = self.rows[peer.row()];
+        row.page.then_some(row.cursor)
+    }
+
+    pub(crate) fn root_written(&mut self, peer: PeerIdx) {
+        self.rows[peer.row()].root = false;
+    }
+
+    /// A page was written; the next one begins at `next`, or at the start.
+    pub(crate) fn page_written(&mut self, peer: PeerIdx, next: Option<PageHead>) {
+        let row = &mut self.rows[peer.row()];
+        row.page = false;
+        row.cursor = next.unwrap_or(PageHead::START);
+    }
+}

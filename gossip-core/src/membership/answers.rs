@@ -1,0 +1,60 @@
+//! Datagrams to addresses without a link: answers to greetings, and last words.
+//!
+//! A small bounded heap of notes, each with all that its datagram will say. Where it is full a note is dropped: whoever
+//! waits for it asks again.
+
+use core::net::SocketAddr;
+
+use crate::ids::{Incarnation, NodeId};
+use crate::storage::Slots;
+use crate::wire::Verdict;
+
+/// One note.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    pub(super) to: SocketAddr,
+    /// The most bytes that the datagram may take: to somebody whose address is not proven, no more than came.
+    pub(super) room: usize,
+    pub(super) say: Say,
+}
+
+/// What the note says.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Say {
+    /// Say that again, with this cookie.
+    Retry { cookie: u64 },
+    /// The greeting was understood.
+    Welcome { nonce: u64, verdict: Verdict, incarnation: Incarnation },
+    /// There is no link any more. For the node of this id.
+    Unlink { node: NodeId, reason: u8 },
+    /// Another node has your id. For the node of this id.
+    Conflict { node: NodeId, incarnation: Incarnation, address: SocketAddr },
+}
+
+/// The notes, in no particular order.
+#[derive(Clone, Debug)]
+pub(super) struct Answers(Slots<Answer>);
+
+impl Answers {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self(Slots::new(capacity))
+    }
+
+    pub(super) const fn heap_bytes(capacity: usize) -> usize {
+        Slots::<Answer>::heap_bytes(capacity)
+    }
+
+    /// Keeps a note, or drops it where there is no room.
+    pub(super) fn push(&mut self, answer: Answer) {
+        let _dropped = self.0.insert(answer);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Answer> {
+        let row = self.0.iter().next()?.0;
+        self.0.remove(row)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.len() == 0
+    }
+}

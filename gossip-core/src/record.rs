@@ -1,0 +1,177 @@
+//! The contents of records: what is written for the next life, and how it is read back.
+//!
+//! ```text
+//! node          key: none                         value: node 8 · incarnation 8
+//! origins       key: node 8 · incarnation 8       value: top 8 · known 8 · window 32 · idle ms 4 · second 4
+//! messages      key: node 8 · incarnation 8 · seq 8
+//!               value: order 1 · hops 1 · path length 1 · previous 8 · age ms 4 · second 4 · path and payload
+//! acknowledged  key: as messages                  value: none
+//! registers     key: the key                      value: the value
+//! ```
+//!
+//! Integers are little-endian. `second` is `Config::started_at` plus the seconds that the node had run: the ages of the
+//! next life go on from there, as far as start times are given.
+
+use core::time::Duration;
+
+use crate::config::Config;
+use crate::event::Order;
+use crate::ids::{Incarnation, MessageId, NodeId};
+use crate::persist::{HEAD_MAX, RECORD_KEY_MAX};
+use crate::store::{Message, Origin, WINDOW_MAX};
+use crate::time::Instant;
+
+type Key = heapless::Vec<u8, RECORD_KEY_MAX>;
+type Head = heapless::Vec<u8, HEAD_MAX>;
+
+/// The time of records: seconds that go on from life to life.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    started_at: u32,
+    origin: Instant,
+}
+
+impl Clock {
+    pub(crate) const fn new(config: &Config, now: Instant) -> Self {
+        Self { started_at: config.started_at, origin: now }
+    }
+
+    fn second(self, now: Instant) -> u32 {
+        let ran = u32::try_from(now.saturating_since(self.origin).as_secs()).unwrap_or(u32::MAX);
+        self.started_at.saturating_add(ran)
+    }
+
+    /// An age of `age_ms` at `second` of an earlier life, as of the start of this one.
+    fn age_now(self, age_ms: u32, second: u32) -> u32 {
+        let slept = Duration::from_secs(self.started_at.saturating_sub(second).into());
+        age_ms.saturating_add(u32::try_from(slept.as_millis()).unwrap_or(u32::MAX))
+    }
+}
+
+pub(crate) fn node_value(node: NodeId, incarnation: Incarnation) -> Head {
+    concat([&node.0.to_le_bytes(), &incarnation.0.to_le_bytes()])
+}
+
+pub(crate) fn read_node(value: &[u8]) -> Option<(NodeId, Incarnation)> {
+    let mut reader = Reader(value);
+    Some((NodeId(reader.u64()?), Incarnation(reader.u64()?))).filter(|_| reader.0.is_empty())
+}
+
+pub(crate) fn origin_key(node: NodeId, incarnation: Incarnation) -> Key {
+    concat([&node.0.to_le_bytes(), &incarnation.0.to_le_bytes()])
+}
+
+pub(crate) fn origin_value(origin: &Origin, clock: Clock, now: Instant) -> Head {
+    let mut value: Head = concat([&origin.top.to_le_bytes(), &origin.known.to_le_bytes()]);
+    let idle = u32::try_from(now.saturating_since(origin.heard).as_millis()).unwrap_or(u32::MAX);
+    for word in origin.window() {
+        extend(&mut value, &word.to_le_bytes());
+    }
+    extend(&mut value, &idle.to_le_bytes());
+    extend(&mut value, &clock.second(now).to_le_bytes());
+    value
+}
+
+/// An origin as it was recorded.
+pub(crate) struct StoredOrigin {
+    pub(crate) node: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) top: u64,
+    pub(crate) known: u64,
+    pub(crate) window: [u64; (WINDOW_MAX / 64) as usize],
+    pub(crate) idle_ms: u32,
+}
+
+pub(crate) fn read_origin(key: &[u8], value: &[u8], clock: Clock) -> Option<StoredOrigin> {
+    let (mut key, mut value) = (Reader(key), Reader(value));
+    let (node, incarnation) = (NodeId(key.u64()?), Incarnation(key.u64()?));
+    let (top, known) = (value.u64()?, value.u64()?);
+    let mut window = [0; (WINDOW_MAX / 64) as usize];
+    for word in &mut window {
+        *word = value.u64()?;
+    }
+    let idle_ms = value.age(clock)?;
+    let whole = key.0.is_empty() && value.0.is_empty() && top.max(known) < crate::anti_entropy::SEQ_MAX;
+    whole.then_some(StoredOrigin { node, incarnation, top, known, window, idle_ms })
+}
+
+pub(crate) fn message_key(id: MessageId) -> Key {
+    concat([&id.origin.0.to_le_bytes(), &id.incarnation.0.to_le_bytes(), &id.seq.to_le_bytes()])
+}
+
+pub(crate) fn read_message_key(key: &[u8]) -> Option<MessageId> {
+    let mut reader = Reader(key);
+    let id = MessageId { origin: NodeId(reader.u64()?), incarnation: Incarnation(reader.u64()?), seq: reader.u64()? };
+    (reader.0.is_empty() && id.seq > 0 && id.seq < crate::anti_entropy::SEQ_MAX).then_some(id)
+}
+
+pub(crate) fn message_head(message: &Message, clock: Clock, now: Instant) -> Head {
+    let order = match message.order {
+        Order::Unordered => 0,
+        Order::Fifo => 1,
+    };
+    let mut head: Head = concat([&[order, message.hops, message.blob().1]]);
+    extend(&mut head, &message.previous.to_le_bytes());
+    extend(&mut head, &message.age_ms(now).to_le_bytes());
+    extend(&mut head, &clock.second(now).to_le_bytes());
+    head
+}
+
+/// A message as it was recorded.
+pub(crate) struct StoredMessage<'a> {
+    pub(crate) order: Order,
+    pub(crate) hops: u8,
+    pub(crate) previous: u64,
+    pub(crate) age_ms: u32,
+    pub(crate) path: &'a [u8],
+    pub(crate) payload: &'a [u8],
+}
+
+pub(crate) fn read_message(value: &[u8], clock: Clock) -> Option<StoredMessage<'_>> {
+    let mut reader = Reader(value);
+    let order = match reader.u8()? {
+        0 => Order::Unordered,
+        1 => Order::Fifo,
+        _ => return None,
+    };
+    let (hops, path_len) = (reader.u8()?, reader.u8()?);
+    let (previous, age_ms) = (reader.u64()?, reader.age(clock)?);
+    let (path, payload) = reader.0.split_at_checked(path_len.into())?;
+    Some(StoredMessage { order, hops, previous, age_ms, path, payload })
+}
+
+/// Reads integers from the front; none where too little is left.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (&bytes, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.take::<1>().map(|[byte]| byte)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn age(&mut self, clock: Clock) -> Option<u32> {
+        let (age_ms, second) = (self.take().map(u32::from_le_bytes)?, self.take().map(u32::from_le_bytes)?);
+        Some(clock.age_now(age_ms, second))
+    }
+}
+
+fn concat<const N: usize, const P: usize>(parts: [&[u8]; P]) -> heapless::Vec<u8, N> {
+    let mut bytes = heapless::Vec::new();
+    for part in parts {
+        extend(&mut bytes, part);
+    }
+    bytes
+}
+
+fn extend<const N: usize>(bytes: &mut heapless::Vec<u8, N>, more: &[u8]) {
+    bytes.extend_from_slice(more).expect("keys and heads have fixed lengths below the capacity");
+}

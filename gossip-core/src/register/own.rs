@@ -1,0 +1,112 @@
+//! This node's own registers, among them its address.
+
+use core::net::SocketAddr;
+
+use super::table::{Change, State};
+use super::{MEMBER_KEY, Register, encode_member, is_reserved};
+use crate::config::KEY_MAX;
+use crate::error::SubmitError;
+use crate::ids::Version;
+use crate::members::Row;
+use crate::peer::PeerIdx;
+use crate::persist::{RECORD_KEY_MAX, Value};
+use crate::protocol::Cx;
+use crate::view::PeerState;
+use crate::wire::{Address, Update};
+
+/// Key and value of a record of an own register; no value where the register was removed.
+pub(crate) type RegisterRecord = (heapless::Vec<u8, RECORD_KEY_MAX>, Option<Value>);
+
+impl Register {
+    /// Sets one of this node's own registers, or removes it.
+    pub(crate) fn set(&mut self, cx: &mut Cx<'_>, key: &str, value: Option<&[u8]>) -> Result<Version, SubmitError> {
+        let key = key.as_bytes();
+        if key.is_empty() || key.len() > KEY_MAX || is_reserved(key) {
+            return Err(SubmitError::Key { max: KEY_MAX });
+        }
+        let max = self.update_max - key.len();
+        if value.is_some_and(|value| value.len() > max) {
+            return Err(SubmitError::TooLarge { max });
+        }
+        let version = self.write_own(cx, key, value)?;
+        if self.records
+            && let Some(slot) = self.own(cx).and_then(|me| self.table.find(me, key))
+        {
+            self.table.want_record(slot);
+        }
+        Ok(version)
+    }
+
+    /// Tells everybody where this node is, and whether it leaves.
+    pub(crate) fn publish_member(&mut self, cx: &mut Cx<'_>, address: Option<SocketAddr>, leaving: bool) {
+        let value = encode_member(address, leaving);
+        let slot = self.own(cx).and_then(|me| self.table.find(me, MEMBER_KEY));
+        let known = slot.and_then(|slot| self.table.get(slot));
+        let same_life = known.is_some_and(|register| register.version.incarnation == cx.me.incarnation);
+        if !(same_life && known.is_some_and(|register| register.value() == value.as_slice())) {
+            // The row was made for this register, and the first one always fits.
+            let _version = self.write_own(cx, MEMBER_KEY, Some(&value));
+        }
+    }
+
+    fn own(&self, cx: &Cx<'_>) -> Option<Row> {
+        cx.members.find(cx.me.node)
+    }
+
+    fn write_own(&mut self, cx: &mut Cx<'_>, key: &[u8], value: Option<&[u8]>) -> Result<Version, SubmitError> {
+        let full = SubmitError::TooManyRegisters { max: self.registers_max };
+        let owner = self.own(cx).ok_or(full)?;
+        self.adopt(cx, owner, cx.me.incarnation);
+        let complete = cx.members.get(owner).map_or(0, |member| member.complete);
+        let version = Version { incarnation: cx.me.incarnation, number: complete + 1 };
+        let change = Change {
+            owner,
+            version,
+            removed: value.is_none(),
+            changed_at: cx.now,
+            key,
+            value: value.unwrap_or_default(),
+        };
+        let slot = self.table.put(cx.members, &change).map_err(|_| full)?;
+        self.set_complete(cx.members, owner, version.number);
+        self.spread(cx, slot, None);
+        Ok(version)
+    }
+
+    /// Somebody sends this node one of its own registers: fine if it is one, and else the id is used twice, or this
+    /// life began with a clock that went back; the greeting finds out which.
+    pub(super) fn on_own_echo(&mut self, cx: &mut Cx<'_>, from: PeerIdx, update: &Update<'_>) {
+        let Some(owner) = self.own(cx) else { return };
+        if update.incarnation == cx.me.incarnation
+            && let Some(slot) = self.table.find(owner, update.key.0)
+        {
+            self.owed.clear(from.row(), slot as usize);
+        }
+    }
+
+    /// The next own register to record.
+    pub(crate) fn next_record(&mut self) -> Option<RegisterRecord> {
+        let slot = self.table.next_unrecorded()?;
+        let register = self.table.get(slot)?;
+        let key = heapless::Vec::from_slice(register.key()).expect("keys are checked when they are set");
+        let value = (register.state == State::Value)
+            .then(|| Value { head: heapless::Vec::new(), body: register.owned_value() });
+        Some((key, value))
+    }
+}
+
+/// A member told where it is, or that it leaves.
+pub(super) fn read_member(cx: &mut Cx<'_>, owner: Row, value: &[u8]) {
+    let Some((&leaving, address)) = value.split_first() else { return };
+    let address = postcard::from_bytes::<Address>(address).ok().map(|address| address.0);
+    let Some(member) = cx.members.get_mut(owner) else { return };
+    if let Some(address) = address.filter(|&address| crate::membership::is_usable(address)) {
+        member.address = Some(address);
+    }
+    let state = member.state;
+    if leaving != 0 {
+        cx.members.set_state(cx.now, owner, PeerState::Left);
+    } else if state == PeerState::Left {
+        cx.members.set_state(cx.now, owner, PeerState::Known);
+    }
+}

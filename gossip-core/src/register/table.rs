@@ -1,0 +1,294 @@
+//! The registers themselves.
+
+use core::hash::Hasher;
+
+use bytes::Bytes;
+
+use crate::ids::Version;
+use crate::members::{Members, Row};
+use crate::rng::Rng;
+use crate::storage::{Bits, Index, Links, Slots};
+use crate::time::Instant;
+
+/// A slot number of [`Registers`].
+pub(super) type Slot = u32;
+
+/// One register.
+#[derive(Clone, Debug)]
+pub(super) struct Register {
+    /// The owner's row in the table of members.
+    pub(super) owner: Row,
+    pub(super) version: Version,
+    pub(super) state: State,
+    pub(super) changed_at: Instant,
+    key_len: u8,
+    /// Key, then value.
+    blob: Bytes,
+}
+
+/// What a register holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Value,
+    /// It was removed; kept until the horizon, so that others learn of it.
+    Removed,
+    /// It is not there any more; kept until the application was told.
+    Forgotten,
+}
+
+impl Register {
+    pub(super) fn key(&self) -> &[u8] {
+        &self.blob[..self.key_len.into()]
+    }
+
+    pub(super) fn value(&self) -> &[u8] {
+        &self.blob[self.key_len.into()..]
+    }
+
+    pub(super) fn owned_key(&self) -> Bytes {
+        self.blob.slice(..usize::from(self.key_len))
+    }
+
+    pub(super) fn owned_value(&self) -> Bytes {
+        self.blob.slice(usize::from(self.key_len)..)
+    }
+
+    /// Time since it was changed, in milliseconds.
+    pub(super) fn age_ms(&self, now: Instant) -> u32 {
+        u32::try_from(now.saturating_since(self.changed_at).as_millis()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn is_reserved(&self) -> bool {
+        super::is_reserved(self.key())
+    }
+}
+
+/// A change of a register, from here or from elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change<'a> {
+    pub(super) owner: Row,
+    pub(super) version: Version,
+    pub(super) removed: bool,
+    pub(super) changed_at: Instant,
+    pub(super) key: &'a [u8],
+    pub(super) value: &'a [u8],
+}
+
+/// There is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoRoom;
+
+/// All registers, by key and by version.
+#[derive(Clone, Debug)]
+pub(super) struct Registers {
+    slots: Slots<Register>,
+    index: Index,
+    key: (u64, u64),
+    /// Each owner's registers by version; the lists are in the table of members.
+    links: Links,
+    /// Registers of which the application is to be told.
+    untold: Bits,
+    /// Own registers that are to be recorded.
+    unrecorded: Bits,
+    bytes: u32,
+    bytes_max: u32,
+}
+
+impl Registers {
+    pub(super) fn new(capacity: usize, bytes_max: u32, rng: &mut Rng) -> Self {
+        Self {
+            slots: Slots::new(capacity),
+            index: Index::new(capacity),
+            key: (rng.u64(), rng.u64()),
+            links: Links::new(capacity),
+            untold: Bits::new(capacity),
+            unrecorded: Bits::new(capacity),
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
+    pub(super) const fn heap_bytes(capacity: usize) -> usize {
+        Slots::<Register>::heap_bytes(capacity)
+            + Index::heap_bytes(capacity)
+            + Links::heap_bytes(capacity)
+            + 2 * Bits::heap_bytes(capacity)
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> Option<&Register> {
+        self.slots.get(slot)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Slot, &Register)> {
+        self.slots.iter()
+    }
+
+    pub(super) fn find(&self, owner: Row, key: &[u8]) -> Option<Slot> {
+        self.index.find(self.hash(owner, key), |slot| {
+            self.slots.get(slot).is_some_and(|register| register.owner == owner && register.key() == key)
+        })
+    }
+
+    /// An owner's registers, oldest version first.
+    pub(super) fn of<'a>(
+        &'a self,
+        members: &Members,
+        owner: Row,
+    ) -> impl Iterator<Item = (Slot, &'a Register)> + use<'a> {
+        let list = members.get(owner).map(|member| member.registers).unwrap_or_default();
+        core::iter::successors(list.front(), move |&slot| list.next(&self.links, slot))
+            .filter_map(|slot| Some((slot, self.slots.get(slot)?)))
+    }
+
+    /// An owner's registers whose version is above `after`, newest first.
+    pub(super) fn newer_than<'a>(
+        &'a self,
+        members: &Members,
+        owner: Row,
+        after: u64,
+    ) -> impl Iterator<Item = (Slot, &'a Register)> + use<'a> {
+        let list = members.get(owner).map(|member| member.registers).unwrap_or_default();
+        core::iter::successors(list.back(), move |&slot| list.previous(&self.links, slot))
+            .filter_map(|slot| Some((slot, self.slots.get(slot)?)))
+            .take_while(move |(_, register)| register.version.number > after)
+    }
+
+    /// The highest version that is reached from `complete` in steps of one.
+    pub(super) fn reach(&self, members: &Members, owner: Row, complete: u64) -> u64 {
+        let newer = || self.newer_than(members, owner, complete);
+        // Versions are distinct, so `count` of them fill the next numbers without a gap iff the highest is as far away.
+        let mut reached = complete + newer().count() as u64;
+        for (_, register) in newer() {
+            if register.version.number > reached {
+                reached = reached.saturating_sub(1);
+            }
+        }
+        reached.max(complete)
+    }
+
+    /// The version number of the register before this one, among those of its owner; 0 for none.
+    pub(super) fn version_before(&self, members: &Members, slot: Slot) -> u64 {
+        let Some(register) = self.slots.get(slot) else { return 0 };
+        let list = members.get(register.owner).map(|member| member.registers).unwrap_or_default();
+        let before = list.previous(&self.links, slot).and_then(|slot| self.slots.get(slot));
+        before.map_or(0, |register| register.version.number)
+    }
+
+    /// Puts a change in its place. It must be newer than what is there.
+    pub(super) fn put(&mut self, members: &mut Members, change: &Change<'_>) -> Result<Slot, NoRoom> {
+        let found = self.find(change.owner, change.key);
+        let len = (change.key.len() + change.value.len()) as u32;
+        let freed = found.and_then(|slot| self.slots.get(slot)).map_or(0, |register| register.blob.len() as u32);
+        if u64::from(self.bytes - freed) + u64::from(len) > u64::from(self.bytes_max) {
+            return Err(NoRoom);
+        }
+        let mut blob = alloc::vec::Vec::with_capacity(len as usize);
+        blob.extend_from_slice(change.key);
+        blob.extend_from_slice(change.value);
+        let register = Register {
+            owner: change.owner,
+            version: change.version,
+            state: if change.removed { State::Removed } else { State::Value },
+            changed_at: change.changed_at,
+            key_len: change.key.len() as u8,
+            blob: Bytes::from(blob),
+        };
+        let slot = match found {
+            Some(slot) => {
+                self.unlist(members, slot);
+                let place = self.slots.get_mut(slot).expect("it was found just now");
+                *place = register;
+                slot
+            }
+            None => {
+                let slot = self.slots.insert(register).map_err(|_| NoRoom)?;
+                self.index
+                    .insert(self.hash(change.owner, change.key), slot)
+                    .expect("the index has room for every slot");
+                slot
+            }
+        };
+        self.bytes = self.bytes - freed + len;
+        self.list_by_version(members, slot);
+        self.untold.set(slot as usize);
+        Ok(slot)
+    }
+
+    /// A register that is not there any more: out of its owner's list, and gone when the application was told.
+    pub(super) fn forget(&mut self, members: &mut Members, slot: Slot) {
+        self.unlist(members, slot);
+        let Some(register) = self.slots.get_mut(slot) else { return };
+        let told = register.state == State::Removed && !self.untold.contains(slot as usize);
+        register.state = State::Forgotten;
+        if told || register.is_reserved() {
+            self.free(slot);
+        } else {
+            self.untold.set(slot as usize);
+        }
+    }
+
+    /// The next register of which the application is to be told; `told` then.
+    pub(super) fn next_untold(&self) -> Option<Slot> {
+        self.untold.first().map(|slot| slot as Slot)
+    }
+
+    pub(super) fn told(&mut self, slot: Slot) {
+        self.untold.clear(slot as usize);
+        if self.slots.get(slot).is_some_and(|register| register.state == State::Forgotten) {
+            self.free(slot);
+        }
+    }
+
+    pub(super) fn want_record(&mut self, slot: Slot) {
+        self.unrecorded.set(slot as usize);
+    }
+
+    /// The next own register to record; settled then.
+    pub(super) fn next_unrecorded(&mut self) -> Option<Slot> {
+        let slot = self.unrecorded.first()?;
+        self.unrecorded.clear(slot);
+        Some(slot as Slot)
+    }
+
+    fn free(&mut self, slot: Slot) {
+        let Some(register) = self.slots.get(slot) else { return };
+        let hash = self.hash(register.owner, register.key());
+        self.bytes -= register.blob.len() as u32;
+        self.index.remove(hash, slot);
+        self.untold.clear(slot as usize);
+        self.unrecorded.clear(slot as usize);
+        self.slots.remove(slot);
+    }
+
+    fn unlist(&mut self, members: &mut Members, slot: Slot) {
+        let Some(register) = self.slots.get(slot) else { return };
+        if self.links.is_linked(slot)
+            && let Some(member) = members.get_mut(register.owner)
+        {
+            member.registers.remove(&mut self.links, slot);
+        }
+    }
+
+    /// Nearly always the version is the newest, so the walk starts at the end.
+    fn list_by_version(&mut self, members: &mut Members, slot: Slot) {
+        let number = |slot| self.slots.get(slot).map_or(0, |register: &Register| register.version.number);
+        let Some(member) = self.slots.get(slot).and_then(|register| members.get_mut(register.owner)) else { return };
+        let mut behind = None;
+        let mut at = member.registers.back();
+        while let Some(other) = at.filter(|&other| number(other) > number(slot)) {
+            behind = Some(other);
+            at = member.registers.previous(&self.links, other);
+        }
+        match behind {
+            Some(other) => member.registers.insert_before(&mut self.links, other, slot),
+            None => member.registers.push_back(&mut self.links, slot),
+        }
+    }
+
+    fn hash(&self, owner: Row, key: &[u8]) -> u64 {
+        let mut hasher = siphasher::sip::SipHasher13::new_with_keys(self.key.0, self.key.1);
+        hasher.write(&owner.to_le_bytes());
+        hasher.write(key);
+        hasher.finish()
+    }
+}

@@ -1,0 +1,194 @@
+//! Records out, and records in.
+
+use alloc::vec::Vec;
+
+use crate::config::Redelivery;
+use crate::error::RestoreError;
+use crate::gossip::Gossip;
+use crate::ids::{Incarnation, NodeId};
+use crate::order;
+use crate::persist::{Record, StoredRecord, Table, Value};
+use crate::record;
+use crate::store::{Freshness, NewMessage, Row, Slot, Stage, WINDOW_MAX};
+use crate::time::Instant;
+
+/// The incarnation on record, if there is one.
+pub(crate) fn last_incarnation(records: &[StoredRecord<'_>], id: NodeId) -> Result<Option<Incarnation>, RestoreError> {
+    let mut last = None;
+    for stored in records.iter().filter(|stored| stored.table == Table::Node) {
+        let (node, incarnation) = record::read_node(stored.value).ok_or(malformed(Table::Node))?;
+        if node != id {
+            return Err(RestoreError::OtherNode { node });
+        }
+        last = last.max(Some(incarnation));
+    }
+    Ok(last)
+}
+
+const fn malformed(table: Table) -> RestoreError {
+    RestoreError::Malformed { table }
+}
+
+impl Gossip {
+    // ---- out
+
+    /// The next record. The order makes every prefix consistent: an origin's frontier comes before the removal of the
+    /// messages that only it still remembers.
+    pub(crate) fn next_record(&mut self) -> Option<Record> {
+        if self.gate.owes_incarnation() {
+            let head = record::node_value(self.me.node, self.me.incarnation);
+            let seq = self.gate.number_incarnation();
+            let value = Some(Value { head, body: bytes::Bytes::new() });
+            return Some(Record { seq, table: Table::Node, key: heapless::Vec::new(), value });
+        }
+        self.next_origin_record()
+            .or_else(|| self.next_message_record())
+            .or_else(|| self.next_acknowledgement_record())
+            .or_else(|| self.next_register_record())
+    }
+
+    fn next_origin_record(&mut self) -> Option<Record> {
+        let row = self.unrecorded_origins.first()?;
+        self.unrecorded_origins.clear(row);
+        let origin = self.origins.get(row as Row)?;
+        let key = record::origin_key(origin.node, origin.incarnation);
+        let head = record::origin_value(origin, self.clock, self.now);
+        let value = Some(Value { head, body: bytes::Bytes::new() });
+        Some(Record { seq: self.gate.number(), table: Table::Origins, key, value })
+    }
+
+    fn next_message_record(&mut self) -> Option<Record> {
+        let slot = self.messages.next_unrecorded()?;
+        let message = self.messages.get_mut(slot)?;
+        let (id, removing) = (message.id, message.stage == Stage::Removing);
+        let seq = self.gate.number();
+        if removing && message.acknowledged {
+            message.acknowledged = false;
+            self.unrecorded_acknowledgements.clear(slot as usize);
+            return Some(Record { seq, table: Table::Acknowledged, key: record::message_key(id), value: None });
+        }
+        let value = (!removing).then(|| Value {
+            head: record::message_head(message, self.clock, self.now),
+            body: message.blob().0.clone(),
+        });
+        self.messages.recorded(slot, seq);
+        Some(Record { seq, table: Table::Messages, key: record::message_key(id), value })
+    }
+
+    fn next_acknowledgement_record(&mut self) -> Option<Record> {
+        let slot = self.unrecorded_acknowledgements.first()?;
+        self.unrecorded_acknowledgements.clear(slot);
+        let id = self.messages.get(slot as Slot)?.id;
+        let value = Some(Value { head: heapless::Vec::new(), body: bytes::Bytes::new() });
+        Some(Record { seq: self.gate.number(), table: Table::Acknowledged, key: record::message_key(id), value })
+    }
+
+    fn next_register_record(&mut self) -> Option<Record> {
+        let (key, value) = self.protocols.registers.next_record()?;
+        Some(Record { seq: self.gate.number(), table: Table::Registers, key, value })
+    }
+
+    // ---- in
+
+    pub(crate) fn restore_records(&mut self, mut records: Vec<StoredRecord<'_>>) -> Result<(), RestoreError> {
+        // Origins before messages, and messages by number: keys sort as bytes, numbers are little-endian.
+        records.sort_by_key(|stored| (stored.table, record::read_message_key(stored.key)));
+        for stored in &records {
+            match stored.table {
+                Table::Node => {}
+                Table::Origins => self.restore_origin(stored)?,
+                Table::Messages => self.restore_message(stored, &records)?,
+                Table::Registers => self.restore_register(stored)?,
+                Table::Acknowledged => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_origin(&mut self, stored: &StoredRecord<'_>) -> Result<(), RestoreError> {
+        let origin = record::read_origin(stored.key, stored.value, self.clock).ok_or(malformed(Table::Origins))?;
+        let idle = core::time::Duration::from_millis(origin.idle_ms.into());
+        if idle >= self.config.timing.horizon * 5 / 4 {
+            // Too old to matter, as is whatever could still come from it.
+            return Ok(());
+        }
+        let row = self.restore_row(origin.node, origin.incarnation)?;
+        self.origins.restore(row, origin.top, origin.known, origin.window);
+        if let Some(row) = self.origins.get_mut(row) {
+            row.heard = before(self.now, idle);
+            row.fifo_done = row.top;
+        }
+        Ok(())
+    }
+
+    fn restore_row(&mut self, node: NodeId, incarnation: Incarnation) -> Result<Row, RestoreError> {
+        if let Some(row) = self.origins.find(node, incarnation) {
+            return Ok(row);
+        }
+        let max = self.config.limits.origins;
+        self.origins.insert(self.now, node, incarnation).ok_or(RestoreError::TooMany { table: Table::Origins, max })
+    }
+
+    fn restore_message(&mut self, stored: &StoredRecord<'_>, records: &[StoredRecord<'_>]) -> Result<(), RestoreError> {
+        let id = record::read_message_key(stored.key).ok_or(malformed(Table::Messages))?;
+        let message = record::read_message(stored.value, self.clock).ok_or(malformed(Table::Messages))?;
+        let row = self.restore_row(id.origin, id.incarnation)?;
+        let len = message.path.len() + message.payload.len();
+        if !self.make_room(len) {
+            return Err(RestoreError::TooMany { table: Table::Messages, max: self.config.limits.messages });
+        }
+        let freshness = self.origins.get(row).map(|origin| origin.freshness(id.seq, WINDOW_MAX));
+        match freshness {
+            Some(Freshness::New) => self.origins.see(self.now, row, id.seq),
+            Some(Freshness::Seen) => {}
+            Some(Freshness::Ahead) | None => return Err(malformed(Table::Messages)),
+        }
+        let new = NewMessage {
+            id,
+            row,
+            order: message.order,
+            previous: message.previous,
+            hops: message.hops,
+            age_ms: message.age_ms,
+            path: message.path,
+            payload: message.payload,
+            unshared: false,
+        };
+        let slot = self.messages.insert(self.now, &mut self.origins, &new).ok_or(malformed(Table::Messages))?;
+        let acknowledged = records
+            .binary_search_by_key(&(Table::Acknowledged, Some(id)), |stored| {
+                (stored.table, record::read_message_key(stored.key))
+            })
+            .is_ok();
+        if let Some(message) = self.messages.get_mut(slot) {
+            message.acknowledged = acknowledged;
+        }
+        self.messages.want_record(slot);
+        self.readmit(slot, acknowledged);
+        let (cx, protocols) = self.split();
+        protocols.repair.note_holes(&cx, row);
+        Ok(())
+    }
+
+    /// Sends a restored message in again, if it is to be delivered again or never was.
+    fn readmit(&mut self, slot: Slot, acknowledged: bool) {
+        let again = self.config.redelivery == Redelivery::UntilAcknowledged && !acknowledged;
+        if again || !order::may_enter_now(&self.origins, &self.messages, slot) {
+            order::admit(&mut self.origins, &mut self.messages, slot);
+        } else {
+            order::pass(&mut self.origins, &self.messages, slot);
+        }
+    }
+
+    fn restore_register(&mut self, stored: &StoredRecord<'_>) -> Result<(), RestoreError> {
+        let key = core::str::from_utf8(stored.key).map_err(|_| malformed(Table::Registers))?;
+        let (mut cx, protocols) = self.split();
+        let set = protocols.registers.set(&mut cx, key, Some(stored.value));
+        let max = self.config.limits.registers;
+        set.map(drop).map_err(|_| RestoreError::TooMany { table: Table::Registers, max })
+    }
+}
+
+fn before(now: Instant, age: core::time::Duration) -> Instant {
+    Instant::from_micros(now.as_micros().saturating_sub(crate::time::micros(age)))
+}

@@ -1,1 +1,4 @@
-//! To come.
+//! The proof of the house: a simulator, checkers for the delivery contract and the laws, and experiments.
+
+pub mod lab;
+pub mod sim;

@@ -1,4 +1,5 @@
 //! The proof of the house: a simulator, checkers for the delivery contract and the laws, and experiments.
 
+pub mod check;
 pub mod lab;
 pub mod sim;

@@ -23,7 +23,6 @@ const OUTPUTS_MAX: u32 = 2_000_000;
 impl<O: Observer> Simulation<O> {
     /// Polls all outputs until there is none. False where the socket or the application took nothing.
     pub(super) fn drain(&mut self, node: u32) -> bool {
-        self.fill_socket_by_chance(node);
         let finished = match self.options.drive.order {
             Order::Fixed(order) => self.drain_in_order(node, order),
             Order::Shuffled => self.drain_shuffled(node),
@@ -178,7 +177,7 @@ impl<O: Observer> Simulation<O> {
     }
 
     /// With [`Drive::late`](crate::sim::Drive::late), the socket is sometimes full after an input.
-    fn fill_socket_by_chance(&mut self, node: u32) {
+    pub(super) fn fill_socket_by_chance(&mut self, node: u32) {
         let Some(late) = self.options.drive.late else { return };
         let state = &self.nodes[node as usize];
         let h = hash([self.options.seed, u64::from(node), state.inputs, 10]);

@@ -1,5 +1,7 @@
 //! The event loop.
 
+use std::collections::BTreeMap;
+
 use gossip_core::{Config, Gossip, Instant, PersistSeq};
 
 use crate::sim::address::address;
@@ -36,6 +38,8 @@ pub struct Simulation<O> {
     /// The text of the event that is hashed.
     pub(super) scratch: Vec<u8>,
     pub(super) faults: Faults,
+    /// The counters of lives that are over.
+    pub(super) retired: BTreeMap<&'static str, u64>,
     processed: u64,
 }
 
@@ -97,6 +101,7 @@ impl<O: Observer> Simulation<O> {
             buffer: Vec::new(),
             scratch: Vec::new(),
             faults: Faults::default(),
+            retired: BTreeMap::new(),
             processed: 0,
             options,
         }
@@ -115,6 +120,17 @@ impl<O: Observer> Simulation<O> {
     /// What was really done to the nodes and their datagrams.
     pub const fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// The sum of all counters of all lives of all nodes.
+    pub fn counters(&self) -> BTreeMap<&'static str, u64> {
+        let mut sum = self.retired.clone();
+        for gossip in self.nodes.iter().filter_map(|node| node.gossip.as_ref()) {
+            for (name, count) in gossip.stats().iter() {
+                *sum.entry(name).or_default() += count;
+            }
+        }
+        sum
     }
 
     /// How many events were processed.
@@ -220,6 +236,7 @@ impl<O: Observer> Simulation<O> {
         if options.service > 0 {
             node.extra().busy_until = now + options.service;
         }
+        self.fill_socket_by_chance(to);
         self.settle(to);
         if let Some(mut again) = again {
             self.repeat(to, label, &mut again);
@@ -282,12 +299,14 @@ impl<O: Observer> Simulation<O> {
 
     /// Feeds an input that is no datagram. `kind` goes into the trace hash.
     pub(super) fn input<T>(&mut self, node: u32, kind: u64, verb: impl FnOnce(&mut Gossip, Instant) -> T) -> Option<T> {
-        let (now, node) = (self.now, &mut self.nodes[node as usize]);
-        let local = node.local(now);
-        let gossip = node.gossip.as_mut()?;
-        node.trace.input(now, kind, &[]);
-        node.inputs += 1;
-        Some(verb(gossip, local))
+        let (now, state) = (self.now, &mut self.nodes[node as usize]);
+        let local = state.local(now);
+        let gossip = state.gossip.as_mut()?;
+        state.trace.input(now, kind, &[]);
+        state.inputs += 1;
+        let answer = verb(gossip, local);
+        self.fill_socket_by_chance(node);
+        Some(answer)
     }
 
     /// A wake-up; most are stale or early, as nothing is ever taken out of the queue.

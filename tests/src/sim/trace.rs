@@ -35,6 +35,8 @@ pub enum What<'a> {
         restored: bool,
         /// Whether deliveries wait for storage.
         durable: bool,
+        /// Whether a restart delivers again what was not acknowledged.
+        redelivers: bool,
     },
     /// The records of an earlier life were refused; the node stays down.
     NotRestored {

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use gossip_core::{Config, Gossip, JoinError, MessageId, Order, RestoreError, Scope, SubmitError, Version};
+use gossip_core::{
+    Config, Durability, Gossip, JoinError, MessageId, Order, Redelivery, RestoreError, Scope, SubmitError, Version,
+};
 
 use crate::sim::address::address;
 use crate::sim::fault::Fault;
@@ -59,13 +61,14 @@ impl<O: Observer> Simulation<O> {
     }
 
     fn born(&mut self, node: u32, gossip: Gossip, restored: bool) {
-        let Config { id, durability, .. } = *gossip.config();
-        let durable = durability == gossip_core::Durability::Records;
+        let Config { id, durability, redelivery, .. } = *gossip.config();
+        let durable = durability == Durability::Records;
+        let redelivers = redelivery == Redelivery::UntilAcknowledged;
         let incarnation = gossip.incarnation();
         let state = &mut self.nodes[node as usize];
         state.gossip = Some(gossip);
         state.trace.input(self.now, incarnation.0, &[]);
-        self.step(node, What::Born { id, incarnation, restored, durable });
+        self.step(node, What::Born { id, incarnation, restored, durable, redelivers });
         self.settle(node);
     }
 
@@ -82,8 +85,9 @@ impl<O: Observer> Simulation<O> {
     pub fn crash(&mut self, node: u32) {
         let h = hash([self.options.seed, u64::from(node), self.now, 11]);
         let state = &mut self.nodes[node as usize];
-        if state.gossip.take().is_none() {
-            return;
+        let Some(gossip) = state.gossip.take() else { return };
+        for (name, count) in gossip.stats().iter() {
+            *self.retired.entry(name).or_default() += count;
         }
         if let Some(extra) = &mut state.extra {
             // Some of what waited may have reached the disk, although nobody was told.

@@ -4,6 +4,7 @@
 //! names, the anchor beside each, and perhaps a picture. How it is shown is decided here, once.
 
 mod broadcast;
+mod chaos;
 mod plot;
 mod progress;
 mod report;
@@ -44,6 +45,8 @@ struct Common {
 enum Experiment {
     /// How fast, how completely and at what price messages spread.
     Broadcast(broadcast::Options),
+    /// Everything that can go wrong, and all checkers, for many seeds.
+    Chaos(chaos::Options),
     /// The experiments that are planned.
     #[command(external_subcommand)]
     Other(Vec<String>),
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
 fn run(experiment: Experiment) -> Result<(), Failure> {
     match experiment {
         Experiment::Broadcast(options) => show(&options.common.clone(), broadcast::run(&options)?),
+        Experiment::Chaos(options) => show(&options.common.clone(), chaos::run(&options)?),
         Experiment::Other(words) => {
             let name = words.first().map_or("", String::as_str);
             Err(Failure::Usage(if LATER.contains(&name) || name == "swarm" {

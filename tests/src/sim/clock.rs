@@ -10,6 +10,8 @@ pub struct Clock {
     shown: u64,
     /// The real time of the last step.
     since: u64,
+    /// The most that it showed before the last step.
+    highest: u64,
     /// How many microseconds it gains in a second.
     drift_ppm: i32,
 }
@@ -20,7 +22,7 @@ impl Clock {
     /// A clock that shows `shown` at real time `now`. All times are in microseconds.
     #[must_use]
     pub const fn new(shown: u64, now: u64, drift_ppm: i32) -> Self {
-        Self { shown, since: now, drift_ppm }
+        Self { shown, since: now, highest: shown, drift_ppm }
     }
 
     const fn rate(&self) -> u128 {
@@ -42,9 +44,19 @@ impl Clock {
         self.since.saturating_add(elapsed)
     }
 
+    /// How far it is behind what it has shown before.
+    #[must_use]
+    pub const fn lag(&self, real: u64) -> u64 {
+        self.highest.saturating_sub(self.local(real))
+    }
+
     /// Sets it forward (or back, where `by` is negative) by so many microseconds, at real time `now`.
     pub const fn step(&mut self, now: u64, by: i64) {
-        self.shown = self.local(now).saturating_add_signed(by);
+        let local = self.local(now);
+        if local > self.highest {
+            self.highest = local;
+        }
+        self.shown = local.saturating_add_signed(by);
         self.since = now;
     }
 }
@@ -69,6 +81,7 @@ mod tests {
         let mut clock = Clock::new(10_000, 0, 0);
         clock.step(1_000, -4_000);
         assert_eq!((clock.local(1_000), clock.local(2_000)), (7_000, 8_000));
+        assert_eq!((clock.lag(1_000), clock.lag(3_500), clock.lag(9_000)), (4_000, 1_500, 0));
         clock.step(2_000, 500);
         assert_eq!((clock.local(2_000), clock.real(9_000)), (8_500, 2_500));
         clock.step(2_000, i64::MIN);

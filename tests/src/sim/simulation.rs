@@ -153,6 +153,11 @@ impl<O: Observer> Simulation<O> {
         self.nodes[node as usize].local(self.now)
     }
 
+    /// The most that any node's clock is behind what it showed before it was set back, in microseconds.
+    pub fn clock_lag(&self) -> u64 {
+        self.nodes.iter().map(|node| node.clock.lag(self.now)).max().unwrap_or(0)
+    }
+
     /// A hash of all inputs and outputs of all nodes so far, with their times. Drain orders and needless ticks are not
     /// in it: by the laws they do not matter.
     pub fn trace_hash(&self) -> u64 {

@@ -183,8 +183,10 @@ impl<O: Observer> Simulation<O> {
 
     /// [`Gossip::leave`].
     pub fn leave(&mut self, node: u32) {
-        self.step(node, What::Leaving);
-        self.verb(node, 12, Gossip::leave);
+        if self.is_running(node) {
+            self.step(node, What::Leaving);
+            self.verb(node, 12, Gossip::leave);
+        }
     }
 
     /// [`Gossip::acknowledge`].

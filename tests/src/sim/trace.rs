@@ -153,6 +153,12 @@ impl Observer for () {
     fn observe(&mut self, _: &Step<'_>) {}
 }
 
+impl<O: Observer> Observer for &mut O {
+    fn observe(&mut self, step: &Step<'_>) {
+        (**self).observe(step);
+    }
+}
+
 impl<O: Observer> Observer for Option<O> {
     fn observe(&mut self, step: &Step<'_>) {
         if let Some(observer) = self {

@@ -1,1 +1,6 @@
-//! To come.
+//! The proof of the house: a simulator, checkers for the delivery contract and the laws, and experiments.
+
+pub mod chaos;
+pub mod check;
+pub mod lab;
+pub mod sim;

@@ -1,0 +1,322 @@
+//! What a seed stands for.
+
+use std::time::Duration;
+
+use gossip_core::{
+    Broadcast, Config, Durability, Limits, Membership, Neighbor, NodeId, Redelivery, Rounds, Security, Timing,
+};
+
+use crate::sim::rng::{Chance, Rng};
+use crate::sim::{self, Birth, Drive, Late, Order, Weather, address};
+
+/// What a campaign asks of each of its seeds.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// The fewest nodes.
+    pub nodes_min: u32,
+    /// The most nodes.
+    pub nodes_max: u32,
+    /// How long the faults last, in virtual seconds.
+    pub seconds: u32,
+}
+
+/// Everything that a seed draws.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// How many nodes.
+    pub nodes: u32,
+    /// How long the faults last, in virtual seconds.
+    pub seconds: u32,
+    /// The world around the nodes.
+    pub world: sim::Options,
+    /// Which faults happen to nodes and paths.
+    pub kinds: Kinds,
+    /// Messages of each node in a second.
+    pub rate: u32,
+    /// The mean time between two faults of one kind, in microseconds.
+    pub fault_gap: u64,
+    /// Which preset the pace is from.
+    preset: Preset,
+    security: Security,
+    broadcast: Broadcast,
+    /// The symmetric neighbors of each node, where membership is static.
+    neighbors: Option<Vec<Vec<u32>>>,
+    durability: Durability,
+    redelivery: Redelivery,
+    trace_path: bool,
+    mtu: u16,
+    small: bool,
+}
+
+/// Which faults there are, apart from those of the network's weather.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kinds {
+    /// Nodes crash and start again.
+    pub crash: bool,
+    /// Nodes leave, and come back.
+    pub leave: bool,
+    /// Processes stall.
+    pub pause: bool,
+    /// Clocks are set.
+    pub clock: bool,
+    /// Partitions, also of one direction.
+    pub partition: bool,
+    /// Paths are clogged.
+    pub clog: bool,
+    /// Nodes get new addresses.
+    pub moving: bool,
+    /// Sockets are full.
+    pub socket: bool,
+    /// Applications are slow.
+    pub application: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Preset {
+    Local,
+    Lan,
+    Wan,
+}
+
+impl Plan {
+    /// The plan of `seed`.
+    #[must_use]
+    pub fn draw(seed: u64, request: Request) -> Self {
+        let rng = &mut Rng::new(seed, 100);
+        let nodes = rng.range(u64::from(request.nodes_min), u64::from(request.nodes_max)) as u32;
+        let preset = rng.pick(&[Preset::Local, Preset::Lan, Preset::Wan]);
+        let neighbors = (nodes <= 16 && rng.chance(0.3)).then(|| neighbors(nodes, rng));
+        let durable = rng.chance(0.5);
+        let mut kinds = Kinds::draw(rng);
+        // Two neighbors that move at the same time would never find each other again: nobody else knows them.
+        kinds.moving &= neighbors.is_none();
+        Self {
+            seed,
+            nodes,
+            seconds: request.seconds,
+            world: world(seed, nodes, preset, rng),
+            kinds,
+            rate: if nodes <= 16 { rng.range(1, 4) as u32 } else { 1 },
+            fault_gap: rng.range(1_000_000, 10_000_000),
+            preset,
+            security: if rng.chance(0.5) {
+                Security::Sealed { key_id: rng.next() as u8, key: rng.bytes() }
+            } else {
+                Security::Plain
+            },
+            broadcast: if rng.chance(0.5) {
+                Broadcast::Flood { ttl: rng.pick(&[1, 3, 16, 255]) }
+            } else {
+                Broadcast::Rumor {
+                    fanout: rng.range(1, 5) as u8,
+                    rounds: rng.pick(&[Rounds::Auto, Rounds::Auto, Rounds::Fixed(1), Rounds::Fixed(3)]),
+                }
+            },
+            neighbors,
+            durability: if durable { Durability::Records } else { Durability::None },
+            redelivery: if durable && rng.chance(0.25) { Redelivery::UntilAcknowledged } else { Redelivery::Never },
+            trace_path: rng.chance(0.25),
+            mtu: rng.pick(&[256, 508, 1_200, 1_200, 1_452, 4_000]),
+            small: rng.chance(0.4),
+        }
+    }
+
+    /// Whether every node shall know every one.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.neighbors.is_none()
+    }
+
+    /// Whether a restarted node can find its records again.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.durability == Durability::Records
+    }
+
+    /// The configuration of a life of a node, with room for `lives` lives of all nodes together.
+    #[must_use]
+    pub fn configure(&self, birth: Birth, lives: u32) -> Config {
+        let mut config = self.preset.config(id(birth.node));
+        config.started_at = birth.life;
+        config.security = self.security.clone();
+        config.broadcast = self.broadcast;
+        config.durability = self.durability;
+        config.redelivery = self.redelivery;
+        config.trace_path = self.trace_path;
+        config.mtu = self.mtu;
+        self.limit(&mut config.limits, lives);
+        if let Some(neighbors) = &self.neighbors {
+            let named = neighbors[birth.node as usize].iter();
+            let neighbors = named.map(|&node| Neighbor { node: id(node), address: address(node, 0) }).collect();
+            config.membership = Membership::Static { neighbors };
+        }
+        config
+    }
+
+    /// Where the nodes are small, messages are pushed out and windows overrun, which must be told. Members, origins
+    /// and registers always fit: what does not fit is refused by design, and no contract is kept for it.
+    fn limit(&self, limits: &mut Limits, lives: u32) {
+        limits.peers = self.nodes + 2;
+        limits.origins = lives + 2;
+        limits.registers = limits.peers + 8 * self.nodes;
+        limits.register_bytes = 64 * limits.peers + 8 * 64 * self.nodes;
+        if self.small {
+            limits.messages = 2 * self.nodes + 16;
+            limits.payload_bytes = 16_384.max(4 * u32::from(self.mtu));
+            limits.window = 16;
+            limits.links = 6;
+        }
+    }
+
+    /// How long after the last fault everything must be whole again.
+    ///
+    /// A contact is retried within the cap, and the nodes on the way need some rounds of probes and repairs; a clock that was
+    /// set back stands still, as the core sees it, until it has caught up (`clock_lag`).
+    #[must_use]
+    pub fn heal_bound(&self, clock_lag: u64) -> u64 {
+        let Timing { retry_cap, probe_period, repair_period, .. } = self.preset.config(id(0)).timing;
+        let rounds = 2 * retry_cap + 20 * probe_period + 40 * repair_period + Duration::from_secs(10);
+        u64::try_from(rounds.as_micros()).unwrap_or(u64::MAX).saturating_add(clock_lag)
+    }
+}
+
+/// The id of a node.
+pub(super) const fn id(node: u32) -> NodeId {
+    NodeId(node as u64 + 1)
+}
+
+impl Kinds {
+    fn draw(rng: &mut Rng) -> Self {
+        Self {
+            crash: rng.chance(0.6),
+            leave: rng.chance(0.2),
+            pause: rng.chance(0.5),
+            clock: rng.chance(0.4),
+            partition: rng.chance(0.6),
+            clog: rng.chance(0.5),
+            moving: rng.chance(0.3),
+            socket: rng.chance(0.4),
+            application: rng.chance(0.3),
+        }
+    }
+}
+
+impl Preset {
+    fn config(self, id: NodeId) -> Config {
+        match self {
+            Self::Local => Config::local(id),
+            Self::Lan => Config::lan(id),
+            Self::Wan => Config::wan(id),
+        }
+    }
+
+    /// The range of latencies that the preset is made for, in microseconds.
+    const fn latency(self) -> (u64, u64) {
+        match self {
+            Self::Local => (50, 2_000),
+            Self::Lan => (200, 50_000),
+            Self::Wan => (5_000, 200_000),
+        }
+    }
+}
+
+fn world(seed: u64, nodes: u32, preset: Preset, rng: &mut Rng) -> sim::Options {
+    let latency = preset.latency();
+    let mut sometimes = |probability: f64, most: f64| {
+        if rng.chance(probability) { Chance::of(rng.unit() * most) } else { Chance::NEVER }
+    };
+    let weather = Weather {
+        latency,
+        jitter: 0,
+        loss: sometimes(0.7, 0.3),
+        duplicate: sometimes(0.6, 0.5),
+        duplicate_delay: 0,
+        reorder: sometimes(0.5, 0.5),
+        reorder_delay: 2 * latency.1,
+        corrupt: sometimes(0.5, 0.1),
+    };
+    let socket_full = sometimes(0.3, 0.3);
+    let late = Late { socket_full, socket_delay: latency.1, tick_delay: latency.1 };
+    sim::Options {
+        seed,
+        nodes,
+        weather: Weather { jitter: rng.pick(&[0, latency.1]), duplicate_delay: rng.range(0, 5_000_000), ..weather },
+        drive: Drive {
+            order: if rng.chance(0.3) { Order::Shuffled } else { Drive::prompt().order },
+            tick_after_input: false,
+            segments: rng.pick(&[1, 1, 4]),
+            late: (socket_full > Chance::NEVER).then_some(late),
+            repeat_one_in: 0,
+        },
+        storage_delay: (50, rng.pick(&[200, 20_000, 200_000])),
+        service: rng.pick(&[0, 0, 20]),
+        drift_ppm: rng.pick(&[0, 100, 1_000]) as u32,
+    }
+}
+
+/// A ring with chords: up to three neighbors each, symmetric and connected.
+fn neighbors(nodes: u32, rng: &mut Rng) -> Vec<Vec<u32>> {
+    let mut neighbors = vec![Vec::new(); nodes as usize];
+    let mut link = |a: u32, b: u32| {
+        let fits = |node: u32, neighbors: &[Vec<u32>]| neighbors[node as usize].len() < 3;
+        if a != b && fits(a, &neighbors) && fits(b, &neighbors) && !neighbors[a as usize].contains(&b) {
+            neighbors[a as usize].push(b);
+            neighbors[b as usize].push(a);
+        }
+    };
+    for node in 0..nodes {
+        link(node, (node + 1) % nodes);
+    }
+    for _ in 0..2 * nodes {
+        link(rng.below(u64::from(nodes)) as u32, rng.below(u64::from(nodes)) as u32);
+    }
+    neighbors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gossip_core::{Gossip, Instant};
+
+    const REQUEST: Request = Request { nodes_min: 2, nodes_max: 64, seconds: 60 };
+
+    #[test]
+    fn every_plan_makes_nodes() {
+        for seed in 0..300 {
+            let plan = Plan::draw(seed, REQUEST);
+            for node in [0, plan.nodes - 1] {
+                let config = plan.configure(Birth { node, life: 1 }, 2 * plan.nodes);
+                assert!(Gossip::new(config, [0; 32], Instant::ZERO).is_ok(), "seed {seed}: {plan:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn neighbors_are_symmetric_and_at_most_three() {
+        for (seed, nodes) in [(1, 2), (2, 3), (3, 9), (4, 16)] {
+            let neighbors = neighbors(nodes, &mut Rng::new(seed, 0));
+            for (node, named) in neighbors.iter().enumerate() {
+                assert!((1..=3).contains(&named.len()));
+                assert!(named.iter().all(|&peer| neighbors[peer as usize].contains(&(node as u32))));
+            }
+        }
+    }
+
+    #[test]
+    fn seeds_differ_in_what_they_switch_on() {
+        let plans: Vec<Plan> = (0..100).map(|seed| Plan::draw(seed, REQUEST)).collect();
+        let share = |on: fn(&Plan) -> bool| plans.iter().filter(|plan| on(plan)).count();
+        for (name, count) in [
+            ("crash", share(|plan| plan.kinds.crash)),
+            ("partition", share(|plan| plan.kinds.partition)),
+            ("static", share(|plan| !plan.is_full())),
+            ("small", share(|plan| plan.small)),
+            ("durable", share(Plan::is_durable)),
+            ("late", share(|plan| plan.world.drive.late.is_some())),
+        ] {
+            assert!((2..98).contains(&count), "{name}: {count} of 100");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The experiments: every claim of the project as a command.
+//!
+//! An experiment takes options, drives the real core over the simulated network, and returns a [`Report`]: figures with
+//! names, the anchor beside each, and perhaps a picture. How it is shown is decided here, once.
+
+mod broadcast;
+mod chaos;
+mod plot;
+mod progress;
+mod report;
+mod spread;
+mod traffic;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use report::{Figure, Report, Value};
+pub use traffic::{Class, Traffic, classify};
+
+/// Experiments on the real core, over a simulated network.
+#[derive(Debug, Parser)]
+#[command(name = "lab", version)]
+struct Lab {
+    #[command(subcommand)]
+    experiment: Experiment,
+}
+
+/// What every experiment understands.
+#[derive(Args, Clone, Debug)]
+struct Common {
+    /// Everything random follows from this number.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print one JSON object as the last line of standard output, instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Draw a picture into this file.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Experiment {
+    /// How fast, how completely and at what price messages spread.
+    Broadcast(broadcast::Options),
+    /// Everything that can go wrong, and all checkers, for many seeds.
+    Chaos(chaos::Options),
+    /// The experiments that are planned.
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+/// Planned experiments, which arrive with the sub-protocols that they measure.
+const LATER: [&str; 12] = [
+    "compare", "demers", "detect", "glomers", "heal", "hostile", "order", "overlay", "report", "resync", "sampling",
+    "scale",
+];
+
+/// Why an experiment did not run, or did not succeed.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command asks for what cannot be: exit status 2.
+    Usage(String),
+    /// The experiment ran, and what it found is wrong: exit status 1.
+    Found(String),
+}
+
+/// Runs the program on the arguments of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    match run(Lab::parse().experiment) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Found(text)) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+        Err(Failure::Usage(text)) => {
+            eprintln!("error: {text}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(experiment: Experiment) -> Result<(), Failure> {
+    match experiment {
+        Experiment::Broadcast(options) => show(&options.common.clone(), broadcast::run(&options)?),
+        Experiment::Chaos(options) => show(&options.common.clone(), chaos::run(&options)?),
+        Experiment::Other(words) => {
+            let name = words.first().map_or("", String::as_str);
+            Err(Failure::Usage(if LATER.contains(&name) || name == "swarm" {
+                format!("experiment '{name}' arrives with a later issue")
+            } else {
+                format!("there is no experiment '{name}'; `lab --help` lists them")
+            }))
+        }
+    }
+}
+
+fn show(common: &Common, report: Report) -> Result<(), Failure> {
+    if let Some(path) = &common.svg {
+        let Some(svg) = &report.svg else { return Err(Failure::Usage("this experiment draws no picture".into())) };
+        std::fs::write(path, svg).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
+    }
+    println!("{}", if common.json { report.json() } else { report.table() });
+    report.verdict.map_or(Ok(()), |text| Err(Failure::Found(text)))
+}

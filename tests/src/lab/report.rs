@@ -1,0 +1,131 @@
+//! What an experiment found: named figures, with what others reached beside them.
+
+use std::fmt;
+
+/// The result of an experiment.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// What was done, in one line.
+    pub title: String,
+    /// What was found.
+    pub figures: Vec<Figure>,
+    /// A picture.
+    pub svg: Option<String>,
+    /// What is wrong, where something is: the program then fails.
+    pub verdict: Option<String>,
+}
+
+/// One figure.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// Its name, as in `EXPERIMENTS.md`.
+    pub key: &'static str,
+    /// What it is.
+    pub value: Value,
+    /// What others reached, or what is aimed at; empty where there is nothing to compare with.
+    pub anchor: &'static str,
+}
+
+/// What a figure can be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A count.
+    Count(u64),
+    /// A measure; none where there was nothing to measure.
+    Measure(Option<f64>),
+    /// Counts by name.
+    Counts(Vec<(&'static str, u64)>),
+    /// A text.
+    Text(String),
+}
+
+impl Report {
+    /// A report without figures.
+    #[must_use]
+    pub fn new(title: String) -> Self {
+        Self { title, ..Self::default() }
+    }
+
+    /// Adds a figure.
+    pub fn add(&mut self, key: &'static str, value: Value, anchor: &'static str) {
+        self.figures.push(Figure { key, value, anchor });
+    }
+
+    /// One JSON object on one line.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let figures = self.figures.iter().map(|figure| (figure.key.to_owned(), figure.value.json()));
+        serde_json::Value::Object(figures.collect()).to_string()
+    }
+
+    /// The figures one below the other, with the anchors.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let rows: Vec<[String; 3]> = self.figures.iter().flat_map(Figure::rows).collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let (key, value) = (width(0), width(1));
+        let mut table = format!("{}\n", self.title);
+        for [name, figure, anchor] in &rows {
+            table.push_str(format!("  {name:key$}  {figure:>value$}  {anchor}").trim_end());
+            table.push('\n');
+        }
+        table
+    }
+}
+
+impl Figure {
+    fn rows(&self) -> Vec<[String; 3]> {
+        match &self.value {
+            Value::Counts(counts) => counts
+                .iter()
+                .map(|(name, count)| [format!("{}.{name}", self.key), count.to_string(), String::new()])
+                .collect(),
+            value => vec![[self.key.to_owned(), value.to_string(), self.anchor.to_owned()]],
+        }
+    }
+}
+
+impl Value {
+    fn json(&self) -> serde_json::Value {
+        match self {
+            Self::Count(count) => (*count).into(),
+            Self::Measure(measure) => (*measure).into(),
+            Self::Counts(counts) => {
+                serde_json::Value::Object(counts.iter().map(|&(name, count)| (name.to_owned(), count.into())).collect())
+            }
+            Self::Text(text) => text.as_str().into(),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => count.fmt(f),
+            Self::Measure(Some(measure)) if measure.abs() >= 100.0 => write!(f, "{measure:.0}"),
+            Self::Measure(Some(measure)) => write!(f, "{measure:.3}"),
+            Self::Measure(None) => f.write_str("-"),
+            Self::Counts(counts) => write!(f, "{counts:?}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_one_line_with_the_given_keys() {
+        let mut report = Report::new("a run".into());
+        report.add("rmr", Value::Measure(Some(0.5)), "0.34 by a rival");
+        report.add("p50_ms", Value::Measure(None), "");
+        report.add("injected", Value::Counts(vec![("lost", 3), ("cut", 0)]), "");
+        assert_eq!(report.json(), r#"{"injected":{"cut":0,"lost":3},"p50_ms":null,"rmr":0.5}"#);
+        assert_eq!(
+            report.table(),
+            "a run\n  rmr            0.500  0.34 by a rival\n  p50_ms             -\n  injected.lost      3\n  \
+             injected.cut       0\n"
+        );
+    }
+}

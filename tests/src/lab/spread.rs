@@ -1,0 +1,233 @@
+//! How messages spread: who got which message, when, over how many links, and what was sent meanwhile.
+
+use std::collections::HashMap;
+
+use gossip_core::{Event, Incarnation, MessageId, NodeId};
+
+use crate::lab::traffic::{Traffic, classify};
+use crate::sim::{Observer, Step, What};
+
+/// Measures the spread of messages.
+#[derive(Debug)]
+pub(super) struct Spread {
+    nodes: u32,
+    /// Whether messages and datagrams count now.
+    pub(super) measuring: bool,
+    messages: Vec<Message>,
+    index: HashMap<MessageId, usize>,
+    /// The measured messages of each life of an origin, for gaps: they name ranges.
+    origins: HashMap<(NodeId, Incarnation), Vec<usize>>,
+    /// Where a node died: what it misses, and what was its own, counts no more.
+    dead: Vec<bool>,
+    /// What was sent while measuring.
+    pub(super) traffic: Traffic,
+    /// Copies of measured messages that were sent.
+    pub(super) copies: u64,
+    /// Measured messages that a node delivered more than once.
+    pub(super) duplicates: u64,
+    /// Datagrams whose frames do not parse.
+    pub(super) unreadable: u64,
+    /// From submission to delivery, each node and message, in microseconds, own deliveries apart.
+    pub(super) latencies: Vec<u32>,
+}
+
+/// One measured message.
+#[derive(Debug)]
+struct Message {
+    origin: u32,
+    seq: u64,
+    submitted: u64,
+    last: u64,
+    hops: u8,
+    /// Who delivered it.
+    delivered: Bits,
+    /// Who was told that it is lost.
+    told: Bits,
+}
+
+impl Spread {
+    pub(super) fn new(nodes: u32) -> Self {
+        Self {
+            nodes,
+            measuring: false,
+            messages: Vec::new(),
+            index: HashMap::new(),
+            origins: HashMap::new(),
+            dead: vec![false; nodes as usize],
+            traffic: Traffic::new(nodes),
+            copies: 0,
+            duplicates: 0,
+            unreadable: 0,
+            latencies: Vec::new(),
+        }
+    }
+
+    /// How many messages are measured.
+    pub(super) const fn messages(&self) -> u64 {
+        self.messages.len() as u64
+    }
+
+    /// Pairs of a live node and a message of a live origin, where the message neither was delivered nor is known to be
+    /// lost.
+    pub(super) fn missed(&self) -> u64 {
+        self.missed_of(|_| true)
+    }
+
+    /// The same, of the messages submitted before `time` only.
+    pub(super) fn missed_before(&self, time: u64) -> u64 {
+        self.missed_of(|message| message.submitted < time)
+    }
+
+    fn missed_of(&self, which: impl Fn(&Message) -> bool) -> u64 {
+        let live: Vec<u32> = (0..self.nodes).filter(|&node| !self.dead[node as usize]).collect();
+        let messages = self.messages.iter().filter(|message| !self.dead[message.origin as usize] && which(message));
+        messages
+            .map(|message| {
+                let has = |node: &&u32| !message.delivered.has(**node) && !message.told.has(**node);
+                live.iter().filter(has).count() as u64
+            })
+            .sum()
+    }
+
+    /// Messages that somebody delivered, each node counted, own deliveries apart.
+    pub(super) fn deliveries(&self) -> u64 {
+        self.latencies.len() as u64
+    }
+
+    /// The `part` quantile of the latencies, in milliseconds.
+    pub(super) fn quantile_ms(&self, part: f64) -> Option<f64> {
+        let mut sorted = self.latencies.clone();
+        let rank = ((sorted.len() as f64 * part) as usize).min(sorted.len().checked_sub(1)?);
+        let (_, &mut value, _) = sorted.select_nth_unstable(rank);
+        Some(f64::from(value) / 1e3)
+    }
+
+    /// When the last node had a message, mean over messages, in milliseconds.
+    pub(super) fn last_ms(&self) -> Option<f64> {
+        self.mean(|message| message.last.saturating_sub(message.submitted) as f64 / 1e3)
+    }
+
+    /// The most links that a message crossed to reach anybody, mean over messages.
+    pub(super) fn ldh(&self) -> Option<f64> {
+        self.mean(|message| f64::from(message.hops))
+    }
+
+    fn mean(&self, of: impl Fn(&Message) -> f64) -> Option<f64> {
+        let sum: f64 = self.messages.iter().map(of).sum();
+        (!self.messages.is_empty()).then(|| sum / self.messages.len() as f64)
+    }
+
+    /// How many nodes a message has to reach.
+    pub(super) fn nodes_but_one(&self) -> f64 {
+        f64::from(self.nodes.saturating_sub(1))
+    }
+
+    /// Payload copies sent per message and other node, beyond the one that is needed.
+    pub(super) fn rmr(&self) -> Option<f64> {
+        let needed = self.messages() as f64 * self.nodes_but_one();
+        (needed > 0.0).then(|| self.copies as f64 / needed - 1.0)
+    }
+
+    fn submitted(&mut self, at: u64, node: u32, id: MessageId) {
+        let bits = || Bits::new(self.nodes);
+        let (delivered, told) = (bits(), bits());
+        self.index.insert(id, self.messages.len());
+        self.origins.entry((id.origin, id.incarnation)).or_default().push(self.messages.len());
+        self.messages.push(Message { origin: node, seq: id.seq, submitted: at, last: at, hops: 0, delivered, told });
+    }
+
+    fn delivered(&mut self, at: u64, node: u32, id: MessageId, hops: u8) {
+        let Some(&index) = self.index.get(&id) else { return };
+        let message = &mut self.messages[index];
+        if message.delivered.set(node) {
+            self.duplicates += 1;
+        } else if node != message.origin {
+            message.last = at;
+            message.hops = message.hops.max(hops);
+            self.latencies.push(u32::try_from(at - message.submitted).unwrap_or(u32::MAX));
+        }
+    }
+}
+
+impl Observer for Spread {
+    fn observe(&mut self, step: &Step<'_>) {
+        match &step.what {
+            What::Submitted { id, .. } if self.measuring => self.submitted(step.at, step.node, *id),
+            What::Delivered { id, hops, .. } => self.delivered(step.at, step.node, *id, *hops),
+            What::Told(Event::Gap { origin, incarnation, first, last }) => {
+                for &index in self.origins.get(&(*origin, *incarnation)).into_iter().flatten() {
+                    let message = &mut self.messages[index];
+                    if (*first..=*last).contains(&message.seq) {
+                        message.told.set(step.node);
+                    }
+                }
+            }
+            What::Crashed => self.dead[step.node as usize] = true,
+            What::Sent { datagram, .. } if !self.index.is_empty() => {
+                let (index, copies) = (&self.index, &mut self.copies);
+                let class = classify(datagram, |id| *copies += u64::from(index.contains_key(&id)));
+                self.unreadable += u64::from(class.is_none());
+                if let Some(class) = class.filter(|_| self.measuring) {
+                    self.traffic.count(step.node, class, datagram.len());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A set of nodes.
+#[derive(Clone, Debug)]
+struct Bits(Box<[u64]>);
+
+impl Bits {
+    fn new(nodes: u32) -> Self {
+        Self(vec![0; (nodes as usize).div_ceil(64)].into())
+    }
+
+    const fn has(&self, node: u32) -> bool {
+        self.0[node as usize / 64] & 1 << (node % 64) != 0
+    }
+
+    /// Puts `node` in; whether it was in.
+    const fn set(&mut self, node: u32) -> bool {
+        let was = self.has(node);
+        self.0[node as usize / 64] |= 1 << (node % 64);
+        was
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gossip_core::Order;
+
+    const fn id(seq: u64) -> MessageId {
+        MessageId { origin: NodeId(9), incarnation: Incarnation(1), seq }
+    }
+
+    #[test]
+    fn counts_what_is_missed_repeated_and_told() {
+        let mut spread = Spread::new(3);
+        let at = |spread: &mut Spread, at, node, what| spread.observe(&Step { at, node, what });
+        let submit = |seq| What::Submitted { id: id(seq), order: Order::Unordered, payload: &[] };
+        let deliver = |seq, hops| What::Delivered { id: id(seq), order: Order::Unordered, payload: &[], hops };
+        at(&mut spread, 0, 0, submit(1));
+        spread.measuring = true;
+        at(&mut spread, 1_000, 0, submit(2));
+        at(&mut spread, 1_000, 0, deliver(2, 0));
+        assert_eq!(spread.missed(), 2);
+        at(&mut spread, 3_000, 1, deliver(2, 1));
+        at(&mut spread, 9_000, 2, deliver(2, 3));
+        at(&mut spread, 9_500, 2, deliver(2, 3));
+        assert_eq!((spread.missed(), spread.duplicates, spread.deliveries()), (0, 1, 2));
+        assert_eq!((spread.last_ms(), spread.ldh(), spread.quantile_ms(0.5)), (Some(8.0), Some(3.0), Some(8.0)));
+        at(&mut spread, 10_000, 0, submit(3));
+        at(&mut spread, 11_000, 0, deliver(3, 0));
+        let gap = Event::Gap { origin: NodeId(9), incarnation: Incarnation(1), first: 3, last: 7 };
+        at(&mut spread, 12_000, 1, What::Told(&gap));
+        assert_eq!((spread.missed(), spread.missed_before(10_000)), (1, 0));
+        at(&mut spread, 12_000, 2, What::Crashed);
+        assert_eq!(spread.missed(), 0, "the dead miss nothing");
+    }
+}

@@ -1,0 +1,124 @@
+//! What was sent: data, probes, control.
+//!
+//! "Data" is a datagram with a payload in it; "probe" one without, in which the failure detector asks or answers (what
+//! else rides on it is free); "control" any other. Readable only in plain mode, as sealed frames are nobody's business.
+
+use gossip_core::MessageId;
+use gossip_core::auth::Opened;
+use gossip_core::wire::{Data, Frame, Frames, HEADER_LEN, Kind};
+
+/// Bytes that IP and UDP add to each datagram (IPv4).
+const IP_UDP: u64 = 28;
+
+/// What a datagram is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It carries a payload.
+    Data,
+    /// The failure detector asks or answers.
+    Probe,
+    /// Anything else.
+    Control,
+}
+
+/// Reads a datagram of plain mode; `payload` is called for each message in it. None where a frame does not parse.
+pub fn classify(datagram: &[u8], mut payload: impl FnMut(MessageId)) -> Option<Class> {
+    let mut class = Class::Control;
+    for frame in Frames::new(Opened::forged(datagram.get(HEADER_LEN..)?)) {
+        let (kind, body) = frame.ok()?;
+        let parsed = Frame::parse(kind, body).ok()?;
+        match parsed {
+            Frame::Data(Data { origin, incarnation, seq, .. }) => {
+                payload(MessageId { origin, incarnation, seq });
+                class = Class::Data;
+            }
+            _ if matches!(kind, Kind::PROBE | Kind::ACK) && class == Class::Control => class = Class::Probe,
+            _ => {}
+        }
+    }
+    Some(class)
+}
+
+/// Counts of datagrams and bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Datagrams with a payload.
+    pub data: u64,
+    /// Datagrams of the failure detector.
+    pub probes: u64,
+    /// Other datagrams.
+    pub control: u64,
+    /// Bytes of all of them, those of IP and UDP included.
+    pub bytes: u64,
+    /// Datagrams by sender.
+    pub by_node: Vec<u32>,
+}
+
+impl Traffic {
+    /// Nothing sent by `nodes` nodes.
+    #[must_use]
+    pub fn new(nodes: u32) -> Self {
+        Self { by_node: vec![0; nodes as usize], ..Self::default() }
+    }
+
+    /// Counts a datagram.
+    pub fn count(&mut self, node: u32, class: Class, len: usize) {
+        *match class {
+            Class::Data => &mut self.data,
+            Class::Probe => &mut self.probes,
+            Class::Control => &mut self.control,
+        } += 1;
+        self.bytes += len as u64 + IP_UDP;
+        self.by_node[node as usize] += 1;
+    }
+
+    /// The busiest node's datagrams over the mean.
+    #[must_use]
+    pub fn max_node_share(&self) -> Option<f64> {
+        let sum: u64 = self.by_node.iter().map(|&count| u64::from(count)).sum();
+        let busiest = self.by_node.iter().max()?;
+        (sum > 0).then(|| f64::from(*busiest) * self.by_node.len() as f64 / sum as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A datagram of frames of these kinds, each with this body.
+    fn datagram(frames: &[(Kind, &[u8])]) -> Vec<u8> {
+        let mut datagram = vec![0; HEADER_LEN];
+        for (kind, body) in frames {
+            datagram.push(kind.0);
+            datagram.extend_from_slice(&(body.len() as u16).to_le_bytes());
+            datagram.extend_from_slice(body);
+        }
+        datagram
+    }
+
+    #[test]
+    fn a_payload_makes_data_and_a_probe_alone_a_probe() {
+        let mut data = vec![7; 16];
+        data.extend_from_slice(&[5, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0]);
+        let probe: (Kind, &[u8]) = (Kind::PROBE, &[3]);
+        let root: (Kind, &[u8]) = (Kind::PULL, &[]);
+        let mut seen = Vec::new();
+        let mut class = |frames: &[(Kind, &[u8])]| classify(&datagram(frames), |id| seen.push(id.seq));
+        assert_eq!(class(&[(Kind::DATA, &data), probe]), Some(Class::Data));
+        assert_eq!(class(&[probe, (Kind::DATA, &data)]), Some(Class::Data));
+        assert_eq!(class(&[root, probe]), Some(Class::Probe));
+        assert_eq!(class(&[root]), Some(Class::Control));
+        assert_eq!(class(&[(Kind::DATA, &data[..9])]), None);
+        assert_eq!(seen, [5, 5]);
+    }
+
+    #[test]
+    fn the_busiest_share_is_relative_to_the_mean() {
+        let mut traffic = Traffic::new(4);
+        assert_eq!(traffic.max_node_share(), None);
+        for node in [0, 0, 0, 1] {
+            traffic.count(node, Class::Data, 100);
+        }
+        assert_eq!((traffic.max_node_share(), traffic.bytes, traffic.data), (Some(3.0), 512, 4));
+    }
+}

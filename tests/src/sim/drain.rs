@@ -1,0 +1,196 @@
+//! Outputs: what a node sends, tells and stores.
+//!
+//! The three kinds may be polled in any order (law 4), so the order is a switch. What follows from an output on the
+//! network or the disk is arranged here; nothing is fed back into the core before the next input.
+
+use std::io::Write;
+
+use gossip_core::{Event, Record, Transmit};
+
+use crate::sim::address::locate;
+use crate::sim::arena::Label;
+use crate::sim::fault::Fault;
+use crate::sim::network::{Copied, Fate, corrupt};
+use crate::sim::options::{Order, Stream};
+use crate::sim::rng::{Rng, hash, within};
+use crate::sim::simulation::{Kind, Next, Simulation};
+use crate::sim::trace::{Observer, Step, What};
+
+/// More outputs than this in one drain are taken for an endless loop: a node has at most some thousand links and some
+/// hundred thousand stored messages.
+const OUTPUTS_MAX: u32 = 2_000_000;
+
+impl<O: Observer> Simulation<O> {
+    /// Polls all outputs until there is none. False where the socket or the application took nothing.
+    pub(super) fn drain(&mut self, node: u32) -> bool {
+        let finished = match self.options.drive.order {
+            Order::Fixed(order) => self.drain_in_order(node, order),
+            Order::Shuffled => self.drain_shuffled(node),
+        };
+        if !finished {
+            self.step(node, What::Endless);
+        }
+        self.write_records(node);
+        let (now, state) = (self.now, &self.nodes[node as usize]);
+        finished && state.is_writable(now) && state.is_listening(now)
+    }
+
+    fn drain_in_order(&mut self, node: u32, order: [Stream; 3]) -> bool {
+        let mut outputs = 0;
+        loop {
+            let before = outputs;
+            for stream in order {
+                while self.poll(node, stream) {
+                    outputs += 1;
+                    if outputs > OUTPUTS_MAX {
+                        return false;
+                    }
+                }
+            }
+            if outputs == before {
+                return true;
+            }
+        }
+    }
+
+    fn drain_shuffled(&mut self, node: u32) -> bool {
+        let inputs = self.nodes[node as usize].inputs;
+        let mut rng = Rng::new(hash([self.options.seed, u64::from(node)]), inputs);
+        let mut open = vec![Stream::Datagrams, Stream::Events, Stream::Records];
+        for _ in 0..OUTPUTS_MAX {
+            let choice = rng.below(open.len() as u64) as usize;
+            if self.poll(node, open[choice]) {
+                // One stream may have opened another, which had been empty.
+                open = vec![Stream::Datagrams, Stream::Events, Stream::Records];
+            } else {
+                open.swap_remove(choice);
+                if open.is_empty() {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Polls one output. False where there is none.
+    fn poll(&mut self, node: u32, stream: Stream) -> bool {
+        match stream {
+            Stream::Datagrams => self.poll_datagram(node),
+            Stream::Events => self.poll_event(node),
+            Stream::Records => self.poll_record(node),
+        }
+    }
+
+    fn poll_datagram(&mut self, node: u32) -> bool {
+        let (now, state) = (self.now, &mut self.nodes[node as usize]);
+        if !state.is_writable(now) {
+            return false;
+        }
+        let local = state.local(now);
+        let Some(gossip) = &mut state.gossip else { return false };
+        let room = usize::from(state.mtu) * usize::from(self.options.drive.segments);
+        if self.buffer.len() < room {
+            self.buffer.resize(room, 0);
+        }
+        let Some(transmit) = gossip.poll_transmit(local, &mut self.buffer[..room]) else { return false };
+        self.send(node, transmit);
+        true
+    }
+
+    fn send(&mut self, node: u32, transmit: Transmit) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let size = transmit.segment_size.unwrap_or(transmit.len).max(1);
+        for datagram in buffer[..transmit.len].chunks_mut(size) {
+            self.send_one(node, transmit.to, datagram);
+        }
+        self.buffer = buffer;
+    }
+
+    fn send_one(&mut self, node: u32, to: std::net::SocketAddr, datagram: &[u8]) {
+        let Self { nodes, network, arena, queue, observer, faults, options, now, .. } = self;
+        let (now, state) = (*now, &mut nodes[node as usize]);
+        state.sent += 1;
+        let target = locate(to).filter(|(index, _)| *index < options.nodes);
+        let port = u64::from(to.port());
+        state.trace.datagram(now, target.map_or(u64::MAX, |(index, _)| u64::from(index) << 16 | port), datagram);
+        let mut fate = Fate::default();
+        let number = state.sent;
+        if let Some((to, to_port)) = target {
+            fate = network.route(now, node, to, number, faults);
+            let label = Label { from: node, from_port: state.generation, to_port };
+            for copy in fate.copies() {
+                let handle = put(arena, copy, label, datagram);
+                queue.push(copy.at, Next::new(to, Kind::Arrival, handle));
+            }
+        } else {
+            faults.count(Fault::ToNowhere);
+        }
+        let to = target.map(|(to, _)| to);
+        let what = What::Sent { to, number, datagram, mtu: state.mtu, fate: &fate };
+        observer.observe(&Step { at: now, node, what });
+    }
+
+    fn poll_event(&mut self, node: u32) -> bool {
+        let Self { nodes, observer, now, scratch, .. } = self;
+        let (now, state) = (*now, &mut nodes[node as usize]);
+        if !state.is_listening(now) {
+            return false;
+        }
+        let Some(event) = state.gossip.as_mut().and_then(gossip_core::Gossip::poll_event) else { return false };
+        if let Event::Deliver(delivery) = &event {
+            let id = delivery.id;
+            let key = hash([id.origin.0, id.incarnation.0, id.seq, u64::from(delivery.hops)]);
+            state.trace.event(now ^ key, &delivery.payload);
+            let (order, payload, hops) = (delivery.order, &delivery.payload[..], delivery.hops);
+            observer.observe(&Step { at: now, node, what: What::Delivered { id, order, payload, hops } });
+        } else {
+            scratch.clear();
+            // Writing into a vector cannot fail.
+            let _ = write!(scratch, "{event:?}");
+            state.trace.event(now, scratch);
+            observer.observe(&Step { at: now, node, what: What::Told(&event) });
+        }
+        true
+    }
+
+    fn poll_record(&mut self, node: u32) -> bool {
+        let (now, state) = (self.now, &mut self.nodes[node as usize]);
+        let Some(record) = state.gossip.as_mut().and_then(gossip_core::Gossip::poll_persist) else { return false };
+        let Record { seq, table, .. } = &record;
+        let [head, body] = record.value().map_or([&[][..]; 2], |value| value.parts());
+        let key = hash([now, seq.0, *table as u64, u64::from(record.value().is_some())]);
+        for part in [record.key(), head, body] {
+            state.trace.record(key, part);
+        }
+        state.extra().storage.take(record);
+        true
+    }
+
+    /// Starts to write what waits, unless the disk is busy.
+    fn write_records(&mut self, node: u32) {
+        let state = &mut self.nodes[node as usize];
+        if state.extra.as_mut().is_some_and(|extra| extra.storage.start()) {
+            let (low, high) = self.options.storage_delay;
+            let delay = within(hash([self.options.seed, u64::from(node), self.now, 9]), low, high);
+            self.queue.push(self.now + delay, Next::new(node, Kind::Written, state.life));
+        }
+    }
+
+    /// With [`Drive::late`](crate::sim::Drive::late), the socket is sometimes full after an input.
+    pub(super) fn fill_socket_by_chance(&mut self, node: u32) {
+        let Some(late) = self.options.drive.late else { return };
+        let state = &self.nodes[node as usize];
+        let h = hash([self.options.seed, u64::from(node), state.inputs, 10]);
+        if late.socket_full.hit(h) && state.is_writable(self.now) {
+            self.fill_socket(node, within(hash([h]), 1, late.socket_delay));
+        }
+    }
+}
+
+/// Puts one copy of a datagram on its way, damaged where it has to be.
+fn put(arena: &mut crate::sim::Arena, copy: &Copied, label: Label, datagram: &[u8]) -> u32 {
+    let Some(damage) = copy.damage else { return arena.put(copy.at, label, datagram) };
+    let mut damaged = datagram.to_vec();
+    let len = corrupt(&mut damaged, damage);
+    arena.put(copy.at, label, &damaged[..len])
+}

@@ -1,0 +1,90 @@
+//! The program `lab`, as a user calls it.
+
+use std::process::{Command, Output};
+
+fn lab(words: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lab")).args(words.split(' ')).output().expect("the program starts")
+}
+
+fn json(words: &str) -> serde_json::Value {
+    let output = lab(words);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(text.lines().last().expect("a last line")).expect("the last line is JSON")
+}
+
+/// Refused with exit status 2, and a text that names the reason.
+fn refused(words: &str, reason: &str) {
+    let output = lab(words);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{words}: {text}");
+    assert!(text.contains(reason), "{words}: {text}");
+}
+
+#[test]
+fn broadcast_reports_all_keys_and_misses_nothing() {
+    let report =
+        json("broadcast --nodes 12 --messages 12 --warmup 4 --loss 0.1 --bootstrap-loss 0.1 --kill 0.2 --json");
+    for key in [
+        "rmr",
+        "data_per_delivery",
+        "control_per_delivery",
+        "probes_per_delivery",
+        "bytes_per_delivery",
+        "ldh",
+        "p50_ms",
+        "p99_ms",
+        "last_ms",
+        "missed",
+        "duplicates",
+        "max_node_share",
+        "whole_after_kill_s",
+    ] {
+        assert!(report[key].is_number(), "{key}: {}", report[key]);
+    }
+    assert_eq!((report["missed"].as_u64(), report["duplicates"].as_u64()), (Some(0), Some(0)));
+}
+
+#[test]
+fn a_seed_is_a_result() {
+    let hash =
+        |seed| json(&format!("broadcast --nodes 8 --messages 5 --warmup 1 --json --seed {seed}"))["trace_hash"].clone();
+    assert_eq!(hash(3), hash(3));
+    assert_ne!(hash(3), hash(4));
+}
+
+#[test]
+fn chaos_reports_all_keys_and_no_violation() {
+    let report = json("chaos --seeds 2 --nodes 2..8 --seconds 4 --json");
+    for key in ["seeds", "node_hours", "events", "violations", "injected", "exercised"] {
+        assert!(!report[key].is_null(), "{key}");
+    }
+    assert_eq!((report["seeds"].as_u64(), report["violations"].as_u64()), (Some(2), Some(0)));
+    assert!(report["injected"]["crash"].is_number());
+}
+
+#[test]
+fn pictures_and_tables_are_drawn() {
+    let file = std::env::temp_dir().join(format!("gossip-lab-{}.svg", std::process::id()));
+    let words = format!("broadcast --nodes 5 --messages 3 --warmup 1 --broadcast flood --svg {}", file.display());
+    let output = lab(&words);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(table.contains("p99_ms") && table.contains("iroh-gossip"), "{table}");
+    let svg = std::fs::read_to_string(&file).expect("the picture was written");
+    std::fs::remove_file(&file).expect("the picture can be removed");
+    assert!(svg.contains("<polyline"));
+}
+
+#[test]
+fn what_cannot_be_done_is_refused() {
+    refused("broadcast --broadcast tree", "later issue");
+    refused("broadcast --churn 0.005", "later issue");
+    refused("broadcast --warmup 100", "--warmup");
+    refused("broadcast --payload 100000", "--payload");
+    refused("broadcast --loss 1.5", "share");
+    refused("broadcast --latency 50..10", "range");
+    refused("demers --variant push-blind-coin", "later issue");
+    refused("chaoss", "no experiment");
+    refused("chaos --seeds 2 --trace /tmp/x", "--seeds 1");
+}

@@ -203,3 +203,6 @@ impl Recorder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

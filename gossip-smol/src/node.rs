@@ -38,6 +38,11 @@ impl Shared {
     pub(crate) fn now(&self) -> Instant {
         Instant::ZERO + self.clock_origin.elapsed()
     }
+
+    /// When the clock shows `at`; none beyond its end.
+    pub(crate) fn clock_time(&self, at: Instant) -> Option<std::time::Instant> {
+        self.clock_origin.checked_add(at.saturating_since(Instant::ZERO))
+    }
 }
 
 impl Node {

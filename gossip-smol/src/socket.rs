@@ -200,18 +200,19 @@ impl Socket {
         self.paused_until
     }
 
-    /// Waits until there is something to receive, or for ever where the socket rests.
+    /// Waits until there is something to receive; for ever where the socket rests, or where the runtime cannot tell: every
+    /// turn tries anyway, and timers see to turns.
     pub(crate) async fn readable(&self) {
-        if self.paused_until.is_some() {
-            std::future::pending::<()>().await;
+        if self.paused_until.is_some() || self.io.readable().await.is_err() {
+            std::future::pending().await
         }
-        // An error says that the system cannot wait for the socket. Receiving tells the same, and then rests.
-        let _ = self.io.readable().await;
     }
 
-    /// Waits until there is room to send.
+    /// Waits until there is room to send, as [`Socket::readable`] does.
     pub(crate) async fn writable(&self) {
-        let _ = self.io.writable().await;
+        if self.io.writable().await.is_err() {
+            std::future::pending().await
+        }
     }
 }
 

@@ -5,18 +5,17 @@
 //! can happen, and turns again. Inbound datagrams come before the tick, so that an answer that has already arrived is
 //! not missed by a timer that fires with it.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gossip_core::recording::Recorded;
-use gossip_core::{Answer, Event, Input, InputError, Instant, PersistSeq, Record, SubmitError, Transmit};
+use gossip_core::{Event, Input, InputError, SubmitError, Transmit};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use crate::Builder;
 use crate::node::{Call, Request, Shared};
+use crate::persist::{Persister, Stored};
 use crate::socket::{Received, Socket};
 use crate::storage::Storage;
 use crate::tape::Tape;
@@ -30,15 +29,8 @@ const CALLS_PER_TURN: usize = 64;
 /// System calls for sending in one turn.
 const SENDS_PER_TURN: usize = 64;
 
-/// Records in one batch: an interval without a new durable record stays short even where the disk is slow.
-const RECORDS_PER_BATCH: usize = 1_024;
-
 /// How late a tick may be because datagrams keep coming. A flood must not stop the node's own pace.
 const TICK_LATE_MAX: Duration = Duration::from_millis(20);
-
-/// The first pause after a failed write to storage, and the longest.
-const STORE_RETRY_FIRST: Duration = Duration::from_millis(100);
-const STORE_RETRY_MAX: Duration = Duration::from_secs(10);
 
 pub(crate) struct Channels {
     pub(crate) requests: mpsc::Receiver<Request>,
@@ -58,12 +50,7 @@ pub(crate) struct Driver {
     unsent: Option<Transmit>,
     /// A write that the core has no room for. Those behind it wait in their channel.
     parked: Option<Call>,
-    /// Writes whose records were not all polled yet, and writes whose records are being stored.
-    accepted: Vec<Accepted>,
-    storing: Vec<Accepted>,
-    /// The storage when it is idle, and the batch being written when it is not; neither without storage.
-    storage: Option<Box<dyn Storage>>,
-    batch: Option<Batch>,
+    persister: Persister,
     tape: Option<Tape>,
     /// The application is behind: its channel was full.
     events_full: bool,
@@ -75,21 +62,13 @@ pub(crate) struct Driver {
     shutdown_at: Option<Instant>,
 }
 
-/// A write that the core has taken, and who is told when it is durable.
-struct Accepted {
-    answer: Answer,
-    reply: oneshot::Sender<Result<Answer, InputError>>,
-}
-
-type Batch = Pin<Box<dyn Future<Output = (Box<dyn Storage>, PersistSeq)> + Send>>;
-
 /// What ended a wait.
 enum Wake {
     /// A socket, a deadline or the application: the next turn finds out.
     Turn,
     Requested(Option<Request>),
     Written(Option<Call>),
-    Stored(Box<dyn Storage>, PersistSeq),
+    Stored(Stored),
 }
 
 impl Driver {
@@ -113,10 +92,7 @@ impl Driver {
             buffer,
             unsent: None,
             parked: None,
-            accepted: Vec::new(),
-            storing: Vec::new(),
-            storage,
-            batch: None,
+            persister: Persister::new(storage),
             tape,
             events_full: false,
             handles: true,
@@ -147,7 +123,7 @@ impl Driver {
         let inbound = self.receive();
         let calls = self.take_requests() | self.take_writes();
         self.tick(inbound);
-        let stored = self.persist();
+        let stored = self.persister.persist(&mut self.gossip);
         let told = self.deliver();
         let (sent, outbound) = self.transmit();
         self.record();
@@ -190,10 +166,10 @@ impl Driver {
             }
             Request::Read(look) => look(&self.gossip),
             Request::Shutdown(ended) => {
-                let now = self.shared.now();
                 if self.shutdown_at.is_none() {
-                    self.shutdown_at = Some(now + Builder::SHUTDOWN_MAX);
-                    let _ = self.gossip.handle(now, Input::Leave);
+                    self.shutdown_at = Some(Instant::now() + Builder::SHUTDOWN_MAX);
+                    // Leaving has no answer but its event.
+                    let _ = self.gossip.handle(self.shared.now(), Input::Leave);
                 }
                 self.shutdowns.push(ended);
             }
@@ -219,7 +195,7 @@ impl Driver {
             return;
         }
         match self.gossip.handle(self.shared.now(), call.change.input()) {
-            Ok(answer) => self.accepted.push(Accepted { answer, reply: call.reply }),
+            Ok(answer) => self.persister.accepted(answer, call.reply),
             Err(InputError::Submit(SubmitError::Busy)) => self.parked = Some(call),
             Err(error) => {
                 let _ = call.reply.send(Err(error));
@@ -238,46 +214,9 @@ impl Driver {
         }
     }
 
-    /// Starts to store what waits to be stored, one batch at a time: the next one gathers in the core meanwhile. True:
-    /// there was something.
-    fn persist(&mut self) -> bool {
-        if self.batch.is_some() {
-            return false;
-        }
-        let mut records = Vec::new();
-        while let Some(record) = self.gossip.poll_persist() {
-            records.push(record);
-            if records.len() == RECORDS_PER_BATCH {
-                break;
-            }
-        }
-        if records.len() < RECORDS_PER_BATCH {
-            self.storing.append(&mut self.accepted);
-        }
-        match (records.last(), self.storage.take()) {
-            (Some(_), Some(storage)) => {
-                self.batch = Some(Box::pin(store(storage, records)));
-                true
-            }
-            (_, storage) => {
-                self.storage = storage;
-                self.answer_stored();
-                false
-            }
-        }
-    }
-
-    fn stored(&mut self, storage: Box<dyn Storage>, upto: PersistSeq) {
-        self.batch = None;
-        self.storage = Some(storage);
-        let _ = self.gossip.handle(self.shared.now(), Input::Persisted { upto });
-        self.answer_stored();
-    }
-
-    fn answer_stored(&mut self) {
-        for Accepted { answer, reply } in self.storing.drain(..) {
-            let _ = reply.send(Ok(answer));
-        }
+    fn stored(&mut self, stored: Stored) {
+        let _ = self.gossip.handle(self.shared.now(), Input::Persisted { upto: stored.upto });
+        self.persister.on_stored(stored);
     }
 
     /// Takes as many events as the application has room for; all of them where nobody listens. True: there was one.
@@ -336,21 +275,20 @@ impl Driver {
         let Some(shutdown_at) = self.shutdown_at else {
             return false;
         };
-        let idle = !more && self.unsent.is_none() && self.batch.is_none();
-        self.left && idle || self.shared.now() >= shutdown_at
+        let idle = !more && self.unsent.is_none() && !self.persister.is_storing();
+        self.left && idle || Instant::now() >= shutdown_at
     }
 
     async fn wait(&mut self) -> Wake {
-        let deadline = [self.gossip.poll_timeout(), self.shutdown_at].into_iter().flatten().min();
-        let deadline = deadline.and_then(|at| self.shared.clock_origin.checked_add(at.saturating_since(Instant::ZERO)));
-        let deadline = [deadline, self.socket.paused_until()].into_iter().flatten().min();
+        let tick = self.gossip.poll_timeout().and_then(|at| self.shared.clock_time(at));
+        let deadline = [tick, self.shutdown_at, self.socket.paused_until()].into_iter().flatten().min();
         tokio::select! {
             () = self.socket.readable() => Wake::Turn,
             () = self.socket.writable(), if self.unsent.is_some() => Wake::Turn,
             () = sleep(deadline) => Wake::Turn,
             request = self.requests.recv(), if self.handles => Wake::Requested(request),
             write = self.writes.recv(), if self.handles && self.parked.is_none() => Wake::Written(write),
-            (storage, upto) = done(&mut self.batch) => Wake::Stored(storage, upto),
+            stored = self.persister.stored() => Wake::Stored(stored),
             _ = self.events.reserve(), if self.events_full => Wake::Turn,
             () = self.events.closed(), if !self.handles => Wake::Turn,
         }
@@ -362,15 +300,15 @@ impl Driver {
             Wake::Requested(Some(request)) => self.request(request),
             Wake::Written(Some(call)) => self.write(call),
             Wake::Requested(None) | Wake::Written(None) => self.handles = false,
-            Wake::Stored(storage, upto) => self.stored(storage, upto),
+            Wake::Stored(stored) => self.stored(stored),
         }
     }
 
     /// Lets the batch and the recording that are under way come to their end, so that what follows a shutdown finds them.
     async fn finish(mut self) {
-        let patience = tokio::time::Instant::now() + Builder::SHUTDOWN_MAX;
-        if self.batch.is_some() {
-            let _ = tokio::time::timeout_at(patience, done(&mut self.batch)).await;
+        if self.persister.is_storing() {
+            let patience = self.shutdown_at.unwrap_or_else(|| Instant::now() + Builder::SHUTDOWN_MAX);
+            let _ = tokio::time::timeout_at(patience.into(), self.persister.stored()).await;
         }
         if let Some(tape) = self.tape.take() {
             // Fails only where the runtime shuts down, and then the thread finishes alone.
@@ -379,43 +317,8 @@ impl Driver {
     }
 }
 
-/// Stores one batch, however often it takes.
-async fn store(mut storage: Box<dyn Storage>, mut records: Vec<Record>) -> (Box<dyn Storage>, PersistSeq) {
-    let upto = records.last().map_or(PersistSeq(0), |record| record.seq);
-    let mut pause = STORE_RETRY_FIRST;
-    loop {
-        let written = tokio::task::spawn_blocking(move || {
-            let result = storage.write(&records);
-            (storage, records, result)
-        });
-        let result;
-        (storage, records, result) = match written.await {
-            Ok(written) => written,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime shuts down, and this task with it.
-                Err(_) => std::future::pending().await,
-            },
-        };
-        let Err(error) = result else {
-            return (storage, upto);
-        };
-        tracing::warn!(%error, "storing failed, and is tried again");
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(STORE_RETRY_MAX);
-    }
-}
-
-/// Waits for the batch, or for ever where there is none.
-async fn done(batch: &mut Option<Batch>) -> (Box<dyn Storage>, PersistSeq) {
-    match batch {
-        Some(batch) => batch.await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Waits until then, or for ever where there is no deadline.
-async fn sleep(until: Option<std::time::Instant>) {
+async fn sleep(until: Option<Instant>) {
     match until {
         Some(until) => sleep_until(until.into()).await,
         None => std::future::pending().await,

@@ -42,6 +42,7 @@
 mod builder;
 mod driver;
 mod node;
+mod persist;
 mod socket;
 pub mod storage;
 mod tape;

@@ -32,7 +32,7 @@ fn start(node: u64, bytes_max: usize) -> Recorded {
 fn talk(bytes_max: usize) -> (Vec<u8>, u64) {
     let mut nodes = [start(0, bytes_max), start(1, bytes_max)];
     let mut recording = Vec::new();
-    let mut on_the_way = Vec::new();
+    let mut on_the_way: Vec<(u64, u64, Vec<u8>)> = Vec::new();
     nodes[1].handle(Instant::ZERO, Input::Join { contact: address(0) }).expect("there is room for one contact");
     let mut inputs = 1;
     for now in (0..2_000).map(Instant::from_millis) {

@@ -238,7 +238,7 @@ impl Driver {
                 return told;
             };
             told = true;
-            self.left |= event == Event::Left;
+            self.left |= matches!(event, Event::Left);
             // Fails only where nobody listens.
             let _ = self.events.try_send(event);
         }

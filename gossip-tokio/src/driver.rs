@@ -232,7 +232,7 @@ impl Driver {
                 return told;
             };
             told = true;
-            self.left |= event == Event::Left;
+            self.left |= matches!(event, Event::Left);
             if let Ok(room) = room {
                 room.send(event);
             }

@@ -152,7 +152,8 @@ impl Node {
         self.change(Change::Leave).await
     }
 
-    /// Looks at the node, from within its loop: keep it short, everything else of this node waits meanwhile.
+    /// Looks at the node, from within its loop: keep it short, everything else of this node waits meanwhile. A panic of
+    /// `look` ends the node.
     ///
     /// # Errors
     ///

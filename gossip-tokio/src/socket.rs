@@ -205,14 +205,14 @@ impl Socket {
     /// turn tries anyway, and timers see to turns.
     pub(crate) async fn readable(&self) {
         if self.paused_until.is_some() || self.io.readable().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
     /// Waits until there is room to send, as [`Socket::readable`] does.
     pub(crate) async fn writable(&self) {
         if self.io.writable().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

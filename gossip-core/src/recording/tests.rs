@@ -140,7 +140,7 @@ proptest! {
     #[test]
     fn any_bytes_are_safe(bytes: Vec<u8>) {
         let _ = replay(&bytes);
-        let mut recording = format::MAGIC.to_vec();
+        let mut recording = MAGIC.to_vec();
         recording.extend(bytes);
         let _ = replay(&recording);
     }

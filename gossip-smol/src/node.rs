@@ -12,7 +12,7 @@ use futures_core::Stream;
 use gossip_core::{Answer, Event, Gossip, Input, InputError, Instant, MessageId, NodeId, Order, Scope, Version};
 use smol::channel::{self, Receiver, Sender, TrySendError};
 
-use crate::socket::{Counters, SocketStats};
+use crate::socket::SocketStats;
 
 /// A handle on a running node. Clones are cheap, and all ask the same node.
 ///
@@ -31,7 +31,6 @@ pub(crate) struct Shared {
     pub(crate) local_addr: SocketAddr,
     /// What [`Instant::ZERO`] of this node is.
     pub(crate) clock_origin: std::time::Instant,
-    pub(crate) counters: Counters,
 }
 
 impl Shared {
@@ -59,11 +58,6 @@ impl Node {
     /// The node's time, which is what the instants in views refer to.
     pub fn now(&self) -> Instant {
         self.shared.now()
-    }
-
-    /// What the socket refused so far.
-    pub fn socket_stats(&self) -> SocketStats {
-        self.shared.counters.read()
     }
 
     /// [`Gossip::submit`]: accepts a message for everybody, and waits until it is durable (at once without storage).
@@ -163,13 +157,16 @@ impl Node {
         &self,
         look: impl FnOnce(&Gossip) -> R + Send + 'static,
     ) -> Result<R, CallError> {
-        let (reply, answer) = channel::bounded(1);
-        let look = move |gossip: &Gossip| {
-            // Whoever asked may have gone.
-            let _ = reply.try_send(look(gossip));
-        };
-        self.requests.send(Request::Read(Box::new(look))).await.map_err(|_| CallError::Closed)?;
-        answer.recv().await.map_err(|_| CallError::Closed)
+        self.look(|gossip, _| look(gossip)).await
+    }
+
+    /// What the socket refused so far.
+    ///
+    /// # Errors
+    ///
+    /// Only [`CallError::Closed`].
+    pub async fn socket_stats(&self) -> Result<SocketStats, CallError> {
+        self.look(|_, stats| stats).await
     }
 
     /// Leaves, hands over what only this node holds, and ends the node: at the latest after
@@ -181,6 +178,19 @@ impl Node {
             // The loop never answers: it drops the sender when it ends.
             let _ = end.recv().await;
         }
+    }
+
+    async fn look<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Gossip, SocketStats) -> R + Send + 'static,
+    ) -> Result<R, CallError> {
+        let (reply, answer) = channel::bounded(1);
+        let look = move |gossip: &Gossip, stats| {
+            // Whoever asked may have gone.
+            let _ = reply.try_send(look(gossip, stats));
+        };
+        self.requests.send(Request::Look(Box::new(look))).await.map_err(|_| CallError::Closed)?;
+        answer.recv().await.map_err(|_| CallError::Closed)
     }
 
     async fn write(&self, change: Change) -> Result<Answer, CallError> {
@@ -277,8 +287,8 @@ impl Stream for Events {
 pub(crate) enum Request {
     /// Change the node, and answer at once.
     Change(Call),
-    /// Look at the node.
-    Read(Box<dyn FnOnce(&Gossip) + Send>),
+    /// Look at the node and its socket.
+    Look(Box<dyn FnOnce(&Gossip, SocketStats) + Send>),
     /// Leave, then end; drop the sender at the end.
     Shutdown(Sender<()>),
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::driver::{Channels, Driver};
 use crate::node::{Events, Node, Shared};
-use crate::socket::{Counters, Socket};
+use crate::socket::Socket;
 use crate::storage::{Storage, Stored};
 use crate::tape::Tape;
 
@@ -128,7 +128,6 @@ impl Builder {
             id: self.config.id,
             local_addr: socket.local_addr()?,
             clock_origin: self.clock_origin.unwrap_or_else(std::time::Instant::now),
-            counters: Counters::default(),
         });
         let stored = match self.storage.take() {
             Some(mut storage) => {

@@ -136,7 +136,7 @@ impl Driver {
     fn receive(&mut self) -> bool {
         let Self { socket, gossip, shared, .. } = self;
         for _ in 0..RECEIVES_PER_TURN {
-            let received = socket.receive(&shared.counters, |from, datagram| {
+            let received = socket.receive(|from, datagram| {
                 // A packet has no answer.
                 let _ = gossip.handle(shared.now(), Input::Packet { from, datagram });
             });
@@ -164,7 +164,7 @@ impl Driver {
                 // Whoever asked may have gone, here as below.
                 let _ = reply.send(self.gossip.handle(self.shared.now(), change.input()));
             }
-            Request::Read(look) => look(&self.gossip),
+            Request::Look(look) => look(&self.gossip, self.socket.stats()),
             Request::Shutdown(ended) => {
                 if self.shutdown_at.is_none() {
                     self.shutdown_at = Some(Instant::now() + Builder::SHUTDOWN_MAX);
@@ -250,7 +250,7 @@ impl Driver {
             let Some(transmit) = transmit else {
                 return (sent, false);
             };
-            if !self.socket.send(&transmit, &self.buffer, &self.shared.counters) {
+            if !self.socket.send(&transmit, &self.buffer) {
                 self.unsent = Some(transmit);
                 return (sent, false);
             }

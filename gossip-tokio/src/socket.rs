@@ -7,7 +7,6 @@
 use std::fmt;
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gossip_core::Transmit;
@@ -49,30 +48,6 @@ pub struct SocketStats {
     pub receive_failed: u64,
 }
 
-/// [`SocketStats`], as written by the loop and read by handles.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    send_blocked: AtomicU64,
-    send_failed: AtomicU64,
-    send_too_long: AtomicU64,
-    receive_failed: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn read(&self) -> SocketStats {
-        SocketStats {
-            send_blocked: self.send_blocked.load(Ordering::Relaxed),
-            send_failed: self.send_failed.load(Ordering::Relaxed),
-            send_too_long: self.send_too_long.load(Ordering::Relaxed),
-            receive_failed: self.receive_failed.load(Ordering::Relaxed),
-        }
-    }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
 /// How receiving went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
@@ -92,6 +67,7 @@ pub(crate) struct Socket {
     pause: Duration,
     paused_until: Option<Instant>,
     logged_at: Option<Instant>,
+    stats: SocketStats,
 }
 
 impl Socket {
@@ -109,11 +85,16 @@ impl Socket {
             pause: PAUSE_FIRST,
             paused_until: None,
             logged_at: None,
+            stats: SocketStats::default(),
         })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.io.local_addr()
+    }
+
+    pub(crate) fn stats(&self) -> SocketStats {
+        self.stats
     }
 
     /// How many bytes to compose for one [`Socket::send`].
@@ -123,7 +104,7 @@ impl Socket {
     }
 
     /// False: the socket is full; try again when [`Socket::writable`]. True: done with it, sent or refused.
-    pub(crate) fn send(&mut self, transmit: &Transmit, buffer: &[u8], counters: &Counters) -> bool {
+    pub(crate) fn send(&mut self, transmit: &Transmit, buffer: &[u8]) -> bool {
         let datagrams = quinn_udp::Transmit {
             destination: if self.maps_v4 { mapped(transmit.to) } else { transmit.to },
             ecn: None,
@@ -135,12 +116,15 @@ impl Socket {
         match sent {
             Ok(()) => true,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                count(&counters.send_blocked);
+                self.stats.send_blocked += 1;
                 false
             }
             Err(error) => {
-                let too_long = quinn_udp::is_msg_size_err(&error);
-                count(if too_long { &counters.send_too_long } else { &counters.send_failed });
+                if quinn_udp::is_msg_size_err(&error) {
+                    self.stats.send_too_long += 1;
+                } else {
+                    self.stats.send_failed += 1;
+                }
                 self.log(&format_args!("sending to {} failed", transmit.to), &error);
                 true
             }
@@ -148,7 +132,7 @@ impl Socket {
     }
 
     /// Hands what one system call brings to `handle`.
-    pub(crate) fn receive(&mut self, counters: &Counters, mut handle: impl FnMut(SocketAddr, &mut [u8])) -> Received {
+    pub(crate) fn receive(&mut self, mut handle: impl FnMut(SocketAddr, &mut [u8])) -> Received {
         if self.paused_until.is_some_and(|until| Instant::now() < until) {
             return Received::Drained;
         }
@@ -172,7 +156,7 @@ impl Socket {
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Received::Drained,
             Err(error) => {
-                count(&counters.receive_failed);
+                self.stats.receive_failed += 1;
                 self.receive_failed(&error)
             }
         }

@@ -16,7 +16,7 @@ fn refused() -> [SocketAddr; 2] {
 fn an_address_that_the_system_refuses_harms_nobody() {
     run(async {
         let (a, _from_a) = start(1, &refused()).await;
-        wait_for("refusals", async || a.socket_stats().send_failed >= 2).await;
+        wait_for("refusals", async || a.socket_stats().await.expect("the node lives").send_failed >= 2).await;
         let (_b, mut from_b) = start(2, &[a.local_addr()]).await;
         let id = a.submit(Order::Fifo, "hello").await.expect("there is room");
         assert_eq!(deliveries(&mut from_b, 1).await[0].id, id);
@@ -51,7 +51,7 @@ fn a_datagram_that_no_interface_takes_is_counted() {
         linked(&a, &[2]).await;
         let max = a.read(|gossip| gossip.payload_max()).await.expect("the node lives");
         a.submit(Order::Unordered, vec![0; max]).await.expect("it fits in what the node was told");
-        wait_for("the refusal", async || a.socket_stats().send_too_long > 0).await;
+        wait_for("the refusal", async || a.socket_stats().await.expect("the node lives").send_too_long > 0).await;
         let small = b.submit(Order::Unordered, "small").await.expect("there is room");
         until(&a, "a small one", move |gossip| gossip.get(small).is_some()).await;
     });

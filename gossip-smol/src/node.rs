@@ -288,10 +288,13 @@ pub(crate) enum Request {
     /// Change the node, and answer at once.
     Change(Call),
     /// Look at the node and its socket.
-    Look(Box<dyn FnOnce(&Gossip, SocketStats) + Send>),
+    Look(Look),
     /// Leave, then end; drop the sender at the end.
     Shutdown(Sender<()>),
 }
+
+/// Looks, and tells whoever asked.
+pub(crate) type Look = Box<dyn FnOnce(&Gossip, SocketStats) + Send>;
 
 /// A change, and who waits for its answer.
 pub(crate) struct Call {

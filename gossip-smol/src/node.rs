@@ -74,7 +74,7 @@ impl Node {
         self.write(change).await.map(message_id)
     }
 
-    /// As [`Node::submit`], but waits neither for room nor for durability.
+    /// As [`Node::submit`], but waits neither for room nor for durability. It may overtake submits that wait.
     ///
     /// # Errors
     ///

@@ -73,6 +73,8 @@ pub(crate) struct Socket {
 impl Socket {
     pub(crate) async fn bind(address: SocketAddr) -> io::Result<Self> {
         let io = UdpSocket::bind(address).await?;
+        // Until the runtime has looked at the socket once, it takes it for a full one.
+        io.writable().await?;
         let state = UdpSocketState::new((&io).into())?;
         // What the system grants is enough, only bursts are lost sooner.
         let _ = state.set_recv_buffer_size((&io).into(), RECEIVE_BUFFER_LEN);

@@ -45,6 +45,7 @@ mod peer;
 mod persist;
 mod protocol;
 mod record;
+pub mod recording;
 mod register;
 mod restore;
 mod rng;

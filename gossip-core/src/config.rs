@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::auth::Security;
 use crate::error::ConfigError;
 use crate::ids::NodeId;
@@ -27,7 +29,7 @@ pub const MTU_MAX: u16 = 65_507;
 pub const KEY_MAX: usize = 63;
 
 /// The configuration of one node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Config {
     /// This node.
@@ -67,7 +69,7 @@ pub struct Config {
 }
 
 /// Whom a node links with. All spreading, probing and repair runs over links.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Membership {
     /// Every node knows every member, and links with a random subset of them ([`Limits::links`]).
@@ -81,7 +83,7 @@ pub enum Membership {
 }
 
 /// One configured neighbor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Neighbor {
     /// Its id.
     pub node: NodeId,
@@ -90,7 +92,7 @@ pub struct Neighbor {
 }
 
 /// How a message travels when it is new. What this misses is found by repair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Broadcast {
     /// Every node passes a new message to all its links but the one it came from, while the message has made fewer than
@@ -110,7 +112,7 @@ pub enum Broadcast {
 }
 
 /// How many rounds a rumor lasts at each node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Rounds {
     /// `⌈(ln n + 2) / fanout⌉` for an estimated size `n`: by the coupon argument of Demers et al. 1987 §1.3 a node is missed
@@ -121,7 +123,7 @@ pub enum Rounds {
 }
 
 /// Whether lost messages are found and fetched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Repair {
     /// Links compare what they have seen, and fetch what they lack.
@@ -131,7 +133,7 @@ pub enum Repair {
 }
 
 /// What a restarted node does with stored messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Redelivery {
     /// At most once ever: what was stored counts as delivered.
@@ -142,7 +144,7 @@ pub enum Redelivery {
 }
 
 /// Whether the node keeps records for its next life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Durability {
     /// No records: everything counts as durable at once, and a restarted node starts empty.
@@ -153,7 +155,7 @@ pub enum Durability {
 }
 
 /// The pace of everything periodic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Timing {
     /// Each link is probed once in this time, 10 ms to 1 h.

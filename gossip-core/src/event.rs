@@ -91,7 +91,7 @@ pub struct Delivery {
 }
 
 /// In which order messages of one class are delivered, relative to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum Order {
     /// As they come.
@@ -101,7 +101,7 @@ pub enum Order {
 }
 
 /// Who may write a register.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum Scope {
     /// Its owner alone; the newest version wins.

@@ -74,7 +74,7 @@ impl fmt::Display for Incarnation {
 ///
 /// The same text submitted twice is two messages with two ids. The printed form, such as `7-2tHq9Zk3LmA-15`, parses
 /// back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct MessageId {
     /// The node that submitted the message.
     pub origin: NodeId,

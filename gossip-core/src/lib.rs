@@ -34,6 +34,7 @@ mod ids;
 mod io;
 mod limits;
 mod persist;
+pub mod recording;
 #[cfg_attr(not(test), expect(dead_code, reason = "its users come next"))]
 mod rng;
 mod stats;

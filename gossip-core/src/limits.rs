@@ -6,7 +6,7 @@ use crate::error::ConfigError;
 /// The capacity of every table, allocated once in [`Gossip::new`](crate::Gossip::new).
 ///
 /// [`Limits::bytes`] is the promise: the heap owned by one node never exceeds it, whatever is received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
     /// Links, 1 to 64. Spreading, probing and repair run over links. With full membership a node asks for

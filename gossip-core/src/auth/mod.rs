@@ -25,7 +25,7 @@ use core::fmt;
 use crate::wire::HeaderError;
 
 /// How datagrams are protected. All nodes of a cluster must agree.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum Security {
     /// Readable, with a check of 64 bits against damage and against strays from clusters of another name. Whoever knows

@@ -123,6 +123,11 @@ impl Recorded {
         record
     }
 
+    /// Whether inputs are being recorded: false without a recorder, and once its bound was reached.
+    pub fn is_recording(&self) -> bool {
+        self.recorder.as_ref().is_some_and(|recorder| !recorder.ended)
+    }
+
     /// What was recorded since the last call, to be appended to what was taken before; empty where nothing is recorded.
     #[must_use]
     pub fn take_recorded(&mut self) -> Vec<u8> {

@@ -1,0 +1,232 @@
+//! The socket: many datagrams per system call where the system can, and errors that end nothing.
+//!
+//! A datagram that the system refuses to send is like one that the network loses, and repair is there for those. A
+//! receive error is about the past (somebody's port was closed) or about the machine (no memory); the former is ignored,
+//! the latter makes the socket rest for a while, so that a lasting one does not spin the loop.
+
+use std::fmt;
+use std::io::{self, ErrorKind, IoSliceMut};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use gossip_core::Transmit;
+use quinn_udp::{RecvMeta, UdpSocketState};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+/// Buffers handed to one receiving system call.
+const BUFFERS: usize = 16;
+
+/// A receive buffer holds the longest datagram, or as many equal ones as the system may join (receive offload). Pages
+/// that no datagram ever reached take no memory.
+const BUFFER_LEN: usize = 65_536;
+
+/// The most datagrams that are composed for one sending system call: more would delay the next peer's.
+const SEGMENTS_MAX: usize = 8;
+
+/// What the system is asked to hold for us between two turns, in bytes; it may give less. Some 800 datagrams.
+const RECEIVE_BUFFER_LEN: usize = 2 << 20;
+
+/// The first pause after a receive error, and the longest.
+const PAUSE_FIRST: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Time between two log lines: trouble that lasts is counted, not told again and again.
+const LOG_PERIOD: Duration = Duration::from_secs(60);
+
+/// What a node's socket refused. Counters only rise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SocketStats {
+    /// Times that the socket was full, and a datagram had to wait.
+    pub send_blocked: u64,
+    /// Datagrams, or runs of them, that the system refused to send for another reason than their length.
+    pub send_failed: u64,
+    /// Datagrams that were longer than an interface on their way accepts.
+    pub send_too_long: u64,
+    /// Errors at receiving.
+    pub receive_failed: u64,
+}
+
+/// [`SocketStats`], as written by the loop and read by handles.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    send_blocked: AtomicU64,
+    send_failed: AtomicU64,
+    send_too_long: AtomicU64,
+    receive_failed: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn read(&self) -> SocketStats {
+        SocketStats {
+            send_blocked: self.send_blocked.load(Ordering::Relaxed),
+            send_failed: self.send_failed.load(Ordering::Relaxed),
+            send_too_long: self.send_too_long.load(Ordering::Relaxed),
+            receive_failed: self.receive_failed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How receiving went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// Nothing is left, or the socket rests after an error.
+    Drained,
+    /// There may be more.
+    Some,
+}
+
+pub(crate) struct Socket {
+    io: UdpSocket,
+    state: UdpSocketState,
+    /// The socket speaks IPv6, so it names IPv4 addresses in the mapped form.
+    maps_v4: bool,
+    buffers: Vec<u8>,
+    metas: [RecvMeta; BUFFERS],
+    pause: Duration,
+    paused_until: Option<Instant>,
+    logged_at: Option<Instant>,
+}
+
+impl Socket {
+    pub(crate) async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let io = UdpSocket::bind(address).await?;
+        let state = UdpSocketState::new((&io).into())?;
+        // What the system grants is enough, only bursts are lost sooner.
+        let _ = state.set_recv_buffer_size((&io).into(), RECEIVE_BUFFER_LEN);
+        Ok(Self {
+            maps_v4: io.local_addr()?.is_ipv6(),
+            io,
+            state,
+            buffers: vec![0; BUFFERS * BUFFER_LEN],
+            metas: [RecvMeta::default(); BUFFERS],
+            pause: PAUSE_FIRST,
+            paused_until: None,
+            logged_at: None,
+        })
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr()
+    }
+
+    /// How many bytes to compose for one [`Socket::send`].
+    pub(crate) fn send_len(&self, mtu: usize) -> usize {
+        let segments = self.state.max_gso_segments().min(SEGMENTS_MAX);
+        (mtu * segments).clamp(mtu, mtu.max(usize::from(gossip_core::MTU_MAX)))
+    }
+
+    /// False: the socket is full; try again when [`Socket::writable`]. True: done with it, sent or refused.
+    pub(crate) fn send(&mut self, transmit: &Transmit, buffer: &[u8], counters: &Counters) -> bool {
+        let datagrams = quinn_udp::Transmit {
+            destination: if self.maps_v4 { mapped(transmit.to) } else { transmit.to },
+            ecn: None,
+            contents: &buffer[..transmit.len],
+            segment_size: transmit.segment_size,
+            src_ip: None,
+        };
+        let sent = self.io.try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), &datagrams));
+        match sent {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                count(&counters.send_blocked);
+                false
+            }
+            Err(error) => {
+                let too_long = quinn_udp::is_msg_size_err(&error);
+                count(if too_long { &counters.send_too_long } else { &counters.send_failed });
+                self.log(&format_args!("sending to {} failed", transmit.to), &error);
+                true
+            }
+        }
+    }
+
+    /// Hands what one system call brings to `handle`.
+    pub(crate) fn receive(&mut self, counters: &Counters, mut handle: impl FnMut(SocketAddr, &mut [u8])) -> Received {
+        if self.paused_until.is_some_and(|until| Instant::now() < until) {
+            return Received::Drained;
+        }
+        self.paused_until = None;
+        let received = {
+            let mut chunks = self.buffers.chunks_exact_mut(BUFFER_LEN);
+            let mut slices: [IoSliceMut<'_>; BUFFERS] =
+                std::array::from_fn(|_| IoSliceMut::new(chunks.next().expect("one chunk per buffer was allocated")));
+            self.io.try_io(Interest::READABLE, || self.state.recv((&self.io).into(), &mut slices, &mut self.metas))
+        };
+        match received {
+            Ok(count) => {
+                self.pause = PAUSE_FIRST;
+                for (meta, buffer) in self.metas[..count].iter().zip(self.buffers.chunks_exact_mut(BUFFER_LEN)) {
+                    let from = unmapped(meta.addr);
+                    for datagram in buffer[..meta.len].chunks_mut(meta.stride.max(1)) {
+                        handle(from, datagram);
+                    }
+                }
+                Received::Some
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Received::Drained,
+            Err(error) => {
+                count(&counters.receive_failed);
+                self.receive_failed(&error)
+            }
+        }
+    }
+
+    fn receive_failed(&mut self, error: &io::Error) -> Received {
+        // Some systems report here that an earlier datagram found a closed port.
+        if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused) {
+            return Received::Some;
+        }
+        self.log(&format_args!("receiving failed"), error);
+        self.paused_until = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        Received::Drained
+    }
+
+    fn log(&mut self, what: &fmt::Arguments<'_>, error: &io::Error) {
+        if self.logged_at.is_none_or(|at| at.elapsed() >= LOG_PERIOD) {
+            self.logged_at = Some(Instant::now());
+            tracing::warn!(%error, "{what}");
+        }
+    }
+
+    /// Until when the socket rests, if it does.
+    pub(crate) fn paused_until(&self) -> Option<Instant> {
+        self.paused_until
+    }
+
+    /// Waits until there is something to receive, or for ever where the socket rests.
+    pub(crate) async fn readable(&self) {
+        if self.paused_until.is_some() {
+            std::future::pending::<()>().await;
+        }
+        // An error here says that the runtime shuts down, which ends the task anyway.
+        let _ = self.io.readable().await;
+    }
+
+    /// Waits until there is room to send.
+    pub(crate) async fn writable(&self) {
+        let _ = self.io.writable().await;
+    }
+}
+
+fn mapped(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) => SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0).into(),
+        SocketAddr::V6(_) => address,
+    }
+}
+
+/// The core, and the nodes that it tells, must see one form of an address.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
+}

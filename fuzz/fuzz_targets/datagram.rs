@@ -1,0 +1,10 @@
+#![cfg_attr(fuzzing, no_main)]
+#![allow(missing_docs)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| gossip_fuzz::datagram::run(data));
+
+#[cfg(not(fuzzing))]
+fn main() {
+    gossip_fuzz::replay_arguments(gossip_fuzz::datagram::run);
+}

@@ -1,5 +1,6 @@
+#![allow(missing_docs, reason = "a program of one call")]
+#![allow(unexpected_cfgs, reason = "cargo-fuzz sets `fuzzing`")]
 #![cfg_attr(fuzzing, no_main)]
-#![allow(missing_docs)]
 
 #[cfg(fuzzing)]
 libfuzzer_sys::fuzz_target!(|data: &[u8]| gossip_fuzz::datagram::run(data));

@@ -25,9 +25,9 @@ fn main() -> std::io::Result<()> {
         Setup { fixed: true, ..Setup::default() },
     ];
     let talks: Vec<Vec<Vec<u8>>> = setups.into_iter().map(conversation).collect();
-    write("frames", various(&talks))?;
-    write("datagram", talks.iter().flat_map(|talk| talk.chunks(PIECES).map(attack)).collect())?;
-    write("inputs", (1..=FILES_MAX as u64).map(noise).collect())
+    write("frames", &various(&talks))?;
+    write("datagram", &talks.iter().flat_map(|talk| talk.chunks(PIECES).map(attack)).collect::<Vec<_>>())?;
+    write("inputs", &(1..=FILES_MAX as u64).map(noise).collect::<Vec<_>>())
 }
 
 /// Every datagram between two nodes that meet, talk over a network that loses a third, and part.
@@ -95,7 +95,7 @@ fn noise(seed: u64) -> Vec<u8> {
     std::iter::repeat_with(step).take(32 * seed as usize).collect()
 }
 
-fn write(target: &str, seeds: Vec<Vec<u8>>) -> std::io::Result<()> {
+fn write(target: &str, seeds: &[Vec<u8>]) -> std::io::Result<()> {
     let folder = gossip_fuzz::corpus(target);
     fs::create_dir_all(&folder)?;
     // Spread over all of them where there are too many.

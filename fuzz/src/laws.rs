@@ -285,3 +285,103 @@ fn reborrow<'a>(input: &'a mut Input<'_>) -> Input<'a> {
         other => unreachable!("an input that the fuzzer does not know: {other:?}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pair::{FRIEND, NODE, Pair, Setup, address};
+
+    const SUBMIT: Input<'_> = Input::Submit { order: Order::Fifo, payload: b"text" };
+
+    /// A node without company, and the delivery of its own message.
+    fn delivered() -> (Watched, Event) {
+        let gossip =
+            Gossip::new(Setup::default().config(NODE, 1), [1; 32], Instant::ZERO).expect("the set-up is valid");
+        let mut node = Watched::new(gossip, Instant::ZERO, Promises::default());
+        let (_, mut outputs) = node.input(Instant::ZERO, SUBMIT);
+        (node, outputs.events.pop().expect("an own message is delivered"))
+    }
+
+    #[test]
+    #[should_panic(expected = "at most once")]
+    fn a_second_delivery_is_noticed() {
+        let (mut node, delivery) = delivered();
+        node.promises.note_event(&node.gossip, &delivery);
+    }
+
+    #[test]
+    #[should_panic(expected = "was declared lost, and is delivered")]
+    fn a_delivery_out_of_a_gap_is_noticed() {
+        let (Watched { gossip, .. }, delivery) = delivered();
+        let mut promises = Promises::default();
+        let (origin, incarnation) = (gossip.id(), gossip.incarnation());
+        promises.note_event(&gossip, &Event::Gap { origin, incarnation, first: 1, last: 3 });
+        promises.note_event(&gossip, &delivery);
+    }
+
+    #[test]
+    #[should_panic(expected = "delivered, and then declared lost")]
+    fn a_gap_over_a_delivery_is_noticed() {
+        let (mut node, _) = delivered();
+        let (origin, incarnation) = (node.gossip.id(), node.gossip.incarnation());
+        node.promises.note_event(&node.gossip, &Event::Gap { origin, incarnation, first: 1, last: 3 });
+    }
+
+    #[test]
+    #[should_panic(expected = "integrity")]
+    fn an_invented_message_is_noticed() {
+        let (Watched { gossip, .. }, delivery) = delivered();
+        Promises::default().note_event(&gossip, &delivery);
+    }
+
+    #[test]
+    #[should_panic(expected = "fifo")]
+    fn a_delivery_out_of_order_is_noticed() {
+        let (mut node, delivery) = delivered();
+        node.promises.delivered.clear();
+        node.promises.note_event(&node.gossip, &delivery);
+    }
+
+    #[test]
+    #[should_panic(expected = "but wants a tick at")]
+    fn an_output_before_the_deadline_is_noticed() {
+        let (mut node, _) = delivered();
+        node.gossip.submit(Instant::ZERO, Order::Fifo, b"not drained").expect("there is room");
+        node.now = Instant::ZERO;
+        node.check_deadline();
+    }
+
+    #[test]
+    #[should_panic(expected = "a repeated datagram")]
+    fn a_datagram_with_an_effect_is_noticed() {
+        let mut pair = Pair::linked(Setup::default());
+        pair.input(FRIEND, SUBMIT).expect("there is room");
+        pair.wait(std::time::Duration::from_millis(500));
+        let node = Watched::new(pair.node(NODE).clone(), pair.now, Promises::default());
+        for fresh in &pair.flying[NODE] {
+            node.check_repetition(address(FRIEND), fresh);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "above the MTU")]
+    fn a_long_datagram_is_noticed() {
+        let (node, _) = delivered();
+        let me = (node.gossip.id(), node.gossip.incarnation());
+        check_datagram(me, node.gossip.config(), &[0; 1_201]);
+    }
+
+    /// The pair is what the targets believe it to be: linked, with rows in its tables.
+    #[test]
+    fn a_linked_pair_has_something_to_lose() {
+        for fixed in [false, true] {
+            let pair = Pair::linked(Setup { fixed, ..Setup::default() });
+            for index in [NODE, FRIEND] {
+                let node = pair.node(index);
+                assert_eq!(node.peers().filter(|peer| peer.state == gossip_core::PeerState::Linked).count(), 1);
+                assert_eq!(node.messages().count(), 2);
+                assert_eq!(node.registers("k").count(), 2);
+            }
+        }
+    }
+}

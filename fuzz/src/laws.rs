@@ -356,7 +356,7 @@ mod tests {
     fn a_datagram_with_an_effect_is_noticed() {
         let mut pair = Pair::linked(Setup::default());
         pair.input(FRIEND, SUBMIT).expect("there is room");
-        pair.wait(std::time::Duration::from_millis(500));
+        pair.wait(Duration::from_millis(500));
         let node = Watched::new(pair.node(NODE).clone(), pair.now, Promises::default());
         for fresh in &pair.flying[NODE] {
             node.check_repetition(address(FRIEND), fresh);

@@ -1,0 +1,177 @@
+//! Well-formed frames that lie: every field has a legal type, and a value chosen by the fuzzer.
+//!
+//! Random bytes rarely parse, and ids drawn from 64 bits never meet a row of any table. So ids come from the nodes that
+//! exist, numbers are small or extreme, and lists are short.
+
+use arbitrary::{Arbitrary, Result, Unstructured};
+use gossip_core::pack::Packer;
+use gossip_core::wire::{
+    Absence, Absent, Ack, Address, Blob, Conflict, Data, Frontier, HEADER_LEN, Hello, Kind, PageHead, PeerEntry, Probe,
+    RegisterFrontier, RegisterState, Retry, Root, Unlink, Update, Verdict, Wanted, Welcome,
+};
+use gossip_core::{Incarnation, NodeId};
+
+use crate::pair::address;
+
+/// What a liar knows: nodes that exist, with their incarnations.
+#[derive(Clone, Copy, Debug)]
+pub struct Liar<'k> {
+    /// The nodes.
+    pub known: &'k [(NodeId, Incarnation)],
+}
+
+impl Liar<'_> {
+    /// One to four frames, as bytes.
+    ///
+    /// # Errors
+    ///
+    /// The fuzzer's bytes are used up.
+    pub fn frames(&self, u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+        let mut datagram = vec![0; 1_200];
+        let mut packer = Packer::new(&mut datagram, 1_200);
+        for _ in 0..u.int_in_range(1..=4)? {
+            self.frame(u, &mut packer)?;
+        }
+        let end = HEADER_LEN + packer.len();
+        Ok(datagram[HEADER_LEN..end].to_vec())
+    }
+
+    /// One frame; one that does not fit is left out, as it would be in a node.
+    fn frame(&self, u: &mut Unstructured<'_>, packer: &mut Packer<'_>) -> Result<()> {
+        match u.int_in_range(0..=4)? {
+            0 => self.greeting(u, packer)?,
+            1 => {
+                let data = self.data(u)?;
+                let _ = packer.frame(Kind::DATA, &data);
+            }
+            2 => self.comparison(u, packer)?,
+            3 => self.register(u, packer)?,
+            _ => {
+                let number = small(u)? as u32;
+                let _ = match bool::arbitrary(u)? {
+                    true => packer.frame(Kind::PROBE, &Probe { number }),
+                    false => packer.frame(Kind::ACK, &Ack { number }),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    fn greeting(&self, u: &mut Unstructured<'_>, packer: &mut Packer<'_>) -> Result<()> {
+        let place = Address(address(u.int_in_range(0..=4)?));
+        let (nonce, cookie) = (small(u)?, small(u)?);
+        let (id, incarnation) = self.node(u)?;
+        let _ = match u.int_in_range(0..=5)? {
+            0 => packer.frame(Kind::HELLO, &Hello { nonce, cookie, flags: u.arbitrary()?, to: place }),
+            1 => packer.frame(Kind::RETRY, &Retry { cookie }),
+            2 => {
+                let verdict = Verdict::from(u.int_in_range(0..=4)?);
+                packer.frame(Kind::WELCOME, &Welcome { nonce, observed: place, verdict, incarnation })
+            }
+            3 => packer.frame(Kind::UNLINK, &Unlink { reason: u.int_in_range(0..=2)? }),
+            4 => packer.frame(Kind::CONFLICT, &Conflict { incarnation, address: place }),
+            _ => {
+                packer.list(Kind::PEERS, [PeerEntry { id, incarnation, address: place }]);
+                Ok(())
+            }
+        };
+        Ok(())
+    }
+
+    fn data<'a>(&self, u: &mut Unstructured<'a>) -> Result<Data<'a>> {
+        let (origin, incarnation) = self.node(u)?;
+        Ok(Data {
+            origin,
+            incarnation,
+            seq: small(u)?,
+            order: u.int_in_range(0..=4)?,
+            flags: u.arbitrary()?,
+            previous: small(u)?,
+            total: if u.ratio(1, 16)? { small(u)? } else { 0 },
+            age_ms: small(u)? as u32,
+            hops: u.arbitrary()?,
+            predecessors: reserved(u)?,
+            chunk: reserved(u)?,
+            signature: reserved(u)?,
+            path: blob(u)?,
+            payload: blob(u)?,
+        })
+    }
+
+    /// Frames of anti-entropy.
+    fn comparison(&self, u: &mut Unstructured<'_>, packer: &mut Packer<'_>) -> Result<()> {
+        let (origin, incarnation) = self.node(u)?;
+        let (first, more) = (small(u)?, small(u)?);
+        match u.int_in_range(0..=3)? {
+            0 => {
+                let _ = packer.frame(Kind::ROOT, &Root { sum: first, rows: more as u32 });
+            }
+            1 => {
+                let runs = blob(u)?;
+                let frontier = Frontier { origin, incarnation, low: first, top: more, idle_ms: small(u)? as u32, runs };
+                let _ = packer.page(Kind::FRONTIERS, &self.head(u)?, [frontier]);
+            }
+            2 => {
+                packer.list(Kind::PULL, [Wanted { origin, incarnation, first, more }]);
+            }
+            _ => {
+                let why = Absence::from(u.int_in_range(0..=2)?);
+                packer.list(Kind::ABSENT, [Absent { origin, incarnation, first, more, why }]);
+            }
+        }
+        Ok(())
+    }
+
+    fn register(&self, u: &mut Unstructured<'_>, packer: &mut Packer<'_>) -> Result<()> {
+        let (owner, incarnation) = self.node(u)?;
+        let (after, version) = (small(u)?, small(u)?);
+        match u.int_in_range(0..=2)? {
+            0 => {
+                let _ = packer.frame(Kind::REGISTER_ROOT, &Root { sum: after, rows: version as u32 });
+            }
+            1 => {
+                let frontier = RegisterFrontier { owner, incarnation, complete: version };
+                let _ = packer.page(Kind::REGISTER_FRONTIERS, &self.head(u)?, [frontier]);
+            }
+            _ => {
+                let state = RegisterState::from(u.int_in_range(0..=3)?);
+                let (age_ms, key, value) = (small(u)? as u32, blob(u)?, blob(u)?);
+                packer.list(Kind::UPDATES, [Update { owner, incarnation, after, version, state, age_ms, key, value }]);
+            }
+        }
+        Ok(())
+    }
+
+    fn head(&self, u: &mut Unstructured<'_>) -> Result<PageHead> {
+        let (node, incarnation) = if bool::arbitrary(u)? { self.node(u)? } else { (NodeId(0), Incarnation(0)) };
+        Ok(PageHead { node, incarnation })
+    }
+
+    /// A node that exists, or one that does not; in its own life, or in another.
+    fn node(&self, u: &mut Unstructured<'_>) -> Result<(NodeId, Incarnation)> {
+        let (node, incarnation) = *u.choose(self.known)?;
+        Ok(match u.int_in_range(0..=9)? {
+            0 => (node, Incarnation(small(u)?)),
+            1 => (node, Incarnation(incarnation.0.saturating_add(1 << 32))),
+            2 => (NodeId(small(u)?), incarnation),
+            _ => (node, incarnation),
+        })
+    }
+}
+
+/// Mostly a small number, sometimes an extreme one.
+pub fn small(u: &mut Unstructured<'_>) -> Result<u64> {
+    const EXTREMES: [u64; 6] = [u64::MAX, u64::MAX - 1, 1 << 63, 1 << 32, u32::MAX as u64, 1 << 16];
+    let byte = usize::from(u8::arbitrary(u)?);
+    Ok(if byte < 6 { EXTREMES[byte] } else { byte as u64 % 40 })
+}
+
+fn blob<'a>(u: &mut Unstructured<'a>) -> Result<Blob<'a>> {
+    let len = usize::from(u8::arbitrary(u)? % 64).min(u.len());
+    u.bytes(len).map(Blob)
+}
+
+/// A slot that this version must find empty.
+fn reserved<'a>(u: &mut Unstructured<'a>) -> Result<Blob<'a>> {
+    if u.ratio(1, 32)? { blob(u) } else { Ok(Blob(&[])) }
+}

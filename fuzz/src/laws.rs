@@ -1,0 +1,387 @@
+//! A node under watch: the laws that hold after every single input, whatever came before.
+//!
+//! # Intuition
+//!
+//! The core is a value that can be cloned, so a law about "what would have happened" is checked by letting a clone live
+//! it: drain a clone in another order, tick a clone too early, give a clone the same datagram twice. Where the clone does
+//! anything else than the law says, the input at hand is the proof.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use gossip_core::auth::Opened;
+use gossip_core::wire::{Frame, Frames, HEADER_LEN, Header};
+use gossip_core::{
+    Answer, Delivery, Event, Gossip, Incarnation, Input, InputError, Instant, MessageId, NodeId, Order, Record,
+    Security, SubmitError,
+};
+
+/// No input makes a node with the tables of [`crate::inputs`] put out more than this; a node that does so will not stop.
+const OUTPUTS_MAX: usize = 10_000;
+
+/// What a node put out after one input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outputs {
+    /// To whom, and what.
+    pub datagrams: Vec<(SocketAddr, Vec<u8>)>,
+    /// What the application is told.
+    pub events: Vec<Event>,
+    /// What is to be made durable.
+    pub records: Vec<Record>,
+}
+
+/// A node, and what it has promised so far.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    gossip: Gossip,
+    /// The latest time that the node was told.
+    now: Instant,
+    promises: Promises,
+}
+
+impl Watched {
+    /// Watches a node from the beginning of its life, or of a later one with what it promised in the earlier ones.
+    pub fn new(gossip: Gossip, now: Instant, promises: Promises) -> Self {
+        Self { gossip, now, promises }
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Gossip {
+        &self.gossip
+    }
+
+    /// What the node has promised.
+    pub fn promises(&self) -> &Promises {
+        &self.promises
+    }
+
+    /// Gives the node an input, takes everything that it puts out, and checks the laws.
+    ///
+    /// # Panics
+    ///
+    /// If a law is broken.
+    pub fn input(&mut self, now: Instant, mut input: Input<'_>) -> (Result<Answer, InputError>, Outputs) {
+        self.now = self.now.max(now);
+        let packet = match &input {
+            Input::Packet { from, datagram } => Some((*from, datagram.to_vec())),
+            _ => None,
+        };
+        let answer = self.gossip.handle(now, reborrow(&mut input));
+        self.promises.note_answer(&self.gossip, &input, &answer);
+        let outputs = self.drain(now);
+        self.check_deadline();
+        if let Some((from, datagram)) = packet {
+            self.check_repetition(from, &datagram);
+        }
+        self.check_views();
+        (answer, outputs)
+    }
+
+    /// The next tick that the node wants, if it wants one until `end`.
+    ///
+    /// # Panics
+    ///
+    /// If a law is broken.
+    pub fn tick(&mut self, end: Instant) -> Option<(Instant, Outputs)> {
+        let at = self.gossip.poll_timeout().filter(|&at| at <= end)?.max(self.now);
+        let (_, outputs) = self.input(at, Input::Tick);
+        assert!(self.gossip.poll_timeout().is_none_or(|next| next > at), "no spin: the tick at {at} is wanted again");
+        Some((at, outputs))
+    }
+
+    /// Takes all outputs. A clone that is drained in the opposite order must put out the same.
+    fn drain(&mut self, now: Instant) -> Outputs {
+        let mut other = self.gossip.clone();
+        let mut outputs = Outputs::default();
+        records(&mut self.gossip, &mut outputs);
+        events(&mut self.gossip, &mut outputs);
+        datagrams(&mut self.gossip, now, &mut outputs);
+        let mut reversed = Outputs::default();
+        datagrams(&mut other, now, &mut reversed);
+        events(&mut other, &mut reversed);
+        records(&mut other, &mut reversed);
+        assert_eq!(outputs, reversed, "the order of draining changes what comes out");
+        assert_eq!(self.gossip.poll_timeout(), other.poll_timeout(), "the order of draining changes the deadline");
+
+        let me = (self.gossip.id(), self.gossip.incarnation());
+        for (_, datagram) in &outputs.datagrams {
+            check_datagram(me, self.gossip.config(), datagram);
+        }
+        for event in &outputs.events {
+            self.promises.note_event(&self.gossip, event);
+        }
+        outputs
+    }
+
+    /// No lost deadline: a tick before the deadline finds nothing to do, and without a deadline there never is anything.
+    fn check_deadline(&self) {
+        let deadline = self.gossip.poll_timeout();
+        assert_eq!(deadline.is_some(), self.gossip.timeout_reason().is_some(), "every deadline has a reason");
+        let early =
+            deadline.map_or(self.now + Duration::from_secs(3_600), |at| Instant::from_micros(at.as_micros() - 1));
+        if early <= self.now {
+            return;
+        }
+        let mut clone = self.gossip.clone();
+        clone.handle_timeout(early);
+        assert_eq!(drained(&mut clone, early), Outputs::default(), "acts at {early}, but wants a tick at {deadline:?}");
+        assert_eq!(clone.poll_timeout(), deadline, "an early tick moves the deadline");
+    }
+
+    /// A datagram that comes twice changes nothing the second time; from a stranger it causes at most one answer, which is
+    /// not longer than itself.
+    fn check_repetition(&self, from: SocketAddr, datagram: &[u8]) {
+        let mut clone = self.gossip.clone();
+        clone.handle_packet(self.now, from, &mut datagram.to_vec());
+        let outputs = drained(&mut clone, self.now);
+        assert!(outputs.events.is_empty() && outputs.records.is_empty(), "a repeated datagram causes {outputs:?}");
+        assert!(outputs.datagrams.len() <= 1, "a repeated datagram causes {} others", outputs.datagrams.len());
+        for (to, answer) in &outputs.datagrams {
+            assert_eq!(*to, from, "a repeated datagram is answered to somebody else");
+            assert!(answer.len() <= datagram.len(), "{} bytes answer {}", answer.len(), datagram.len());
+        }
+        assert_eq!(clone.poll_timeout(), self.gossip.poll_timeout(), "a repeated datagram moves the deadline");
+        assert!(clone.messages().eq(self.gossip.messages()), "a repeated datagram changes the messages");
+        assert!(clone.peers().eq(self.gossip.peers()), "a repeated datagram changes the peers");
+        assert!(clone.registers("").eq(self.gossip.registers("")), "a repeated datagram changes the registers");
+    }
+
+    fn check_views(&self) {
+        let limits = self.gossip.config().limits;
+        assert!(self.gossip.messages().count() <= limits.messages as usize, "more messages than the limit");
+        assert!(self.gossip.messages().all(|message| self.gossip.get(message.id) == Some(message)));
+        assert!(self.gossip.peers().count() < limits.peers as usize, "more peers than the limit, this node included");
+        assert!(self.gossip.contacts().count() <= usize::from(limits.contacts), "more contacts than the limit");
+        let registers: Vec<_> = self.gossip.registers("").collect();
+        assert!(registers.len() <= limits.registers as usize, "more registers than the limit");
+        assert!(registers.iter().all(|one| self.gossip.register(one.node, &one.key).as_ref() == Some(one)));
+    }
+}
+
+/// What a node told its application, and must not contradict.
+#[derive(Clone, Debug, Default)]
+pub struct Promises {
+    submitted: BTreeMap<MessageId, Vec<u8>>,
+    delivered: BTreeSet<MessageId>,
+    fifo: BTreeMap<(NodeId, Incarnation), u64>,
+    gaps: Vec<(NodeId, Incarnation, u64, u64)>,
+}
+
+impl Promises {
+    /// What still binds a later life. `at_most_once_ever`: the node has storage, and does not deliver again on purpose.
+    #[must_use]
+    pub fn inherited(self, at_most_once_ever: bool) -> Self {
+        Self { delivered: if at_most_once_ever { self.delivered } else { BTreeSet::new() }, ..Self::default() }
+    }
+
+    fn note_answer(&mut self, gossip: &Gossip, input: &Input<'_>, answer: &Result<Answer, InputError>) {
+        let Input::Submit { payload, .. } = input else { return };
+        match *answer {
+            Ok(Answer::Submitted(id)) => {
+                assert_eq!((id.origin, id.incarnation), (gossip.id(), gossip.incarnation()));
+                assert!(payload.len() <= gossip.payload_max(), "accepted what is too large");
+                assert!(gossip.get(id).is_some(), "{id} was accepted but is not stored");
+                assert!(self.submitted.insert(id, payload.to_vec()).is_none(), "{id} was given twice");
+            }
+            Err(InputError::Submit(SubmitError::TooLarge { max })) => {
+                assert_eq!(max, gossip.payload_max());
+                assert!(payload.len() > max, "refused {} bytes as larger than {max}", payload.len());
+            }
+            _ => assert!(answer.is_err(), "submit answered {answer:?}"),
+        }
+    }
+
+    fn note_event(&mut self, gossip: &Gossip, event: &Event) {
+        match event {
+            Event::Deliver(delivery) => self.note_delivery(gossip, delivery),
+            Event::Gap { origin, incarnation, first, last } => {
+                assert!(first <= last, "an empty gap");
+                let told = self.delivered.iter().find(|id| {
+                    (id.origin, id.incarnation) == (*origin, *incarnation) && (*first..=*last).contains(&id.seq)
+                });
+                assert_eq!(told, None, "delivered, and then declared lost");
+                self.gaps.push((*origin, *incarnation, *first, *last));
+            }
+            _ => {}
+        }
+    }
+
+    fn note_delivery(&mut self, gossip: &Gossip, delivery: &Delivery) {
+        let id = delivery.id;
+        assert!(self.delivered.insert(id), "at most once: {id} is delivered again");
+        let lost = |&(origin, incarnation, first, last): &(_, _, u64, u64)| {
+            (origin, incarnation) == (id.origin, id.incarnation) && (first..=last).contains(&id.seq)
+        };
+        assert!(!self.gaps.iter().any(lost), "{id} was declared lost, and is delivered");
+        if delivery.order == Order::Fifo {
+            let last = self.fifo.entry((id.origin, id.incarnation)).or_default();
+            assert!(*last < id.seq, "fifo: {id} is delivered after number {last}");
+            *last = id.seq;
+        }
+        if (id.origin, id.incarnation) == (gossip.id(), gossip.incarnation()) {
+            let payload = self.submitted.get(&id).expect("integrity: an own message was submitted");
+            assert_eq!(delivery.payload, payload[..], "integrity: {id} changed");
+        }
+    }
+}
+
+/// Everything that a node puts out, in no particular order.
+pub fn drained(gossip: &mut Gossip, now: Instant) -> Outputs {
+    let mut outputs = Outputs::default();
+    records(gossip, &mut outputs);
+    events(gossip, &mut outputs);
+    datagrams(gossip, now, &mut outputs);
+    outputs
+}
+
+fn records(gossip: &mut Gossip, outputs: &mut Outputs) {
+    outputs.records.extend(std::iter::from_fn(|| gossip.poll_persist()).take(OUTPUTS_MAX));
+    assert!(outputs.records.len() < OUTPUTS_MAX, "records without end");
+}
+
+fn events(gossip: &mut Gossip, outputs: &mut Outputs) {
+    outputs.events.extend(std::iter::from_fn(|| gossip.poll_event()).take(OUTPUTS_MAX));
+    assert!(outputs.events.len() < OUTPUTS_MAX, "events without end");
+}
+
+fn datagrams(gossip: &mut Gossip, now: Instant, outputs: &mut Outputs) {
+    let mut buffer = vec![0; 4 * usize::from(gossip.config().mtu)];
+    while let Some(transmit) = gossip.poll_transmit(now, &mut buffer) {
+        let segment = transmit.segment_size.unwrap_or(transmit.len);
+        assert!(transmit.len > 0 && segment > 0, "an empty datagram");
+        outputs.datagrams.extend(buffer[..transmit.len].chunks(segment).map(|bytes| (transmit.to, bytes.to_vec())));
+        assert!(outputs.datagrams.len() < OUTPUTS_MAX, "datagrams without end");
+    }
+}
+
+/// Every datagram is at most the MTU, names its sender, and in plain mode can be read: all its frames parse.
+fn check_datagram((id, incarnation): (NodeId, Incarnation), config: &gossip_core::Config, datagram: &[u8]) {
+    assert!(datagram.len() <= usize::from(config.mtu), "{} bytes, above the MTU of {}", datagram.len(), config.mtu);
+    let header = Header::parse(datagram).expect("an output has a header");
+    assert_eq!((header.sender, header.incarnation), (id, incarnation), "sends in another's name");
+    if config.security == Security::Plain {
+        for frame in Frames::new(Opened::forged(&datagram[HEADER_LEN..])) {
+            let (kind, body) = frame.expect("an output's frames have their length");
+            let parsed = Frame::parse(kind, body);
+            assert!(parsed.is_ok(), "an output's frame of {kind:?} does not parse: {parsed:?}");
+        }
+    }
+}
+
+/// The same input for a callee, so that the caller can look at it afterwards.
+fn reborrow<'a>(input: &'a mut Input<'_>) -> Input<'a> {
+    match input {
+        Input::Acknowledge { id } => Input::Acknowledge { id: *id },
+        Input::Forget { contact } => Input::Forget { contact: *contact },
+        Input::Join { contact } => Input::Join { contact: *contact },
+        Input::Leave => Input::Leave,
+        Input::Packet { from, datagram } => Input::Packet { from: *from, datagram },
+        Input::Persisted { upto } => Input::Persisted { upto: *upto },
+        Input::Remove { scope, key } => Input::Remove { scope: *scope, key },
+        Input::Set { scope, key, value } => Input::Set { scope: *scope, key, value },
+        Input::Submit { order, payload } => Input::Submit { order: *order, payload },
+        Input::Tick => Input::Tick,
+        other => unreachable!("an input that the fuzzer does not know: {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pair::{FRIEND, NODE, Pair, Setup, address};
+
+    const SUBMIT: Input<'_> = Input::Submit { order: Order::Fifo, payload: b"text" };
+
+    /// A node without company, and the delivery of its own message.
+    fn delivered() -> (Watched, Event) {
+        let gossip =
+            Gossip::new(Setup::default().config(NODE, 1), [1; 32], Instant::ZERO).expect("the set-up is valid");
+        let mut node = Watched::new(gossip, Instant::ZERO, Promises::default());
+        let (_, mut outputs) = node.input(Instant::ZERO, SUBMIT);
+        (node, outputs.events.pop().expect("an own message is delivered"))
+    }
+
+    #[test]
+    #[should_panic(expected = "at most once")]
+    fn a_second_delivery_is_noticed() {
+        let (mut node, delivery) = delivered();
+        node.promises.note_event(&node.gossip, &delivery);
+    }
+
+    #[test]
+    #[should_panic(expected = "was declared lost, and is delivered")]
+    fn a_delivery_out_of_a_gap_is_noticed() {
+        let (Watched { gossip, .. }, delivery) = delivered();
+        let mut promises = Promises::default();
+        let (origin, incarnation) = (gossip.id(), gossip.incarnation());
+        promises.note_event(&gossip, &Event::Gap { origin, incarnation, first: 1, last: 3 });
+        promises.note_event(&gossip, &delivery);
+    }
+
+    #[test]
+    #[should_panic(expected = "delivered, and then declared lost")]
+    fn a_gap_over_a_delivery_is_noticed() {
+        let (mut node, _) = delivered();
+        let (origin, incarnation) = (node.gossip.id(), node.gossip.incarnation());
+        node.promises.note_event(&node.gossip, &Event::Gap { origin, incarnation, first: 1, last: 3 });
+    }
+
+    #[test]
+    #[should_panic(expected = "integrity")]
+    fn an_invented_message_is_noticed() {
+        let (Watched { gossip, .. }, delivery) = delivered();
+        Promises::default().note_event(&gossip, &delivery);
+    }
+
+    #[test]
+    #[should_panic(expected = "fifo")]
+    fn a_delivery_out_of_order_is_noticed() {
+        let (mut node, delivery) = delivered();
+        node.promises.delivered.clear();
+        node.promises.note_event(&node.gossip, &delivery);
+    }
+
+    #[test]
+    #[should_panic(expected = "but wants a tick at")]
+    fn an_output_before_the_deadline_is_noticed() {
+        let (mut node, _) = delivered();
+        node.gossip.submit(Instant::ZERO, Order::Fifo, b"not drained").expect("there is room");
+        node.now = Instant::ZERO;
+        node.check_deadline();
+    }
+
+    #[test]
+    #[should_panic(expected = "a repeated datagram")]
+    fn a_datagram_with_an_effect_is_noticed() {
+        let mut pair = Pair::linked(Setup::default());
+        pair.input(FRIEND, SUBMIT).expect("there is room");
+        pair.wait(Duration::from_millis(500));
+        let node = Watched::new(pair.node(NODE).clone(), pair.now, Promises::default());
+        for fresh in &pair.flying[NODE] {
+            node.check_repetition(address(FRIEND), fresh);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "above the MTU")]
+    fn a_long_datagram_is_noticed() {
+        let (node, _) = delivered();
+        let me = (node.gossip.id(), node.gossip.incarnation());
+        check_datagram(me, node.gossip.config(), &[0; 1_201]);
+    }
+
+    /// The pair is what the targets believe it to be: linked, with rows in its tables.
+    #[test]
+    fn a_linked_pair_has_something_to_lose() {
+        for fixed in [false, true] {
+            let pair = Pair::linked(Setup { fixed, ..Setup::default() });
+            for index in [NODE, FRIEND] {
+                let node = pair.node(index);
+                assert_eq!(node.peers().filter(|peer| peer.state == gossip_core::PeerState::Linked).count(), 1);
+                assert_eq!(node.messages().count(), 2);
+                assert_eq!(node.registers("k").count(), 2);
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# What a landing must pass, as a person runs it: `tests/ci.sh quick`, or one step of it. `.ci/run` installs what the steps
+# need and then runs `quick`.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+steps_quick=(fmt lint doc test nostd firmware lab fuzz)
+steps_long=(fmt lint doc test nostd firmware lab_long fuzz_long)
+
+usage() {
+  cat <<'END'
+usage: tests/ci.sh quick | long | STEP...
+
+  quick     all steps below, in about 20 minutes on two cores
+  long      the same with 1,000-node broadcasts at every loss, 1,000 seeds of chaos and 5 minutes of each fuzz target
+  fmt       the sources are formatted
+  lint      clippy has nothing to say
+  doc       the documentation builds without a warning, private items included
+  test      all tests, and the committed fuzz corpora replayed
+  nostd     the core builds for a Cortex-M3
+  firmware  the core runs on an emulated Cortex-M3, and leaves the same trace as on this machine
+  lab       small experiments: no message missed, no violation
+  fuzz      20 seconds of each fuzz target
+END
+}
+
+# The steps. Each fails by its exit status.
+
+step_fmt() { cargo fmt --all --check; }
+
+step_lint() {
+  cargo clippy --workspace --all-targets --locked -- -D warnings
+  # Once more as users build it: the fuzzer's feature, which the line above has on, makes more of the core public.
+  cargo clippy -p gossip-core --locked -- -D warnings
+}
+
+step_doc() { RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --document-private-items --locked; }
+
+step_test() {
+  cargo test --locked
+  cargo test --locked -p gossip-fuzz
+}
+
+step_nostd() { arm_cargo build --locked -p gossip-core --target "$arm"; }
+
+step_firmware() {
+  local board host
+  # The last line of each side is `trace HASH`; the board says `ok` before it.
+  board=$(cd tests/firmware && arm_cargo run --release --locked | tee /dev/stderr | grep -Ex 'ok|trace [0-9a-f]{16}')
+  host=$(cargo test --locked -p gossip-tests --test firmware_trace -- --nocapture | grep -Eo 'trace [0-9a-f]{16}')
+  [ "$board" = "ok"$'\n'"$host" ] || { echo "the traces differ: board '$board', host '$host'"; return 1; }
+  echo "board and host agree: $host"
+}
+
+step_lab() {
+  lab broadcast --nodes 100 --loss 0.1 --bootstrap-loss 0.1
+  lab chaos --seeds 30
+}
+
+step_lab_long() {
+  local loss
+  for loss in 0 0.05 0.1 0.2 0.3; do
+    lab broadcast --nodes 1000 --loss "$loss" --bootstrap-loss "$loss"
+  done
+  lab chaos --seeds 1000
+}
+
+step_fuzz() { fuzz_all 20; }
+
+step_fuzz_long() { fuzz_all 300; }
+
+# Helpers of the steps.
+
+# One experiment. Its last line of output is one JSON object: a missed message, a violation or a fault that was never
+# injected fails the step.
+lab() {
+  local out
+  echo "lab $*"
+  out=$(cargo run --release --locked --quiet -p gossip-tests --bin lab -- "$@" --json | tail -n 1)
+  echo "$out" | jq --compact-output .
+  echo "$out" | jq --exit-status '
+    (.missed // .violations) == 0 and ((.injected // {}) | all(.[]; . > 0))' >/dev/null
+}
+
+# New inputs go to a folder of their own, so that a run does not change the tree.
+fuzz_all() {
+  local seconds=$1 target found
+  for target in fuzz/fuzz_targets/*.rs; do
+    target=$(basename "$target" .rs)
+    found=$(mktemp -d)
+    cargo +nightly fuzz run "$target" "$found" "fuzz/corpus/$target" -- \
+      -max_total_time="$seconds" -timeout=10 -max_len=4096 -print_final_stats=1
+    rm -r "$found"
+  done
+}
+
+# Cargo for the Cortex-M3. An ordinary rustup target is taken where there is one. Else Debian's compiler, which comes with
+# the sources of `core` and `alloc`, builds these on the way (an option of nightly, hence the switch).
+arm=thumbv7m-none-eabi
+arm_cargo() {
+  if rustup target list --installed 2>/dev/null | grep -qx "$arm"; then
+    cargo "$@"
+  else
+    PATH=/usr/bin:/bin RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=core,alloc \
+      CARGO_TARGET_THUMBV7M_NONE_EABI_LINKER=arm-none-eabi-ld cargo "$@"
+  fi
+}
+
+run() {
+  local name start
+  for name in "$@"; do
+    start=$SECONDS
+    echo "=== $name"
+    "step_$name"
+    echo "=== $name: $((SECONDS - start)) s"
+  done
+}
+
+case "${1:-}" in
+  quick) run "${steps_quick[@]}" ;;
+  long) run "${steps_long[@]}" ;;
+  "" | -h | --help) usage ;;
+  *)
+    for name in "$@"; do
+      declare -F "step_$name" >/dev/null || { echo "no step '$name'"; usage; exit 2; }
+    done
+    run "$@"
+    ;;
+esac

@@ -63,7 +63,7 @@ pub enum Event {
         scope: Scope,
         /// The key.
         key: Key,
-        /// The version of the value.
+        /// The version of the value; of a removed one, the version as of which it is known to be gone.
         version: Version,
         /// The value, or none where the register was removed.
         value: Option<Bytes>,

@@ -194,6 +194,16 @@ impl Members {
         })
     }
 
+    /// All rows in the order of ids, from a place on that `start` chooses, in a circle.
+    pub(crate) fn circle(&self, start: u64) -> impl Iterator<Item = (Row, &Member)> {
+        let count = self.order.len();
+        let start = (start % count.max(1) as u64) as usize;
+        (0..count).filter_map(move |step| {
+            let row = self.order.get((start + step) % count)?;
+            Some((row, self.rows.get(row)?))
+        })
+    }
+
     /// A row drawn by chance that fits: the first that does from a random place on, within 32 rows. (All places are
     /// equally likely, so a long run of rows that do not fit favors the one behind it; nothing rests on that.)
     pub(crate) fn draw(&self, rng: &mut Rng, fits: impl Fn(&Member) -> bool) -> Option<Row> {

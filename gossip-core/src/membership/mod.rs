@@ -424,7 +424,7 @@ impl Membership {
             }
             Purpose::Candidate | Purpose::Heal => self.attempts.remove(row),
         }
-        self.refill_at = self.refill_at.min(cx.now + self.attempts.retry_first());
+        self.refill_at = self.refill_at.min(cx.now);
     }
 
     /// Nobody answers there.
@@ -625,7 +625,7 @@ fn compose_answer(cx: &mut Cx<'_>, answer: &Answer, packet: &mut Packer<'_>) -> 
         Say::Welcome { nonce, verdict, incarnation } => {
             let welcome = Welcome { nonce, observed: Address(answer.to), verdict, incarnation };
             let written = packet.frame(Kind::WELCOME, &welcome);
-            packet.list(Kind::PEERS, some_members(cx.members, NodeId(nonce)));
+            packet.list(Kind::PEERS, some_members(cx.members, nonce));
             (written, None)
         }
         Say::Unlink { node, reason } => (packet.frame(Kind::UNLINK, &Unlink { reason }), Some(node)),
@@ -637,11 +637,10 @@ fn compose_answer(cx: &mut Cx<'_>, answer: &Answer, packet: &mut Packer<'_>) -> 
     node
 }
 
-/// Living members from a random id on, in a circle.
-fn some_members(members: &Members, from: NodeId) -> impl Iterator<Item = PeerEntry> + '_ {
+/// Living members from a place on that the greeter's nonce chose by chance.
+fn some_members(members: &Members, nonce: u64) -> impl Iterator<Item = PeerEntry> + '_ {
     members
-        .from(from)
-        .chain(members.from(NodeId(0)).take_while(move |(_, member)| member.node < from))
+        .circle(nonce)
         .filter(|(_, member)| matches!(member.state, PeerState::Known | PeerState::Linked))
         .filter_map(|(_, member)| {
             Some(PeerEntry { id: member.node, incarnation: member.incarnation, address: Address(member.address?) })

@@ -231,7 +231,7 @@ impl Register {
         if cx.members.get(row).is_none_or(|member| member.incarnation >= incarnation) {
             return;
         }
-        self.forget_all(cx, row);
+        self.forget_all(cx, row, Version { incarnation, number: 0 });
         self.set_complete(cx.members, row, 0);
         let Some(member) = cx.members.get_mut(row) else { return };
         (member.incarnation, member.floor) = (incarnation, 0);
@@ -240,15 +240,15 @@ impl Register {
         }
     }
 
-    fn forget_all(&mut self, cx: &mut Cx<'_>, row: Row) {
+    fn forget_all(&mut self, cx: &mut Cx<'_>, row: Row, as_of: Version) {
         while let Some(slot) = cx.members.get(row).and_then(|member| member.registers.front()) {
-            self.forget(cx.members, slot);
+            self.forget(cx.members, slot, as_of);
         }
     }
 
-    fn forget(&mut self, members: &mut Members, slot: Slot) {
+    fn forget(&mut self, members: &mut Members, slot: Slot, as_of: Version) {
         self.owed.clear_column(slot as usize);
-        self.table.forget(members, slot);
+        self.table.forget(members, slot, as_of);
     }
 
     /// Between two versions there is nothing: what is here all the same was removed or replaced.
@@ -260,7 +260,7 @@ impl Register {
                 .newer_than(cx.members, owner, update.after)
                 .find(|(_, register)| register.version.number < end);
             let Some((slot, _)) = stale else { return };
-            self.forget(cx.members, slot);
+            self.forget(cx.members, slot, Version { incarnation: update.incarnation, number: update.version });
         }
     }
 
@@ -494,10 +494,11 @@ impl Register {
         for slot in 0..self.registers_max {
             let Some(register) = self.table.get(slot) else { continue };
             if register.state == State::Removed && is_old(register.changed_at) {
+                let version = register.version;
                 if let Some(member) = cx.members.get_mut(register.owner) {
-                    member.floor = member.floor.max(register.version.number);
+                    member.floor = member.floor.max(version.number);
                 }
-                self.forget(cx.members, slot);
+                self.forget(cx.members, slot, version);
             }
         }
         for row in 0..cx.members.capacity() {
@@ -512,7 +513,9 @@ impl Register {
 
     /// The row goes when the application was told of its registers' end; with the next sweep otherwise.
     fn forget_member(&mut self, cx: &mut Cx<'_>, row: Row) {
-        self.forget_all(cx, row);
+        let Some(member) = cx.members.get(row) else { return };
+        let as_of = Version { incarnation: member.incarnation, number: member.complete + 1 };
+        self.forget_all(cx, row, as_of);
         if self.table.iter().all(|(_, register)| register.owner != row) {
             self.set_complete(cx.members, row, 0);
             self.closings.clear_column(row as usize);

@@ -214,12 +214,14 @@ impl Registers {
         Ok(slot)
     }
 
-    /// A register that is not there any more: out of its owner's list, and gone when the application was told.
-    pub(super) fn forget(&mut self, members: &mut Members, slot: Slot) {
+    /// A register that is known not to be there any more as of some version: out of its owner's list, and gone when the
+    /// application was told.
+    pub(super) fn forget(&mut self, members: &mut Members, slot: Slot, as_of: Version) {
         self.unlist(members, slot);
         let Some(register) = self.slots.get_mut(slot) else { return };
         let told = register.state == State::Removed && !self.untold.contains(slot as usize);
         register.state = State::Forgotten;
+        register.version = as_of;
         if told || register.is_reserved() {
             self.free(slot);
         } else {

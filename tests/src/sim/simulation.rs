@@ -358,7 +358,8 @@ impl<O: Observer> Simulation<O> {
                 return;
             }
             if ticked && drained {
-                self.step(node, What::Spun);
+                let reason = state.gossip.as_ref().and_then(Gossip::timeout_reason);
+                self.step(node, What::Spun { reason });
             }
             if ticked || !drained {
                 self.wake_at(node, self.now + REST);

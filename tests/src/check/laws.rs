@@ -27,9 +27,9 @@ mod tests {
 
     #[test]
     fn objects_to_what_the_driver_noticed() {
-        let error = "x".to_owned();
+        let [why, error] = ["was answered", "of another node"].map(String::from);
         for what in
-            [What::Spun { reason: None }, What::Endless, What::NotIdempotent { why: "x" }, What::NotRestored { error }]
+            [What::Spun { reason: None }, What::Endless, What::NotIdempotent { why }, What::NotRestored { error }]
         {
             assert_eq!(History::two().then(0, what).broken(), ["law"]);
         }

@@ -141,8 +141,8 @@ pub enum What<'a> {
     Endless,
     /// A repeated datagram changed something (law 7 is broken).
     NotIdempotent {
-        /// What it changed.
-        why: &'static str,
+        /// What it changed, and what frames it had where they can be read.
+        why: String,
     },
 }
 

@@ -13,4 +13,4 @@ mod twins;
 pub use plan::{Kinds, Plan, Request};
 pub use run::{Outcome, run, run_traced};
 pub use script::{Deed, Script};
-pub use twins::differing;
+pub use twins::{Twin, differing};

@@ -6,7 +6,9 @@ use crate::sim::{Step, What};
 /// What law a step breaks.
 pub(super) fn broken(_: &Book, step: &Step<'_>) -> Option<String> {
     match &step.what {
-        What::Spun => Some("2, no spin: after a due tick and a full drain another tick is due at once".into()),
+        What::Spun { reason } => {
+            Some(format!("2, no spin: after a due tick and a full drain another tick is due at once, for {reason:?}"))
+        }
         What::Endless => Some("2, no spin: a drain does not end".into()),
         What::Sent { datagram, mtu, number, .. } if datagram.len() > usize::from(*mtu) => {
             Some(format!("6, size: datagram {number} has {} bytes, the limit is {mtu}", datagram.len()))
@@ -25,8 +27,10 @@ mod tests {
 
     #[test]
     fn objects_to_what_the_driver_noticed() {
-        let error = "x".to_owned();
-        for what in [What::Spun, What::Endless, What::NotIdempotent { why: "x" }, What::NotRestored { error }] {
+        let [why, error] = ["was answered", "of another node"].map(String::from);
+        for what in
+            [What::Spun { reason: None }, What::Endless, What::NotIdempotent { why }, What::NotRestored { error }]
+        {
             assert_eq!(History::two().then(0, what).broken(), ["law"]);
         }
     }

@@ -59,8 +59,8 @@ const RULES: [(&str, Rule); 7] = [
     ("law", laws::broken),
 ];
 
-/// Violations beyond this many are counted, not kept.
-const KEPT_MAX: usize = 20;
+/// Of each rule, violations beyond this many are counted, not kept.
+const KEPT_MAX: usize = 5;
 
 /// All rules at once.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ pub struct Checks {
     pub book: Book,
     /// Who set which register to what.
     pub registers: Registers,
-    /// The first violations.
+    /// The first violations of each rule.
     pub found: Vec<Violation>,
     /// How many there were.
     pub count: u64,
@@ -79,7 +79,7 @@ impl Checks {
     /// Adds a violation that a rule outside the steps has found.
     pub fn report(&mut self, violation: Violation) {
         self.count += 1;
-        if self.found.len() < KEPT_MAX {
+        if self.found.iter().filter(|kept| kept.rule == violation.rule).count() < KEPT_MAX {
             self.found.push(violation);
         }
     }

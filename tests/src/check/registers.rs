@@ -1,8 +1,8 @@
 //! Registers: what is told was set by its owner, versions only rise, and in the end all nodes hold the newest value.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use gossip_core::{Event, Gossip, NodeId, Version};
+use gossip_core::{Event, Gossip, Incarnation, NodeId, Version};
 
 use crate::sim::rng::hash_bytes;
 use crate::sim::{Observer, Simulation, Step, What};
@@ -11,9 +11,14 @@ use crate::sim::{Observer, Simulation, Step, What};
 #[derive(Debug, Default)]
 pub struct Registers {
     set: HashMap<(NodeId, String), BTreeMap<Version, Option<u64>>>,
-    /// The last version told to each node in its present life.
-    told: HashMap<(u32, NodeId, String), Version>,
-    owners: HashMap<u32, NodeId>,
+    /// The last version told to each node in its present life, and whether as removed.
+    told: HashMap<(u32, NodeId, String), (Version, bool)>,
+    /// The present life of each node.
+    lives: HashMap<u32, (NodeId, Incarnation)>,
+    /// Lives that are over: their registers may vanish without having been removed.
+    over: HashSet<(NodeId, Incarnation)>,
+    /// Lives that began from records: they publish what they found under versions of their own.
+    restored: HashSet<(NodeId, Incarnation)>,
     /// Changes told to anybody.
     pub changes: u64,
 }
@@ -22,18 +27,19 @@ impl Registers {
     /// Writes a step down, and says what is wrong with it.
     pub(super) fn write(&mut self, step: &Step<'_>) -> Option<String> {
         match &step.what {
-            What::Born { id, .. } => {
-                self.owners.insert(step.node, *id);
+            What::Born { id, incarnation, restored, .. } => {
+                self.lives.insert(step.node, (*id, *incarnation));
+                if *restored {
+                    self.restored.insert((*id, *incarnation));
+                }
                 self.told.retain(|(node, ..), _| *node != step.node);
                 None
             }
-            What::Set { key, version, value } => {
-                let owner = *self.owners.get(&step.node)?;
-                let versions = self.set.entry((owner, (*key).to_owned())).or_default();
-                let newest = versions.last_key_value().map(|(&newest, _)| newest);
-                versions.insert(*version, value.map(|value| hash_bytes(0, value)));
-                newest.filter(|newest| newest >= version).map(|newest| format!("{key}: {version} comes after {newest}"))
+            What::Crashed | What::Leaving => {
+                self.over.extend(self.lives.get(&step.node));
+                None
             }
+            What::Set { key, version, value } => self.set(step.node, key, *version, *value),
             What::Told(Event::Register { node, key, version, value, .. }) => {
                 self.changes += 1;
                 self.tell(step.node, *node, key, *version, value.as_deref())
@@ -42,19 +48,34 @@ impl Registers {
         }
     }
 
+    fn set(&mut self, node: u32, key: &str, version: Version, value: Option<&[u8]>) -> Option<String> {
+        let life = self.lives.get_mut(&node)?;
+        life.1 = version.incarnation;
+        let versions = self.set.entry((life.0, key.to_owned())).or_default();
+        let newest = versions.last_key_value().map(|(&newest, _)| newest);
+        versions.insert(version, value.map(|value| hash_bytes(0, value)));
+        newest.filter(|newest| *newest >= version).map(|newest| format!("{key}: {version} comes after {newest}"))
+    }
+
     fn tell(&mut self, at: u32, owner: NodeId, key: &str, version: Version, value: Option<&[u8]>) -> Option<String> {
-        let name = (owner, key.to_owned());
-        let before = self.told.insert((at, owner, key.to_owned()), version);
-        match self.set.get(&name).and_then(|versions| versions.get(&version)) {
-            None => return Some(format!("{owner}/{key}: nobody set version {version}")),
-            Some(set) if *set != value.map(|value| hash_bytes(0, value)) => {
-                return Some(format!("{owner}/{key}: version {version} has another value"));
+        let life = (owner, version.incarnation);
+        let value = value.map(|value| hash_bytes(0, value));
+        let versions = self.set.entry((owner, key.to_owned())).or_default();
+        match versions.get(&version) {
+            Some(set) if *set == value || (value.is_none() && self.over.contains(&life)) => {}
+            Some(_) => return Some(format!("{owner}/{key}: version {version} has another value")),
+            None => {
+                if !self.restored.contains(&life) || !versions.values().any(|before| *before == value) {
+                    return Some(format!("{owner}/{key}: nobody set version {version}"));
+                }
+                versions.insert(version, value);
             }
-            Some(_) => {}
         }
+        let told = (version, value.is_none());
+        let before = self.told.insert((at, owner, key.to_owned()), told);
         before
-            .filter(|before| *before >= version)
-            .map(|before| format!("{owner}/{key}: {version} comes after {before}"))
+            .filter(|before| *before >= told)
+            .map(|before| format!("{owner}/{key}: {version} comes after {}", before.0))
     }
 
     /// The first register of a live owner that a live node does not hold as its owner has set it last in its present
@@ -88,7 +109,6 @@ fn held(node: &Gossip, owner: NodeId, key: &str) -> Option<(Version, u64)> {
 mod tests {
     use super::*;
     use crate::check::history::History;
-    use gossip_core::Incarnation;
 
     const fn version(number: u64) -> Version {
         Version { incarnation: Incarnation(1), number }
@@ -117,6 +137,23 @@ mod tests {
         assert_eq!(tell(2, None), None);
         assert!(tell(1, Some(b"a")).is_some());
         assert_eq!(set(set(History::two(), 2, None), 1, None).broken(), ["registers"], "an owner that goes back");
+    }
+
+    #[test]
+    fn accepts_that_the_registers_of_a_life_vanish_with_it_but_not_before() {
+        let history = set(History::two(), 1, Some(b"a")).then(0, What::Crashed);
+        assert_eq!(told(history, 1, None), None);
+        assert!(told(set(History::two(), 1, Some(b"a")), 1, None).is_some());
+    }
+
+    #[test]
+    fn accepts_old_values_under_versions_of_a_restored_life_only() {
+        let next = Version { incarnation: Incarnation(2), number: 1 };
+        for (restored, value, accepted) in [(true, b"a", true), (true, b"b", false), (false, b"a", false)] {
+            let history = set(History::two(), 1, Some(b"a")).then(0, What::Crashed).born(0, 2, restored);
+            let mut registers = history.checks.registers;
+            assert_eq!(registers.tell(1, NodeId(1), "k", next, Some(value)).is_none(), accepted);
+        }
     }
 
     #[test]

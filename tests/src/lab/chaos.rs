@@ -1,14 +1,14 @@
 //! `lab chaos`: many seeds, each a cluster in which everything goes wrong, and all checkers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
-use crate::chaos::{Outcome, Plan, Request, differing, run as run_plan, run_traced};
+use crate::chaos::{Outcome, Plan, Request, Twin, differing, run as run_plan, run_traced};
 use crate::lab::report::{Report, Value};
 use crate::lab::{Common, Failure, progress};
 use crate::sim::{Faults, Lines};
@@ -37,9 +37,20 @@ pub(super) struct Options {
     /// Write one line per event into this file; for a single seed.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Drive the nodes of the single seed in this way, which must not matter: to find with `--trace` where it does.
+    #[arg(long, value_enum, requires = "trace")]
+    twin: Option<TwinName>,
     /// How many threads; as many as the machine has processors where not given.
     #[arg(long)]
     threads: Option<usize>,
+}
+
+/// The ways to drive nodes that must not matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TwinName {
+    Backwards,
+    Shuffled,
+    Ticked,
 }
 
 /// Runs the campaign.
@@ -53,7 +64,13 @@ pub(super) fn run(options: &Options) -> Result<Report, Failure> {
         let file =
             std::fs::File::create(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
         let lines = Lines::new(std::io::BufWriter::new(file));
-        let outcome = run_traced(&options.plan(options.common.seed), lines);
+        let twin = match options.twin {
+            None => Twin::Same,
+            Some(TwinName::Backwards) => Twin::Backwards,
+            Some(TwinName::Shuffled) => Twin::Shuffled,
+            Some(TwinName::Ticked) => Twin::Ticked,
+        };
+        let outcome = run_traced(&twin.of(&options.plan(options.common.seed)), lines);
         campaign.warn(&outcome, options);
         campaign.add(outcome, options);
     } else {
@@ -153,13 +170,14 @@ impl Campaign {
         }
     }
 
-    /// Says what is wrong with a seed, and how to see it again.
+    /// Says what is wrong with a seed (the first violation of each rule), and how to see it again.
     fn warn(&self, outcome: &Outcome, options: &Options) {
         if self.failed.len() >= FAILURES_SHOWN {
             return;
         }
         eprintln!("seed {}: {} violations: {}", outcome.seed, outcome.violations, options.command(outcome.seed));
-        for violation in outcome.found.iter().take(3) {
+        let mut shown = BTreeSet::new();
+        for violation in outcome.found.iter().filter(|violation| shown.insert(violation.rule)) {
             eprintln!("    {violation}");
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! A copy of the node that has just handled a datagram, and was drained, is handed the same datagram again.
 
+use gossip_core::auth::Opened;
+use gossip_core::wire::{Frames, HEADER_LEN};
 use gossip_core::{Gossip, Instant};
 
 use crate::sim::address::address;
@@ -20,10 +22,18 @@ impl<O: Observer> Simulation<O> {
         let (mut copy, local) = (gossip.clone(), state.local(now));
         let mut buffer = vec![0; usize::from(state.mtu)];
         let from = address(label.from, label.from_port);
-        if let Some(why) = changed(&mut copy, local, from, datagram, &mut buffer) {
-            self.step(node, What::NotIdempotent { why });
+        let kinds = kinds(datagram);
+        if let Some(what) = changed(&mut copy, local, from, datagram, &mut buffer) {
+            self.step(node, What::NotIdempotent { why: format!("(kinds {kinds}) {what}") });
         }
     }
+}
+
+/// The kinds of frames in a datagram, as hexadecimal numbers; nonsense in sealed mode.
+fn kinds(datagram: &[u8]) -> String {
+    let frames = Frames::new(Opened::forged(datagram.get(HEADER_LEN..).unwrap_or_default()));
+    let kinds: Vec<String> = frames.map_while(Result::ok).map(|(kind, _)| format!("{:02x}", kind.0)).collect();
+    kinds.join(" ")
 }
 
 /// What the second of two equal datagrams changed that it must not change.

@@ -206,6 +206,7 @@ impl<O: Observer> Simulation<O> {
             Fault::ToOldAddress
         } else if !node.is_busy(now) {
             self.receive(to, label, Where::Arena(at, handle));
+            self.settle(to);
             return;
         } else if node.extra().inbox.len() < INBOX_MAX {
             let life = node.life;
@@ -222,7 +223,7 @@ impl<O: Observer> Simulation<O> {
         self.step(to, What::Missed { from: label.from, why: missed });
     }
 
-    /// Hands a datagram to the core, opened in place where it lies, and does what follows from it.
+    /// Hands a datagram to the core, opened in place where it lies. Outputs and timers are for the caller.
     fn receive(&mut self, to: u32, label: Label, mut lies: Where) {
         let Self { arena, nodes, observer, options, now, .. } = self;
         let (now, node) = (*now, &mut nodes[to as usize]);
@@ -242,8 +243,9 @@ impl<O: Observer> Simulation<O> {
             node.extra().busy_until = now + options.service;
         }
         self.fill_socket_by_chance(to);
-        self.settle(to);
-        if let Some(mut again) = again {
+        if let Some(mut again) = again
+            && self.drain(to)
+        {
             self.repeat(to, label, &mut again);
         }
     }
@@ -255,6 +257,7 @@ impl<O: Observer> Simulation<O> {
         }
         let Some((label, datagram)) = self.nodes[node as usize].extra().inbox.pop_front() else { return };
         self.receive(node, label, Where::Inbox(datagram));
+        self.settle(node);
         let extra = self.nodes[node as usize].extra();
         if !extra.inbox.is_empty() {
             self.queue.push(extra.busy_until.max(self.now), Next::new(node, Kind::Serve, life));
@@ -273,6 +276,7 @@ impl<O: Observer> Simulation<O> {
         } else {
             while let Some((label, datagram)) = self.nodes[node as usize].extra().inbox.pop_front() {
                 self.receive(node, label, Where::Inbox(datagram));
+                self.drain(node);
             }
         }
         if let Some(upto) = self.nodes[node as usize].extra().persisted.take() {
@@ -339,7 +343,8 @@ impl<O: Observer> Simulation<O> {
     /// After an input: drains all outputs and sees to the next deadline.
     pub(super) fn settle(&mut self, node: u32) {
         let mut drained = self.drain(node);
-        if self.options.drive.tick_after_input {
+        // The law is about nodes that are drained; what waits in one that is not may well be due.
+        if drained && self.options.drive.tick_after_input {
             self.tick(node);
             drained = self.drain(node);
         }
@@ -357,10 +362,11 @@ impl<O: Observer> Simulation<O> {
                 self.wake_at(node, state.clock.real(deadline.as_micros()));
                 return;
             }
-            if ticked && drained {
-                self.step(node, What::Spun);
-            }
-            if ticked || !drained {
+            if ticked {
+                let reason = state.gossip.as_ref().and_then(Gossip::timeout_reason);
+                if drained {
+                    self.step(node, What::Spun { reason });
+                }
                 self.wake_at(node, self.now + REST);
                 return;
             }

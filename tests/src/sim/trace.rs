@@ -133,13 +133,16 @@ pub enum What<'a> {
     /// The application was told something else.
     Told(&'a Event),
     /// After a due tick and a full drain, the core wants another tick at once (law 2 is broken).
-    Spun,
+    Spun {
+        /// Why the core wants it.
+        reason: Option<Reason>,
+    },
     /// A drain did not end (law 2 is broken).
     Endless,
     /// A repeated datagram changed something (law 7 is broken).
     NotIdempotent {
-        /// What it changed.
-        why: &'static str,
+        /// What it changed, and what frames it had where they can be read.
+        why: String,
     },
 }
 
@@ -241,7 +244,7 @@ impl fmt::Display for Step<'_> {
                 write!(f, "deliver  {id} {order:?} {} {hops}", payload.len())
             }
             What::Told(event) => write!(f, "told     {event:?}"),
-            What::Spun => write!(f, "LAW      wants another tick at once"),
+            What::Spun { reason } => write!(f, "LAW      wants another tick at once: {reason:?}"),
             What::Endless => write!(f, "LAW      the drain does not end"),
             What::NotIdempotent { why } => write!(f, "LAW      a repeated datagram {why}"),
         }

@@ -1,0 +1,305 @@
+//! Law 5, with a counting allocator: after `new`, at most two allocations per accepted payload and none else, and the heap
+//! owned by a node stays within `Limits::bytes`, whatever it receives.
+//!
+//! Every call of the core is measured by itself; what the core hands out is dropped before the measurement ends, so
+//! that what it held is counted as the core's for as long as it could be.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::SocketAddr;
+
+use gossip_core::auth::{Auth, Envelope};
+use gossip_core::wire::{HEADER_LEN, Header};
+use gossip_core::{Config, Durability, Gossip, Instant, NodeId, Order, Scope, Security};
+use gossip_tests::sim::rng::Rng;
+
+/// Counts what the present thread allocates.
+struct Counting;
+
+thread_local! {
+    /// Allocations so far.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// Bytes allocated and not freed.
+    static LIVE: Cell<i64> = const { Cell::new(0) };
+}
+
+fn count(allocations: u64, bytes: i64) {
+    ALLOCATIONS.set(ALLOCATIONS.get() + allocations);
+    LIVE.set(LIVE.get() + bytes);
+}
+
+// SAFETY: every call is passed to the system's allocator unchanged, which keeps the contract; the counters are
+// thread-local cells without destructor, so counting neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(1, layout.size() as i64);
+        // SAFETY: the caller's promise about `layout` is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(0, -(layout.size() as i64));
+        // SAFETY: the caller's promise about `pointer` and `layout` is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(1, size as i64 - layout.size() as i64);
+        // SAFETY: the caller's promise about `pointer`, `layout` and `size` is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// A node whose every call is measured.
+struct Node {
+    gossip: Gossip,
+    /// Bytes of heap that the node owns.
+    live: i64,
+    /// The most that it may own.
+    bytes_max: i64,
+    /// Allocations since it was made.
+    allocations: u64,
+    /// Own registers set or removed.
+    set: u64,
+    address: SocketAddr,
+}
+
+/// A datagram on its way.
+struct Mail {
+    from: SocketAddr,
+    to: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+impl Node {
+    fn new(index: u16, configure: impl Fn(&mut Config)) -> Self {
+        let mut config = Config::local(NodeId(u64::from(index) + 1));
+        config.started_at = 1;
+        configure(&mut config);
+        let bytes_max = config.limits.bytes() as i64;
+        let before = LIVE.get();
+        let gossip = Gossip::new(config, [index as u8; 32], Instant::ZERO).expect("the configuration is right");
+        let live = LIVE.get() - before;
+        let node = Self {
+            gossip,
+            live,
+            bytes_max,
+            allocations: 0,
+            set: 0,
+            address: SocketAddr::from(([127, 0, 0, 1], 7_000 + index)),
+        };
+        node.judge();
+        node
+    }
+
+    fn call<T>(&mut self, verb: impl FnOnce(&mut Gossip) -> T) -> T {
+        let (allocations, live) = (ALLOCATIONS.get(), LIVE.get());
+        let answer = verb(&mut self.gossip);
+        self.allocations += ALLOCATIONS.get() - allocations;
+        self.live += LIVE.get() - live;
+        self.judge();
+        answer
+    }
+
+    fn judge(&self) {
+        assert!(self.live <= self.bytes_max, "{} bytes of heap, promised are {}", self.live, self.bytes_max);
+        let stats = self.gossip.stats();
+        let accepted = stats.submitted + stats.accepted + stats.registers_applied + self.set;
+        assert!(
+            self.allocations <= 2 * accepted,
+            "{} allocations for {accepted} accepted payloads: {stats:?}",
+            self.allocations
+        );
+    }
+
+    fn drain(&mut self, now: Instant, buffer: &mut [u8], mail: &mut Vec<Mail>) {
+        let mut upto = None;
+        while let Some(seq) = self.call(|gossip| gossip.poll_persist().map(|record| record.seq)) {
+            upto = Some(seq);
+        }
+        if let Some(upto) = upto {
+            self.call(|gossip| gossip.handle_persisted(now, upto));
+        }
+        while self.call(|gossip| gossip.poll_event().is_some()) {}
+        while let Some(transmit) = self.call(|gossip| gossip.poll_transmit(now, buffer)) {
+            let bytes = buffer[..transmit.len].to_vec();
+            mail.push(Mail { from: self.address, to: transmit.to, bytes });
+        }
+    }
+}
+
+/// Nodes on a network that loses a tenth, and into which somebody injects `hostile` datagrams.
+struct Cluster {
+    nodes: Vec<Node>,
+    mail: Vec<Mail>,
+    rng: Rng,
+    now: u64,
+    auth: Auth,
+    hostile: bool,
+}
+
+impl Cluster {
+    fn new(seed: u64, hostile: bool, configure: impl Fn(&mut Config)) -> Self {
+        let mut nodes: Vec<Node> = (0..6).map(|index| Node::new(index, &configure)).collect();
+        let contact = nodes[0].address;
+        for node in &mut nodes[1..] {
+            node.call(|gossip| gossip.join(Instant::ZERO, contact)).expect("there is room for a contact");
+        }
+        let auth = Auth::new(&nodes[0].gossip.config().security, &nodes[0].gossip.config().cluster);
+        Self { nodes, mail: Vec::new(), rng: Rng::new(seed, 0), now: 0, auth, hostile }
+    }
+
+    /// 10 ms: everybody works, is drained, and is handed what was sent to it.
+    fn turn(&mut self) {
+        self.now += 10_000;
+        let now = Instant::from_micros(self.now);
+        let mut buffer = vec![0; 1_200];
+        for index in 0..self.nodes.len() {
+            self.work(index, now);
+            self.nodes[index].drain(now, &mut buffer, &mut self.mail);
+        }
+        for mail in std::mem::take(&mut self.mail) {
+            if self.hostile {
+                self.forge(&mail, now);
+            }
+            if !self.rng.chance(0.1) {
+                self.hand(mail, now);
+            }
+        }
+    }
+
+    fn work(&mut self, index: usize, now: Instant) {
+        let rng = &mut self.rng;
+        let (order, len) = (rng.pick(&[Order::Unordered, Order::Fifo]), rng.below(300) as usize);
+        let (submits, sets, text) = (rng.chance(0.2), rng.chance(0.05), rng.bytes());
+        let payload = vec![text[0]; len];
+        let key = ["a", "b", "c"][usize::from(text[1]) % 3];
+        let node = &mut self.nodes[index];
+        node.call(|gossip| gossip.handle_timeout(now));
+        if submits {
+            // A refusal changes nothing, and must not allocate either.
+            let _ = node.call(|gossip| gossip.submit(now, order, &payload));
+        }
+        if sets {
+            node.set += 1;
+            let _ = node.call(|gossip| gossip.set(now, Scope::Own, key, &text));
+        }
+    }
+
+    fn hand(&mut self, mut mail: Mail, now: Instant) {
+        if let Some(node) = self.nodes.iter_mut().find(|node| node.address == mail.to) {
+            node.call(|gossip| gossip.handle_packet(now, mail.from, &mut mail.bytes));
+        }
+    }
+
+    /// What an enemy makes of a datagram that it has seen: noise, damage, repeats, and (where there is no secret) lies
+    /// with a valid tag, from known nodes and from strangers.
+    fn forge(&mut self, seen: &Mail, now: Instant) {
+        let rng = &mut self.rng;
+        let mut bytes = seen.bytes.clone();
+        let mut from = seen.from;
+        match rng.below(6) {
+            0 => bytes = (0..rng.below(1_300)).map(|_| rng.next() as u8).collect(),
+            1 => flip(&mut bytes, rng),
+            2 => bytes.truncate(rng.below(seen.bytes.len() as u64 + 1) as usize),
+            3 => from = SocketAddr::from(([10, 0, rng.next() as u8, rng.next() as u8], 9)),
+            _ => {
+                if bytes.len() > HEADER_LEN {
+                    flip(&mut bytes[HEADER_LEN..], rng);
+                }
+                self.lie(&mut bytes, seen);
+                from = if self.rng.chance(0.5) { from } else { SocketAddr::from(([10, 1, 1, 1], 9)) };
+            }
+        }
+        self.hand(Mail { from, to: seen.to, bytes }, now);
+    }
+
+    /// Seals a changed datagram anew, as its sender or as somebody else, now or in another life.
+    fn lie(&mut self, bytes: &mut [u8], seen: &Mail) {
+        let Ok(header) = Header::parse(&seen.bytes) else { return };
+        let Some(receiver) = self.nodes.iter().find(|node| node.address == seen.to) else { return };
+        let rng = &mut self.rng;
+        let mut envelope = Envelope {
+            sender: header.sender,
+            incarnation: header.incarnation,
+            number: header.number.wrapping_add(rng.range(1, 40)),
+            to: (!header.open).then(|| receiver.gossip.id()),
+        };
+        if rng.chance(0.2) {
+            envelope.sender = NodeId(rng.range(1, 10_000));
+        }
+        if rng.chance(0.2) {
+            envelope.incarnation.0 = envelope.incarnation.0.wrapping_add(rng.next());
+        }
+        let subkey = self.auth.subkey(envelope.sender, envelope.incarnation);
+        self.auth.seal(&subkey, &envelope, bytes);
+    }
+}
+
+fn flip(bytes: &mut [u8], rng: &mut Rng) {
+    for _ in 0..rng.range(1, 4) {
+        let index = rng.below(bytes.len() as u64) as usize;
+        if let Some(byte) = bytes.get_mut(index) {
+            *byte = rng.pick(&[0, 0xff, *byte ^ 1, *byte ^ 0x80, rng.clone().next() as u8]);
+        }
+    }
+}
+
+fn small(config: &mut Config) {
+    let limits = &mut config.limits;
+    limits.messages = 64;
+    limits.payload_bytes = 8_192;
+    limits.peers = 16;
+    limits.origins = 16;
+    limits.registers = 64;
+    limits.register_bytes = 4_096;
+    limits.window = 16;
+}
+
+fn run(seed: u64, hostile: bool, configure: impl Fn(&mut Config)) {
+    let mut cluster = Cluster::new(seed, hostile, configure);
+    for _ in 0..1_500 {
+        cluster.turn();
+    }
+    let accepted: u64 = cluster.nodes.iter().map(|node| node.gossip.stats().accepted).sum();
+    assert!(accepted > 1_000, "only {accepted} messages were accepted: nothing was shown");
+}
+
+#[test]
+fn the_counter_counts() {
+    let before = (ALLOCATIONS.get(), LIVE.get());
+    let text = vec![0_u8; 1_000];
+    assert_eq!((ALLOCATIONS.get() - before.0, LIVE.get() - before.1), (1, 1_000));
+    drop(text);
+    assert_eq!(LIVE.get(), before.1);
+}
+
+#[test]
+fn two_allocations_per_payload_and_a_bounded_heap() {
+    run(1, false, |_| {});
+}
+
+#[test]
+fn also_when_the_store_overflows_and_records_are_kept() {
+    run(2, false, |config| {
+        small(config);
+        config.durability = Durability::Records;
+    });
+}
+
+#[test]
+fn also_under_lies_in_plain_mode() {
+    run(3, true, small);
+    run(4, true, |config| config.trace_path = true);
+}
+
+#[test]
+fn also_under_noise_in_sealed_mode() {
+    run(5, true, |config| {
+        small(config);
+        config.security = Security::Sealed { key_id: 1, key: [7; 32] };
+    });
+}

@@ -63,7 +63,7 @@ impl Liar<'_> {
         let (id, incarnation) = self.node(u)?;
         let _ = match u.int_in_range(0..=5)? {
             0 => packer.frame(Kind::HELLO, &Hello { nonce, cookie, flags: u.arbitrary()?, to: place }),
-            1 => packer.frame(Kind::RETRY, &Retry { cookie }),
+            1 => packer.frame(Kind::RETRY, &Retry { echo: cookie, cookie }),
             2 => {
                 let verdict = Verdict::from(u.int_in_range(0..=4)?);
                 packer.frame(Kind::WELCOME, &Welcome { nonce, observed: place, verdict, incarnation })

@@ -64,11 +64,26 @@ pub(crate) struct Peer {
     pub(crate) heard: Instant,
     /// The nonce of the last greeting that was answered, so that a repeated one changes nothing.
     pub(crate) greeted: u64,
+    /// The number of the latest datagram that the peer said it could not place.
+    strayed: u64,
     /// Which kinds could place no frame in the last datagram, and go first in the next one: one bit for each [`Due`].
     pub(crate) turns: u8,
     /// The half of datagram numbers that is this link's alone.
     epoch: u32,
     sequence: u32,
+}
+
+impl Peer {
+    /// The peer says that it could not place the datagram of this number: whether that is one of this link, and later
+    /// than the last one of which it said so.
+    pub(crate) fn is_news(&mut self, number: u64) -> bool {
+        let sent = crate::wire::datagram_number(self.epoch, 1)..=crate::wire::datagram_number(self.epoch, self.sequence);
+        let news = sent.contains(&number) && number > self.strayed;
+        if news {
+            self.strayed = number;
+        }
+        news
+    }
 }
 
 /// The links, at most as many as configured.
@@ -137,6 +152,7 @@ impl Peers {
             window: Window::new(),
             heard: now,
             greeted: 0,
+            strayed: 0,
             turns: 0,
             epoch,
             sequence: 0,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! node          key: none                         value: node 8 · incarnation 8
-//! origins       key: node 8 · incarnation 8       value: top 8 · known 8 · window 32 · idle ms 4 · second 4
+//! origins       key: node 8 · incarnation 8       value: top 8 · known 8 · fifo done 8 · window 32 · idle ms 4 · second 4
 //! messages      key: node 8 · incarnation 8 · seq 8
 //!               value: order 1 · hops 1 · path length 1 · previous 8 · age ms 4 · second 4 · path and payload
 //! acknowledged  key: as messages                  value: none
@@ -62,7 +62,10 @@ pub(crate) fn origin_key(node: NodeId, incarnation: Incarnation) -> Key {
 }
 
 pub(crate) fn origin_value(origin: &Origin, clock: Clock, now: Instant) -> Head {
-    let mut value: Head = concat([&origin.top.to_le_bytes(), &origin.known.to_le_bytes()]);
+    let mut value: Head = Head::new();
+    for number in [origin.top, origin.known, origin.fifo_done] {
+        extend(&mut value, &number.to_le_bytes());
+    }
     let idle = u32::try_from(now.saturating_since(origin.heard).as_millis()).unwrap_or(u32::MAX);
     for word in origin.window() {
         extend(&mut value, &word.to_le_bytes());
@@ -78,6 +81,7 @@ pub(crate) struct StoredOrigin {
     pub(crate) incarnation: Incarnation,
     pub(crate) top: u64,
     pub(crate) known: u64,
+    pub(crate) fifo_done: u64,
     pub(crate) window: [u64; (WINDOW_MAX / 64) as usize],
     pub(crate) idle_ms: u32,
 }
@@ -85,14 +89,14 @@ pub(crate) struct StoredOrigin {
 pub(crate) fn read_origin(key: &[u8], value: &[u8], clock: Clock) -> Option<StoredOrigin> {
     let (mut key, mut value) = (Reader(key), Reader(value));
     let (node, incarnation) = (NodeId(key.u64()?), Incarnation(key.u64()?));
-    let (top, known) = (value.u64()?, value.u64()?);
+    let (top, known, fifo_done) = (value.u64()?, value.u64()?, value.u64()?);
     let mut window = [0; (WINDOW_MAX / 64) as usize];
     for word in &mut window {
         *word = value.u64()?;
     }
     let idle_ms = value.age(clock)?;
     let whole = key.0.is_empty() && value.0.is_empty() && top.max(known) < crate::anti_entropy::SEQ_MAX;
-    whole.then_some(StoredOrigin { node, incarnation, top, known, window, idle_ms })
+    whole.then_some(StoredOrigin { node, incarnation, top, known, fifo_done, window, idle_ms })
 }
 
 pub(crate) fn message_key(id: MessageId) -> Key {

@@ -9,7 +9,7 @@ use crate::ids::{Incarnation, NodeId};
 use crate::order;
 use crate::persist::{Record, StoredRecord, Table, Value};
 use crate::record;
-use crate::store::{Freshness, NewMessage, Row, Slot, Stage, WINDOW_MAX};
+use crate::store::{Freshness, NewMessage, Row, Slot, WINDOW_MAX};
 use crate::time::Instant;
 
 /// The incarnation on record, if there is one.
@@ -32,8 +32,8 @@ const fn malformed(table: Table) -> RestoreError {
 impl Gossip {
     // ---- out
 
-    /// The next record. The order makes every prefix consistent: an origin's frontier comes before the removal of the
-    /// messages that only it still remembers.
+    /// The next record. The order makes every prefix consistent: messages come before the frontier that calls them
+    /// seen, and that comes before the removal of those that only it still remembers.
     pub(crate) fn next_record(&mut self) -> Option<Record> {
         if self.gate.owes_incarnation() {
             let head = record::node_value(self.me.node, self.me.incarnation);
@@ -41,8 +41,9 @@ impl Gossip {
             let value = Some(Value { head, body: bytes::Bytes::new() });
             return Some(Record { seq, table: Table::Node, key: heapless::Vec::new(), value });
         }
-        self.next_origin_record()
-            .or_else(|| self.next_message_record())
+        self.next_message_record()
+            .or_else(|| self.next_origin_record())
+            .or_else(|| self.next_removal_record())
             .or_else(|| self.next_acknowledgement_record())
             .or_else(|| self.next_register_record())
     }
@@ -58,21 +59,28 @@ impl Gossip {
     }
 
     fn next_message_record(&mut self) -> Option<Record> {
-        let slot = self.messages.next_unrecorded()?;
-        let message = self.messages.get_mut(slot)?;
-        let (id, removing) = (message.id, message.stage == Stage::Removing);
+        let slot = self.messages.next_unstored()?;
+        let message = self.messages.get(slot)?;
         let seq = self.gate.number();
-        if removing && message.acknowledged {
-            message.acknowledged = false;
-            self.unrecorded_acknowledgements.clear(slot as usize);
-            return Some(Record { seq, table: Table::Acknowledged, key: record::message_key(id), value: None });
+        let key = record::message_key(message.id);
+        let head = record::message_head(message, self.clock, self.now);
+        let value = Some(Value { head, body: message.blob().0.clone() });
+        self.messages.stored(slot, seq);
+        Some(Record { seq, table: Table::Messages, key, value })
+    }
+
+    /// Of an acknowledged message two records go: the acknowledgement first.
+    fn next_removal_record(&mut self) -> Option<Record> {
+        let slot = self.messages.next_unremoved()?;
+        let message = self.messages.get_mut(slot)?;
+        let (seq, key) = (self.gate.number(), record::message_key(message.id));
+        let acknowledged = core::mem::take(&mut message.acknowledged);
+        self.unrecorded_acknowledgements.clear(slot as usize);
+        if acknowledged {
+            return Some(Record { seq, table: Table::Acknowledged, key, value: None });
         }
-        let value = (!removing).then(|| Value {
-            head: record::message_head(message, self.clock, self.now),
-            body: message.blob().0.clone(),
-        });
-        self.messages.recorded(slot, seq);
-        Some(Record { seq, table: Table::Messages, key: record::message_key(id), value })
+        self.messages.removed(slot);
+        Some(Record { seq, table: Table::Messages, key, value: None })
     }
 
     fn next_acknowledgement_record(&mut self) -> Option<Record> {
@@ -116,7 +124,7 @@ impl Gossip {
         self.origins.restore(row, origin.top, origin.known, origin.window);
         if let Some(row) = self.origins.get_mut(row) {
             row.heard = before(self.now, idle);
-            row.fifo_done = row.top;
+            row.fifo_done = origin.fifo_done;
         }
         Ok(())
     }

@@ -82,8 +82,13 @@ impl Gossip {
         if let Err(reject) = self.auth.check(&header) {
             return self.count_reject(reject);
         }
-        let greeter =
-            Greeter { node: header.sender, incarnation: header.incarnation, address: from, len: datagram.len() };
+        let greeter = Greeter {
+            node: header.sender,
+            incarnation: header.incarnation,
+            address: from,
+            number: header.number,
+            len: datagram.len(),
+        };
         let peer = self.peers.find(header.sender).filter(|&peer| {
             let link = self.peers.get(peer);
             !header.open && link.is_some_and(|link| link.incarnation == header.incarnation && link.address == from)

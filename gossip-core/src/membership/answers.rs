@@ -22,7 +22,7 @@ pub(super) struct Answer {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Say {
     /// Say that again, with this cookie.
-    Retry { cookie: u64 },
+    Retry { echo: u64, cookie: u64 },
     /// The greeting was understood.
     Welcome { nonce: u64, verdict: Verdict, incarnation: Incarnation },
     /// There is no link any more. For the node of this id.

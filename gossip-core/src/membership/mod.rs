@@ -78,6 +78,8 @@ pub(crate) struct Greeter {
     pub(crate) node: NodeId,
     pub(crate) incarnation: Incarnation,
     pub(crate) address: SocketAddr,
+    /// Of its datagram.
+    pub(crate) number: u64,
     /// Bytes of its datagram.
     pub(crate) len: usize,
 }
@@ -203,12 +205,12 @@ impl Membership {
     /// Somebody without a link sent something: it has to prove its address first.
     pub(crate) fn on_stranger(&mut self, cx: &mut Cx<'_>, greeter: &Greeter) {
         cx.stats.refused_stranger += 1;
-        self.challenge(cx, greeter);
+        self.challenge(cx, greeter, greeter.number);
     }
 
-    fn challenge(&mut self, cx: &mut Cx<'_>, greeter: &Greeter) {
+    fn challenge(&mut self, cx: &Cx<'_>, greeter: &Greeter, echo: u64) {
         let cookie = self.cookies.bake(cx.now, &greeter.bearer());
-        self.answer(greeter, Say::Retry { cookie });
+        self.answer(greeter, Say::Retry { echo, cookie });
     }
 
     fn answer(&mut self, greeter: &Greeter, say: Say) {
@@ -221,12 +223,12 @@ impl Membership {
             return None;
         }
         if hello.cookie == 0 {
-            self.challenge(cx, greeter);
+            self.challenge(cx, greeter, hello.nonce);
             return None;
         }
         if !self.cookies.is_good(cx.now, &greeter.bearer(), hello.cookie) {
             cx.stats.refused_cookie += 1;
-            self.challenge(cx, greeter);
+            self.challenge(cx, greeter, hello.nonce);
             return None;
         }
         self.learn_address(hello.to.0, false);
@@ -307,22 +309,16 @@ impl Membership {
         self.conflict = Some((conflict.address.0, conflict.incarnation));
     }
 
-    /// A `Retry` counts from an address that is being greeted, or from the far end of a link, which then begins anew.
+    /// A `Retry` counts as the answer to the last greeting, or to a datagram over a link, which then begins anew. Each
+    /// one counts once.
     pub(crate) fn on_retry(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, retry: Retry) {
-        let linked = cx.peers.find(greeter.node);
-        let mine = |attempt: &Attempt| {
-            attempt.address == greeter.address && attempt.node.is_none_or(|node| node == greeter.node)
+        let greeted = |attempt: &Attempt| {
+            attempt.nonce != 0
+                && attempt.nonce == retry.echo
+                && attempt.address == greeter.address
+                && attempt.node.is_none_or(|node| node == greeter.node)
         };
-        let nonce = self.rng.u64().max(1);
-        let mut row = self.attempts.find(|attempt| mine(attempt) && attempt.nonce != 0);
-        let relink = linked.and_then(|peer| cx.peers.get(peer)).is_some_and(|peer| peer.address == greeter.address);
-        if row.is_none() && relink && !self.closed {
-            row = self.attempts.find(mine);
-            if row.is_none() {
-                self.attempts.add(greeter.address, Some(greeter.node), Purpose::Candidate, Instant::NEVER);
-                row = self.attempts.find(mine);
-            }
-        }
+        let row = self.attempts.find(greeted).or_else(|| self.relink(cx, greeter, retry.echo));
         let Some(row) = row else {
             cx.stats.refused_unasked += 1;
             return;
@@ -330,9 +326,23 @@ impl Membership {
         if let Some(attempt) = self.attempts.get_mut(row) {
             attempt.cookie = retry.cookie;
         }
+        let nonce = self.rng.u64().max(1);
         if !self.attempts.owe(row, nonce) {
             self.give_up(cx, row);
         }
+    }
+
+    /// The far end of a link does not know the link: the attempt that begins it anew.
+    fn relink(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, echo: u64) -> Option<u32> {
+        let link = cx.peers.find(greeter.node).and_then(|peer| cx.peers.get_mut(peer))?;
+        if link.address != greeter.address || self.closed || !link.is_news(echo) {
+            return None;
+        }
+        let there = |attempt: &Attempt| attempt.address == greeter.address && attempt.node == Some(greeter.node);
+        self.attempts.find(there).or_else(|| {
+            self.attempts.add(greeter.address, Some(greeter.node), Purpose::Candidate, Instant::NEVER);
+            self.attempts.find(there)
+        })
     }
 
     pub(crate) fn on_welcome(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, welcome: &Welcome) -> Option<Decision> {
@@ -618,9 +628,9 @@ impl Protocol for Membership {
 fn compose_answer(cx: &mut Cx<'_>, answer: &Answer, packet: &mut Packer<'_>) -> Option<NodeId> {
     // A frame that does not fit into what an unproven address may get is left out: no answer then.
     let (written, node) = match answer.say {
-        Say::Retry { cookie } => {
+        Say::Retry { echo, cookie } => {
             cx.stats.retries_sent += 1;
-            (packet.frame(Kind::RETRY, &Retry { cookie }), None)
+            (packet.frame(Kind::RETRY, &Retry { echo, cookie }), None)
         }
         Say::Welcome { nonce, verdict, incarnation } => {
             let welcome = Welcome { nonce, observed: Address(answer.to), verdict, incarnation };

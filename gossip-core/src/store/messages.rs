@@ -139,9 +139,10 @@ pub(crate) struct Messages {
     /// `ready` here, and one `waiting` list for each origin.
     order_links: Links,
     ready: List,
-    /// Messages whose record, or whose removal, was not handed out yet; unused without records.
-    unrecorded: List,
-    unrecorded_links: Links,
+    /// Messages whose record was not handed out yet, and such whose removal was not; both unused without records.
+    unstored: List,
+    unremoved: List,
+    record_links: Links,
     unshared: u32,
     bytes: u32,
     bytes_max: u32,
@@ -158,8 +159,9 @@ impl Messages {
             held_links: Links::new(capacity),
             order_links: Links::new(capacity),
             ready: List::default(),
-            unrecorded: List::default(),
-            unrecorded_links: Links::new(capacity),
+            unstored: List::default(),
+            unremoved: List::default(),
+            record_links: Links::new(capacity),
             unshared: 0,
             bytes: 0,
             bytes_max,
@@ -285,8 +287,11 @@ impl Messages {
         if stage == Stage::Ready {
             self.ready.remove(&mut self.order_links, slot);
         }
-        if record {
-            self.want_record(slot);
+        if self.record_links.is_linked(slot) {
+            self.unstored.remove(&mut self.record_links, slot);
+            self.slots.remove(slot);
+        } else if record {
+            self.unremoved.push_back(&mut self.record_links, slot);
         } else {
             self.slots.remove(slot);
         }
@@ -336,28 +341,33 @@ impl Messages {
         self.slots.get(slot).map(Message::delivery)
     }
 
-    /// The message has something to record. Its number is void until then.
+    /// The message is to be recorded.
     pub(crate) fn want_record(&mut self, slot: Slot) {
-        if !self.unrecorded_links.is_linked(slot) {
-            self.unrecorded.push_back(&mut self.unrecorded_links, slot);
-        }
+        self.unstored.push_back(&mut self.record_links, slot);
     }
 
-    /// The next message with something to record. One that is being removed is off its hook when it was `recorded`.
-    pub(crate) fn next_unrecorded(&self) -> Option<Slot> {
-        self.unrecorded.front()
+    /// The next message to record.
+    pub(crate) fn next_unstored(&self) -> Option<Slot> {
+        self.unstored.front()
     }
 
     /// The record of a message was handed out under this number.
-    pub(crate) fn recorded(&mut self, slot: Slot, record: PersistSeq) {
-        self.unrecorded.remove(&mut self.unrecorded_links, slot);
+    pub(crate) fn stored(&mut self, slot: Slot, record: PersistSeq) {
+        self.unstored.remove(&mut self.record_links, slot);
         if let Some(message) = self.slots.get_mut(slot) {
-            if message.stage == Stage::Removing {
-                self.slots.remove(slot);
-            } else {
-                message.record = record;
-            }
+            message.record = record;
         }
+    }
+
+    /// The next message whose removal is to be recorded.
+    pub(crate) fn next_unremoved(&self) -> Option<Slot> {
+        self.unremoved.front()
+    }
+
+    /// The removal of a message was handed out: its slot is free.
+    pub(crate) fn removed(&mut self, slot: Slot) {
+        self.unremoved.remove(&mut self.record_links, slot);
+        self.slots.remove(slot);
     }
 
     fn hash(&self, row: Row, seq: u64) -> u64 {

@@ -45,7 +45,7 @@ pub(super) fn samples() -> Vec<Sample> {
     }
     vec![
         record("hello", Kind::HELLO, &hello()),
-        record("retry", Kind::RETRY, &Retry { cookie: 0x2122_2324_2526_2728 }),
+        record("retry", Kind::RETRY, &Retry { echo: 0x4142_4344_4546_4748, cookie: 0x2122_2324_2526_2728 }),
         record("welcome", Kind::WELCOME, &welcome()),
         sample("peers", true, |packer| assert_eq!(packer.list(Kind::PEERS, peers()), 2)),
         record("unlink", Kind::UNLINK, &Unlink { reason: Unlink::LEAVING }),
@@ -92,7 +92,7 @@ fn pinned_frames_are_read() {
     let bytes: BTreeMap<_, _> = pinned.iter().map(|(name, hex)| (name.as_str(), unhex(hex))).collect();
     let frame = |name: &str| only_frame(&bytes[name]);
     assert_eq!(frame("hello"), Frame::Hello(hello()));
-    assert_eq!(frame("retry"), Frame::Retry(Retry { cookie: 0x2122_2324_2526_2728 }));
+    assert_eq!(frame("retry"), Frame::Retry(Retry { echo: 0x4142_4344_4546_4748, cookie: 0x2122_2324_2526_2728 }));
     assert_eq!(frame("welcome"), Frame::Welcome(welcome()));
     assert_eq!(frame("unlink"), Frame::Unlink(Unlink { reason: 1 }));
     assert_eq!(frame("conflict"), Frame::Conflict(Conflict { incarnation: LIFE, address: v4() }));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0x01 Hello     nonce 8 · cookie 8 · flags 1 · to address
-//! 0x02 Retry     cookie 8
+//! 0x02 Retry     echo 8 · cookie 8
 //! 0x03 Welcome   nonce 8 · observed address · verdict 1 · incarnation 8
 //! 0x04 Peers     ( id 8 · incarnation 8 · address )…
 //! 0x05 Unlink    reason 1
@@ -41,6 +41,9 @@ impl Hello {
 /// "Say that again, with this." The stateless answer to a stranger, no longer than its question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
+    /// What this answers: the nonce of a [`Hello`], or the number of any other datagram. So a repeated answer is void.
+    #[serde(with = "fixed")]
+    pub echo: u64,
     /// To be sent back in a [`Hello`].
     #[serde(with = "fixed")]
     pub cookie: u64,

@@ -75,7 +75,7 @@ proptest! {
         let (incarnation, verdict) = (Incarnation(cookie), Verdict::from(byte));
         let hello = Hello { nonce, cookie, flags: byte, to: observed };
         record_comes_back(Kind::HELLO, &hello, Frame::Hello(hello))?;
-        record_comes_back(Kind::RETRY, &Retry { cookie }, Frame::Retry(Retry { cookie }))?;
+        record_comes_back(Kind::RETRY, &Retry { echo: nonce, cookie }, Frame::Retry(Retry { echo: nonce, cookie }))?;
         let welcome = Welcome { nonce, observed, verdict, incarnation };
         record_comes_back(Kind::WELCOME, &welcome, Frame::Welcome(welcome))?;
         record_comes_back(Kind::UNLINK, &Unlink { reason: byte }, Frame::Unlink(Unlink { reason: byte }))?;
@@ -245,7 +245,7 @@ fn fields_can_be_appended() {
     struct Appended {
         lifetime_ms: u32,
     }
-    let old = Retry { cookie: 5 };
+    let old = Retry { echo: 4, cookie: 5 };
     let old_bytes = frame_bytes(|packer| packer.frame(Kind::RETRY, &old).expect("room enough"));
     let new_bytes = frame_bytes(|packer| {
         packer.frame(Kind::RETRY, &(old, Appended { lifetime_ms: 300 })).expect("room enough");

@@ -5,8 +5,9 @@
 //! Each node keeps a notice board, and everybody keeps a copy of all boards. Every change of a board gets the next number
 //! of its owner. Two copies of a board are compared by one number, "complete up to": who is behind is handed the newer
 //! notices, oldest first. What about notices that were taken down? A notice that is handed over says two numbers: its
-//! own, and that of the notice before it; between the two there is *nothing*, and whoever still has something there
-//! throws it away. So a removal cannot be undone by an old copy, even when nobody remembers it any more.
+//! own, and that of the notice before it; between the two there is *nothing*, and what one still has there is in doubt:
+//! either its replacement is among the notices to come, or it was taken down. When all are handed over, what is still in
+//! doubt goes. So a removal cannot be undone by an old copy, even when nobody remembers it any more.
 //!
 //! A node's address is a notice on its board, under a reserved key. That is the table of members.
 //!
@@ -30,8 +31,9 @@
 //! - Whoever is complete up to `version` may claim `after`; otherwise `after = version − 1`, which is always true, as
 //!   each version belongs to one register.
 //! - A later incarnation of the owner voids all registers of the earlier one.
-//! - Who is behind the `floor` gets everything from 0 on: removals that it missed show as gaps between versions.
-//! - Where an owner's newest versions were removed and forgotten, a *closing* update without register says so.
+//! - Who is behind the `floor` gets everything from 0 on: removals that it missed show as gaps between versions. What lies
+//!   in such a gap is doubted, and goes at the *closing* update of the same link, which names no register.
+//! - A closing update also tells how far the owner has got where its newest versions were removed and forgotten.
 //!
 //! # Bounds
 //!
@@ -206,12 +208,12 @@ impl Register {
             cx.stats.refused_stale += 1;
             return;
         }
-        self.clear_between(cx, owner, update);
-        let applied = match update.state {
-            RegisterState::Nothing => true,
-            _ => self.apply(cx, from, owner, update),
-        };
-        if applied {
+        self.doubt_between(cx, from, owner, update);
+        let version = Version { incarnation: update.incarnation, number: update.version };
+        if update.state == RegisterState::Nothing {
+            self.extend(cx, owner, update.after, update.version);
+            self.close(cx, from, owner, version);
+        } else if self.apply(cx, from, owner, update, version) {
             self.extend(cx, owner, update.after, update.version);
         }
     }
@@ -251,26 +253,41 @@ impl Register {
         self.table.forget(members, slot, as_of);
     }
 
-    /// Between two versions there is nothing: what is here all the same was removed or replaced.
-    fn clear_between(&mut self, cx: &mut Cx<'_>, owner: Row, update: &Update<'_>) {
+    /// Between two versions there is nothing: what is here all the same was removed, or replaced by what is still to come.
+    fn doubt_between(&mut self, cx: &Cx<'_>, from: PeerIdx, owner: Row, update: &Update<'_>) {
         let end = update.version + u64::from(update.state == RegisterState::Nothing);
+        let stale = |register: &table::Register| register.version.number < end && register.doubted_by.is_none();
         loop {
-            let stale = self
-                .table
-                .newer_than(cx.members, owner, update.after)
-                .find(|(_, register)| register.version.number < end);
-            let Some((slot, _)) = stale else { return };
-            self.forget(cx.members, slot, Version { incarnation: update.incarnation, number: update.version });
+            let mut newer = self.table.newer_than(cx.members, owner, update.after);
+            let Some(slot) = newer.find(|(_, register)| stale(register)).map(|(slot, _)| slot) else { return };
+            drop(newer);
+            self.table.doubt(slot, Some(from.row() as u8));
+        }
+    }
+
+    /// The peer has no more of this owner: what it said is not there, and has not replaced since, was removed.
+    fn close(&mut self, cx: &mut Cx<'_>, from: PeerIdx, owner: Row, version: Version) {
+        if cx.members.get(owner).is_none_or(|member| member.complete != version.number) {
+            return;
+        }
+        let doubted = |register: &table::Register| register.doubted_by == Some(from.row() as u8);
+        loop {
+            let mut all = self.table.of(cx.members, owner);
+            let Some(slot) = all.find(|(_, register)| doubted(register)).map(|(slot, _)| slot) else { return };
+            drop(all);
+            self.forget(cx.members, slot, version);
         }
     }
 
     /// Takes a register over if it is newer. False where there is no room.
-    fn apply(&mut self, cx: &mut Cx<'_>, from: PeerIdx, owner: Row, update: &Update<'_>) -> bool {
-        let version = Version { incarnation: update.incarnation, number: update.version };
+    fn apply(&mut self, cx: &mut Cx<'_>, from: PeerIdx, owner: Row, update: &Update<'_>, version: Version) -> bool {
         if let Some(slot) = self.table.find(owner, update.key.0) {
             let known = self.table.get(slot).map(|register| (register.version, register.state));
             if known.is_some_and(|(known, state)| known > version || known == version && state != State::Forgotten) {
                 self.owed.clear(from.row(), slot as usize);
+                if known.is_some_and(|(known, _)| known == version) {
+                    self.table.doubt(slot, None);
+                }
                 return true;
             }
         }
@@ -399,7 +416,8 @@ impl Register {
                 self.owed.set(to.row(), slot as usize);
             }
         }
-        if cx.members.get(owner).is_some_and(|member| member.complete > last) {
+        let behind_floor = |member: &crate::members::Member| after < member.floor;
+        if cx.members.get(owner).is_some_and(|member| member.complete > last || behind_floor(member)) {
             self.closings.set(to.row(), owner as usize);
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct Register {
     pub(super) version: Version,
     pub(super) state: State,
     pub(super) changed_at: Instant,
+    /// The row of the link that said that there is no such register; it may be one that was replaced.
+    pub(super) doubted_by: Option<u8>,
     key_len: u8,
     /// Key, then value.
     blob: Bytes,
@@ -166,6 +168,13 @@ impl Registers {
         reached.max(complete)
     }
 
+    /// A link said that this register is not there, or (none) it turned out to be.
+    pub(super) fn doubt(&mut self, slot: Slot, doubted_by: Option<u8>) {
+        if let Some(register) = self.slots.get_mut(slot) {
+            register.doubted_by = doubted_by;
+        }
+    }
+
     /// The version number of the register before this one, among those of its owner; 0 for none.
     pub(super) fn version_before(&self, members: &Members, slot: Slot) -> u64 {
         let Some(register) = self.slots.get(slot) else { return 0 };
@@ -190,6 +199,7 @@ impl Registers {
             version: change.version,
             state: if change.removed { State::Removed } else { State::Value },
             changed_at: change.changed_at,
+            doubted_by: None,
             key_len: change.key.len() as u8,
             blob: Bytes::from(blob),
         };

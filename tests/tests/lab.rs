@@ -2,6 +2,9 @@
 
 use std::process::{Command, Output};
 
+use gossip_core::recording::Recorded;
+use gossip_core::{Config, Input, Instant, NodeId, Order};
+
 fn lab(words: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lab")).args(words.split(' ')).output().expect("the program starts")
 }
@@ -76,8 +79,46 @@ fn pictures_and_tables_are_drawn() {
     assert!(svg.contains("<polyline"));
 }
 
+/// A recording of a node that submits to itself for a second.
+fn recording() -> Vec<u8> {
+    let at = Instant::from_millis;
+    let config = Config::local(NodeId(1));
+    let mut node = Recorded::new(config, [3; 32], at(0), Some(1 << 20)).expect("the configuration is right");
+    let mut buffer = [0; 1_200];
+    for millis in (0..1_000).step_by(50) {
+        let contact = ([127, 0, 0, 1], 7_000).into();
+        let input =
+            if millis == 0 { Input::Join { contact } } else { Input::Submit { order: Order::Fifo, payload: b"x" } };
+        node.handle(at(millis), input).expect("there is room");
+        node.handle(at(millis), Input::Tick).expect("a tick is never refused");
+        while node.poll_event().is_some() {}
+        while node.poll_transmit(at(millis), &mut buffer).is_some() {}
+    }
+    node.take_recorded()
+}
+
+#[test]
+fn a_recording_replays_and_a_damaged_one_does_not() {
+    let file = std::env::temp_dir().join(format!("gossip-lab-{}.recording", std::process::id()));
+    let words = format!("replay {} --json", file.display());
+    let mut bytes = recording();
+    std::fs::write(&file, &bytes).expect("the recording can be written");
+    let report = json(&words);
+    assert_eq!((report["matches"].as_bool(), report["inputs"].as_u64()), (Some(true), Some(40)));
+    assert!(report["trace_hash"].is_string());
+    let payload = bytes.iter().rposition(|&byte| byte == b'x').expect("the payload is in the recording");
+    bytes[payload] = b'y';
+    std::fs::write(&file, &bytes).expect("the recording can be written");
+    let output = lab(&words);
+    std::fs::remove_file(&file).expect("the recording can be removed");
+    assert_eq!(output.status.code(), Some(1), "another payload makes another delivery");
+    assert!(String::from_utf8_lossy(&output.stdout).contains(r#""matches":false"#));
+}
+
 #[test]
 fn what_cannot_be_done_is_refused() {
+    refused("replay /nowhere/at/all", "/nowhere/at/all");
+    refused(concat!("replay ", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "Cargo.toml");
     refused("broadcast --broadcast tree", "later issue");
     refused("broadcast --churn 0.005", "later issue");
     refused("broadcast --warmup 100", "--warmup");

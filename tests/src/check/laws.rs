@@ -3,21 +3,32 @@
 use crate::check::Book;
 use crate::sim::{Step, What};
 
-/// What law a step breaks.
-pub(super) fn broken(_: &Book, step: &Step<'_>) -> Option<String> {
+/// Law 2: after a due tick and a full drain, the next deadline is later.
+pub(super) fn spins(_: &Book, step: &Step<'_>) -> Option<String> {
     match &step.what {
-        What::Spun { reason } => {
-            Some(format!("2, no spin: after a due tick and a full drain another tick is due at once, for {reason:?}"))
-        }
-        What::Endless => Some("2, no spin: a drain does not end".into()),
-        What::Sent { datagram, mtu, number, .. } if datagram.len() > usize::from(*mtu) => {
-            Some(format!("6, size: datagram {number} has {} bytes, the limit is {mtu}", datagram.len()))
-        }
-        What::Sent { datagram: [], number, .. } => Some(format!("6, size: datagram {number} is empty")),
-        What::NotIdempotent { why } => Some(format!("7, idempotence: a repeated datagram {why}")),
-        What::NotRestored { error } => Some(format!("a node's own records were refused: {error}")),
+        What::Spun { reason } => Some(format!("after a due tick and a full drain another tick is due, for {reason:?}")),
+        What::Endless => Some("a drain does not end".into()),
         _ => None,
     }
+}
+
+/// Law 6: a datagram is at most as long as the node was told.
+pub(super) fn does_not_fit(_: &Book, step: &Step<'_>) -> Option<String> {
+    let What::Sent { datagram, mtu, number, .. } = &step.what else { return None };
+    let fits = (1..=usize::from(*mtu)).contains(&datagram.len());
+    (!fits).then(|| format!("datagram {number} has {} bytes, the limit is {mtu}", datagram.len()))
+}
+
+/// Law 7: a repeated datagram changes nothing.
+pub(super) fn repeat_matters(_: &Book, step: &Step<'_>) -> Option<String> {
+    let What::NotIdempotent { why } = &step.what else { return None };
+    Some(format!("a repeated datagram {why}"))
+}
+
+/// A node's own records make a node.
+pub(super) fn not_restored(_: &Book, step: &Step<'_>) -> Option<String> {
+    let What::NotRestored { error } = &step.what else { return None };
+    Some(error.clone())
 }
 
 #[cfg(test)]
@@ -28,10 +39,13 @@ mod tests {
     #[test]
     fn objects_to_what_the_driver_noticed() {
         let [why, error] = ["was answered", "of another node"].map(String::from);
-        for what in
-            [What::Spun { reason: None }, What::Endless, What::NotIdempotent { why }, What::NotRestored { error }]
-        {
-            assert_eq!(History::two().then(0, what).broken(), ["law"]);
+        for (what, rule) in [
+            (What::Spun { reason: None }, "law 2, no spin"),
+            (What::Endless, "law 2, no spin"),
+            (What::NotIdempotent { why }, "law 7, repeats"),
+            (What::NotRestored { error }, "records make a node"),
+        ] {
+            assert_eq!(History::two().then(0, what).broken(), [rule]);
         }
     }
 

@@ -49,14 +49,17 @@ impl fmt::Display for Violation {
 /// A rule that shows at one step: what is wrong with it, in the light of all before it.
 type Rule = fn(&Book, &Step<'_>) -> Option<String>;
 
-const RULES: [(&str, Rule); 7] = [
+const RULES: [(&str, Rule); 10] = [
     ("integrity", integrity::delivered_as_submitted),
     ("integrity", integrity::submitted_once),
     ("at most once", at_most_once::delivered_again),
     ("gaps are true and final", gaps::wrong),
     ("fifo", fifo::overtaken),
     ("fifo", fifo::skipped),
-    ("law", laws::broken),
+    ("law 2, no spin", laws::spins),
+    ("law 6, size", laws::does_not_fit),
+    ("law 7, repeats", laws::repeat_matters),
+    ("records make a node", laws::not_restored),
 ];
 
 /// Of each rule, violations beyond this many are counted, not kept.

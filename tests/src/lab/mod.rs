@@ -7,6 +7,7 @@ mod broadcast;
 mod chaos;
 mod plot;
 mod progress;
+mod replay;
 mod report;
 mod spread;
 mod traffic;
@@ -47,6 +48,8 @@ enum Experiment {
     Broadcast(broadcast::Options),
     /// Everything that can go wrong, and all checkers, for many seeds.
     Chaos(chaos::Options),
+    /// Runs the recording of a real node again.
+    Replay(replay::Options),
     /// The experiments that are planned.
     #[command(external_subcommand)]
     Other(Vec<String>),
@@ -87,6 +90,7 @@ fn run(experiment: Experiment) -> Result<(), Failure> {
     match experiment {
         Experiment::Broadcast(options) => show(&options.common.clone(), broadcast::run(&options)?),
         Experiment::Chaos(options) => show(&options.common.clone(), chaos::run(&options)?),
+        Experiment::Replay(options) => show(&options.common.clone(), replay::run(&options)?),
         Experiment::Other(words) => {
             let name = words.first().map_or("", String::as_str);
             Err(Failure::Usage(if LATER.contains(&name) || name == "swarm" {

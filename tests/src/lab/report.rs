@@ -35,6 +35,8 @@ pub enum Value {
     Measure(Option<f64>),
     /// Counts by name.
     Counts(Vec<(&'static str, u64)>),
+    /// Whether something is so.
+    Flag(bool),
     /// A text.
     Text(String),
 }
@@ -93,6 +95,7 @@ impl Value {
             Self::Counts(counts) => {
                 serde_json::Value::Object(counts.iter().map(|&(name, count)| (name.to_owned(), count.into())).collect())
             }
+            Self::Flag(flag) => (*flag).into(),
             Self::Text(text) => text.as_str().into(),
         }
     }
@@ -106,6 +109,7 @@ impl fmt::Display for Value {
             Self::Measure(Some(measure)) => write!(f, "{measure:.3}"),
             Self::Measure(None) => f.write_str("-"),
             Self::Counts(counts) => write!(f, "{counts:?}"),
+            Self::Flag(flag) => flag.fmt(f),
             Self::Text(text) => f.write_str(text),
         }
     }

@@ -185,6 +185,11 @@ impl Peers {
         Some(self.idx(index))
     }
 
+    /// Whether there is a link with whoever lives at `address`.
+    pub(crate) fn find_at(&self, address: SocketAddr) -> bool {
+        self.rows.iter().flatten().any(|peer| peer.address == address)
+    }
+
     /// The row as it is now, whatever it was before.
     pub(crate) fn at(&self, row: usize) -> Option<PeerIdx> {
         self.rows.get(row)?.as_ref()?;

@@ -30,7 +30,9 @@ pub(super) enum Purpose {
     Neighbor,
     /// A member, to get one more link.
     Candidate,
-    /// A member taken for dead, to join what was split.
+    /// A member taken for dead, to see whether it is.
+    Check,
+    /// A member taken for dead, to join what was split if it is not.
     Heal,
 }
 

@@ -26,8 +26,9 @@
 //! - *Full*: asks for links until it has 3/4 of [`Limits::links`](crate::Limits::links), grants them up to all of them. A refused node
 //!   gets some members in the answer, and tries there.
 //! - *Static*: greets and admits exactly the configured neighbors; whoever answers "you are no neighbor of mine" is warned about.
-//! - A member whose link broke is greeted from time to time, with the request to make room (`HEAL`): that is how a
-//!   network that was split grows together again. A full node that hears it drops a link drawn by chance.
+//! - Members taken for dead are greeted in turn, one a probe period. Four of these greetings a period, from the whole
+//!   component whatever its size, ask to make room for a link (`HEAL`): that is how a network that was split grows together
+//!   again. A full node that hears it drops a link drawn by chance.
 //! - A node is where its last proven greeting came from; its old address is forgotten then.
 //! - The later incarnation of a node replaces the earlier one. An earlier one that can still answer a cookie is alive:
 //!   both are told ([`Event::IdentityConflict`](crate::Event::IdentityConflict)).
@@ -71,6 +72,10 @@ const PEERS_MAX: usize = 12;
 
 /// Greetings under way at once to get more links (HyParView's implementations do one; three save round trips).
 const PARALLEL: usize = 3;
+
+/// How many nodes of a component, on average, ask a member taken for dead for a link in each round (our choice, from
+/// simulations: one already heals, four make it likely in the first round).
+const HEALERS: u32 = 4;
 
 /// Who greets, as far as its datagram proves it.
 #[derive(Clone, Copy, Debug)]
@@ -151,7 +156,7 @@ impl Membership {
             advertised: config.advertise.is_some(),
             refill_at: Instant::NEVER,
             heal_at: Instant::NEVER,
-            heal_period: 2 * config.timing.probe_period,
+            heal_period: config.timing.probe_period,
             rng,
             conflict: None,
             conflict_told: Incarnation(0),
@@ -365,6 +370,7 @@ impl Membership {
             }
             _ => {
                 self.bridge(cx, greeter, attempt.purpose);
+                self.revive(cx, greeter);
                 cx.peers.find(greeter.node).map(|peer| Decision::Drop { peer })
             }
         }
@@ -394,6 +400,15 @@ impl Membership {
         }
     }
 
+    /// A member taken for dead has answered.
+    fn revive(&self, cx: &mut Cx<'_>, greeter: &Greeter) {
+        if let Some(row) = cx.members.find(greeter.node)
+            && cx.members.get(row).is_some_and(|member| member.state == PeerState::Down)
+        {
+            cx.members.set_state(cx.now, row, PeerState::Known);
+        }
+    }
+
     /// A link drawn by chance, to give way.
     fn draw_link(&mut self, peers: &Peers) -> Option<PeerIdx> {
         peers.after(self.rng.below(peers.capacity() as u32) as usize)
@@ -411,7 +426,7 @@ impl Membership {
                 self.attempts.rest(row, cx.now + self.attempts.retry_cap());
             }
             Purpose::Neighbor => self.attempts.rest(row, cx.now + self.attempts.retry_cap()),
-            Purpose::Candidate | Purpose::Heal => self.give_up(cx, row),
+            Purpose::Candidate | Purpose::Check | Purpose::Heal => self.give_up(cx, row),
         }
         None
     }
@@ -432,7 +447,7 @@ impl Membership {
                 let at = if verdict == Verdict::Linked { Instant::NEVER } else { again };
                 self.attempts.rest(row, at);
             }
-            Purpose::Candidate | Purpose::Heal => self.attempts.remove(row),
+            Purpose::Candidate | Purpose::Check | Purpose::Heal => self.attempts.remove(row),
         }
         self.refill_at = self.refill_at.min(cx.now);
     }
@@ -510,7 +525,8 @@ impl Membership {
         let attempt = *self.attempts.get(row)?;
         self.attempts.sent(cx.now, row, cx.peers.len() > 0);
         let heal = if attempt.purpose == Purpose::Heal { Hello::HEAL } else { 0 };
-        let link = if cx.peers.len() < self.wanted || heal != 0 || self.neighbors.is_some() { Hello::LINK } else { 0 };
+        let wants = cx.peers.len() < self.wanted || self.neighbors.is_some() || cx.peers.find_at(attempt.address);
+        let link = if wants || heal != 0 { Hello::LINK } else { 0 };
         let hello =
             Hello { nonce: attempt.nonce, cookie: attempt.cookie, flags: heal | link, to: Address(attempt.address) };
         let mut packet = Packer::new(datagram, self.mtu);
@@ -540,8 +556,11 @@ impl Membership {
         if self.closed || cx.members.alive() as usize == cx.members.len() {
             return;
         }
-        if self.neighbors.is_none() && self.attempts.count(|attempt| attempt.purpose == Purpose::Heal) == 0 {
-            self.greet_member(cx, Purpose::Heal, PeerState::Down);
+        let under_way = |attempt: &Attempt| matches!(attempt.purpose, Purpose::Check | Purpose::Heal);
+        if self.neighbors.is_none() && self.attempts.count(under_way) < PARALLEL {
+            // Four a round from the whole component, whatever its size, ask for a link.
+            let heals = self.rng.below(cx.members.alive()) < HEALERS;
+            self.greet_member(cx, if heals { Purpose::Heal } else { Purpose::Check }, PeerState::Down);
         }
         self.heal_at = cx.now + self.rng.jitter(self.heal_period, 50);
     }

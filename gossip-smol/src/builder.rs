@@ -10,8 +10,9 @@ use gossip_core::recording::Recorded;
 use gossip_core::{Config, Durability, Input, StoredRecord};
 use smol::channel;
 
-use crate::driver::{Channels, Driver};
+use crate::driver::Driver;
 use crate::node::{Events, Node, Shared};
+use crate::outbox::Outbox;
 use crate::socket::Socket;
 use crate::storage::{Storage, Stored};
 use crate::tape::Tape;
@@ -150,8 +151,11 @@ impl Builder {
         let (writes, written) = channel::bounded(self.call_capacity);
         let (told, events) = channel::bounded(self.event_capacity);
         let (taken, room) = channel::bounded(1);
-        let channels = Channels { requests: requested, writes: written, events: told, room };
-        smol::spawn(Driver::new(gossip, socket, Arc::clone(&shared), channels, storage, tape).run()).detach();
+        let outbox = Outbox::new(told, room);
+        smol::spawn(
+            Driver::new(gossip, socket, Arc::clone(&shared), (requested, written), outbox, storage, tape).run(),
+        )
+        .detach();
         Ok((Node { shared, requests, writes }, Events { events: Box::pin(events), room: taken }))
     }
 

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gossip_core::recording::Recorded;
-use gossip_core::{Event, Input, InputError, SubmitError, Transmit};
+use gossip_core::{Input, InputError, SubmitError, Transmit};
 use smol::Timer;
 use smol::channel::{Receiver, Sender};
 use smol::future::{self, FutureExt};
 
 use crate::Builder;
 use crate::node::{Call, Request, Shared};
+use crate::outbox::Outbox;
 use crate::persist::{Persister, Stored};
 use crate::socket::{Received, Socket};
 use crate::storage::Storage;
@@ -34,22 +35,13 @@ const SENDS_PER_TURN: usize = 64;
 /// How late a tick may be because datagrams keep coming. A flood must not stop the node's own pace.
 const TICK_LATE_MAX: Duration = Duration::from_millis(20);
 
-pub(crate) struct Channels {
-    pub(crate) requests: Receiver<Request>,
-    pub(crate) writes: Receiver<Call>,
-    pub(crate) events: Sender<Event>,
-    /// Rings when the application has taken an event.
-    pub(crate) room: Receiver<()>,
-}
-
 pub(crate) struct Driver {
     gossip: Recorded,
     socket: Socket,
     shared: Arc<Shared>,
     requests: Receiver<Request>,
     writes: Receiver<Call>,
-    events: Sender<Event>,
-    room: Receiver<()>,
+    outbox: Outbox,
     /// The datagrams composed last; `unsent` says which of them the socket was too full for.
     buffer: Vec<u8>,
     unsent: Option<Transmit>,
@@ -57,11 +49,8 @@ pub(crate) struct Driver {
     parked: Option<Call>,
     persister: Persister,
     tape: Option<Tape>,
-    /// The application is behind: its channel was full.
-    events_full: bool,
     /// There are handles.
     handles: bool,
-    left: bool,
     /// Who waits for the end, and when their patience ends.
     shutdowns: Vec<Sender<()>>,
     shutdown_at: Option<Instant>,
@@ -81,28 +70,25 @@ impl Driver {
         gossip: Recorded,
         socket: Socket,
         shared: Arc<Shared>,
-        channels: Channels,
+        (requests, writes): (Receiver<Request>, Receiver<Call>),
+        outbox: Outbox,
         storage: Option<Box<dyn Storage>>,
         tape: Option<Tape>,
     ) -> Self {
         let buffer = vec![0; socket.send_len(gossip.config().mtu.into())];
-        let Channels { requests, writes, events, room } = channels;
         Self {
             gossip,
             socket,
             shared,
             requests,
             writes,
-            events,
-            room,
+            outbox,
             buffer,
             unsent: None,
             parked: None,
             persister: Persister::new(storage),
             tape,
-            events_full: false,
             handles: true,
-            left: false,
             shutdowns: Vec::new(),
             shutdown_at: None,
         }
@@ -126,31 +112,35 @@ impl Driver {
 
     /// One round through everything. True: there is more to do at once.
     fn turn(&mut self) -> bool {
-        let inbound = self.receive();
+        let (received, inbound) = self.receive();
         let calls = self.take_requests() | self.take_writes();
         self.tick(inbound);
         let stored = self.persister.persist(&mut self.gossip);
-        let told = self.deliver();
+        let told = self.outbox.deliver(&mut self.gossip);
         let (sent, outbound) = self.transmit();
         self.record();
-        // Outputs make room in the core, perhaps for the write that found none.
-        let unpark = self.parked.is_some() && (stored || told || sent);
+        // What comes in or goes out may make room in the core for the write that found none.
+        let unpark = self.parked.is_some() && (received || stored || told || sent);
         inbound | calls | outbound | unpark
     }
 
-    /// True: more datagrams wait.
-    fn receive(&mut self) -> bool {
-        let Self { socket, gossip, shared, .. } = self;
+    /// Whether a datagram came, and whether more wait. After each, its deliveries are taken: a small store must not lose
+    /// to a burst what the application has room for.
+    fn receive(&mut self) -> (bool, bool) {
+        let Self { socket, gossip, outbox, shared, .. } = self;
+        let mut received = false;
         for _ in 0..RECEIVES_PER_TURN {
-            let received = socket.receive(|from, datagram| {
+            let outcome = socket.receive(|from, datagram| {
+                received = true;
                 // A packet has no answer.
                 let _ = gossip.handle(shared.now(), Input::Packet { from, datagram });
+                outbox.deliver(gossip);
             });
-            if received == Received::Drained {
-                return false;
+            if outcome == Received::Drained {
+                return (received, false);
             }
         }
-        true
+        (received, true)
     }
 
     /// True: more requests wait.
@@ -225,25 +215,6 @@ impl Driver {
         self.persister.on_stored(stored);
     }
 
-    /// Takes as many events as the application has room for; all of them where nobody listens. True: there was one.
-    fn deliver(&mut self) -> bool {
-        let mut told = false;
-        loop {
-            // Nobody else sends, so room that is there stays there.
-            self.events_full = self.events.is_full() && !self.events.is_closed();
-            if self.events_full {
-                return told;
-            }
-            let Some(event) = self.gossip.poll_event() else {
-                return told;
-            };
-            told = true;
-            self.left |= matches!(event, Event::Left);
-            // Fails only where nobody listens.
-            let _ = self.events.try_send(event);
-        }
-    }
-
     /// Sends until nothing is due or the socket is full: whether anything was sent, and whether more is due.
     fn transmit(&mut self) -> (bool, bool) {
         let mut sent = false;
@@ -274,31 +245,28 @@ impl Driver {
 
     /// Whether the node ends here: everybody has gone, or a shutdown is complete or out of patience.
     fn is_over(&self, more: bool) -> bool {
-        if !self.handles && self.events.is_closed() {
+        if !self.handles && self.outbox.is_closed() {
             return true;
         }
         let Some(shutdown_at) = self.shutdown_at else {
             return false;
         };
         let idle = !more && self.unsent.is_none() && !self.persister.is_storing();
-        self.left && idle || Instant::now() >= shutdown_at
+        self.outbox.has_left() && idle || Instant::now() >= shutdown_at
     }
 
     async fn wait(&mut self) -> Wake {
         let tick = self.gossip.poll_timeout().and_then(|at| self.shared.clock_time(at));
         let deadline = [tick, self.shutdown_at, self.socket.paused_until()].into_iter().flatten().min();
-        let Self { socket, requests, writes, events, room, persister, .. } = self;
+        let Self { socket, requests, writes, outbox, persister, .. } = self;
         let readable = async { socket.readable().await };
         let writable = async { when(self.unsent.is_some(), socket.writable()).await };
         let request = async { Wake::Requested(when(self.handles, requests.recv()).await.ok()) };
         let write = async { Wake::Written(when(self.handles && self.parked.is_none(), writes.recv()).await.ok()) };
         let stored = async { Wake::Stored(persister.stored().await) };
-        let room = async {
-            let _ = when(self.events_full, room.recv()).await;
-        };
-        let closed = async { when(!self.handles, events.closed()).await };
+        let closed = async { when(!self.handles, outbox.closed()).await };
         let turn = async {
-            readable.or(writable).or(sleep(deadline)).or(room).or(closed).await;
+            readable.or(writable).or(sleep(deadline)).or(outbox.room()).or(closed).await;
             Wake::Turn
         };
         // Whoever is first in the list wins, which starves nobody: every turn goes through everything.

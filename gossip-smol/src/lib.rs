@@ -42,6 +42,7 @@
 mod builder;
 mod driver;
 mod node;
+mod outbox;
 mod persist;
 mod socket;
 pub mod storage;

@@ -60,10 +60,13 @@ fn show(event: Event, own: NodeId, names: &mut HashMap<NodeId, String>) {
         }
         // Said honestly: there was something, and nobody has it any more.
         Event::Gap { origin, first, last, .. } => println!("({} said {} more things)", name(origin), last - first + 1),
-        Event::PeerUp { node, .. } => println!("({} is here)", name(node)),
+        Event::PeerUp { node, .. } if names.contains_key(&node) => println!("({} is here again)", name(node)),
         Event::PeerDown { node } => println!("({} has gone)", name(node)),
-        Event::Register { node, key, value: Some(value), .. } if key.as_str() == "name" => {
-            names.insert(node, String::from_utf8_lossy(&value).into_owned());
+        Event::Register { node, key, value: Some(value), .. } if key.as_str() == "name" && node != own => {
+            let name = String::from_utf8_lossy(&value).into_owned();
+            if names.insert(node, name.clone()).is_none() {
+                println!("({name} is here)");
+            }
         }
         _ => {}
     }

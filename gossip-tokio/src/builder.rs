@@ -10,8 +10,9 @@ use gossip_core::recording::Recorded;
 use gossip_core::{Config, Durability, Input, StoredRecord};
 use tokio::sync::mpsc;
 
-use crate::driver::{Channels, Driver};
+use crate::driver::Driver;
 use crate::node::{Events, Node, Shared};
+use crate::outbox::Outbox;
 use crate::socket::Socket;
 use crate::storage::{Storage, Stored};
 use crate::tape::Tape;
@@ -149,8 +150,10 @@ impl Builder {
         let (requests, requested) = mpsc::channel(self.call_capacity);
         let (writes, written) = mpsc::channel(self.call_capacity);
         let (told, events) = mpsc::channel(self.event_capacity);
-        let channels = Channels { requests: requested, writes: written, events: told };
-        tokio::spawn(Driver::new(gossip, socket, Arc::clone(&shared), channels, storage, tape).run());
+        let outbox = Outbox::new(told);
+        tokio::spawn(
+            Driver::new(gossip, socket, Arc::clone(&shared), (requested, written), outbox, storage, tape).run(),
+        );
         Ok((Node { shared, requests, writes }, Events { events }))
     }
 

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gossip_core::recording::Recorded;
-use gossip_core::{Event, Input, InputError, SubmitError, Transmit};
+use gossip_core::{Input, InputError, SubmitError, Transmit};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use crate::Builder;
 use crate::node::{Call, Request, Shared};
+use crate::outbox::Outbox;
 use crate::persist::{Persister, Stored};
 use crate::socket::{Received, Socket};
 use crate::storage::Storage;
@@ -32,19 +33,13 @@ const SENDS_PER_TURN: usize = 64;
 /// How late a tick may be because datagrams keep coming. A flood must not stop the node's own pace.
 const TICK_LATE_MAX: Duration = Duration::from_millis(20);
 
-pub(crate) struct Channels {
-    pub(crate) requests: mpsc::Receiver<Request>,
-    pub(crate) writes: mpsc::Receiver<Call>,
-    pub(crate) events: mpsc::Sender<Event>,
-}
-
 pub(crate) struct Driver {
     gossip: Recorded,
     socket: Socket,
     shared: Arc<Shared>,
     requests: mpsc::Receiver<Request>,
     writes: mpsc::Receiver<Call>,
-    events: mpsc::Sender<Event>,
+    outbox: Outbox,
     /// The datagrams composed last; `unsent` says which of them the socket was too full for.
     buffer: Vec<u8>,
     unsent: Option<Transmit>,
@@ -52,11 +47,8 @@ pub(crate) struct Driver {
     parked: Option<Call>,
     persister: Persister,
     tape: Option<Tape>,
-    /// The application is behind: its channel was full.
-    events_full: bool,
     /// There are handles.
     handles: bool,
-    left: bool,
     /// Who waits for the end, and when their patience ends.
     shutdowns: Vec<oneshot::Sender<()>>,
     shutdown_at: Option<Instant>,
@@ -76,27 +68,25 @@ impl Driver {
         gossip: Recorded,
         socket: Socket,
         shared: Arc<Shared>,
-        channels: Channels,
+        (requests, writes): (mpsc::Receiver<Request>, mpsc::Receiver<Call>),
+        outbox: Outbox,
         storage: Option<Box<dyn Storage>>,
         tape: Option<Tape>,
     ) -> Self {
         let buffer = vec![0; socket.send_len(gossip.config().mtu.into())];
-        let Channels { requests, writes, events } = channels;
         Self {
             gossip,
             socket,
             shared,
             requests,
             writes,
-            events,
+            outbox,
             buffer,
             unsent: None,
             parked: None,
             persister: Persister::new(storage),
             tape,
-            events_full: false,
             handles: true,
-            left: false,
             shutdowns: Vec::new(),
             shutdown_at: None,
         }
@@ -120,31 +110,35 @@ impl Driver {
 
     /// One round through everything. True: there is more to do at once.
     fn turn(&mut self) -> bool {
-        let inbound = self.receive();
+        let (received, inbound) = self.receive();
         let calls = self.take_requests() | self.take_writes();
         self.tick(inbound);
         let stored = self.persister.persist(&mut self.gossip);
-        let told = self.deliver();
+        let told = self.outbox.deliver(&mut self.gossip);
         let (sent, outbound) = self.transmit();
         self.record();
-        // Outputs make room in the core, perhaps for the write that found none.
-        let unpark = self.parked.is_some() && (stored || told || sent);
+        // What comes in or goes out may make room in the core for the write that found none.
+        let unpark = self.parked.is_some() && (received || stored || told || sent);
         inbound | calls | outbound | unpark
     }
 
-    /// True: more datagrams wait.
-    fn receive(&mut self) -> bool {
-        let Self { socket, gossip, shared, .. } = self;
+    /// Whether a datagram came, and whether more wait. After each, its deliveries are taken: a small store must not lose
+    /// to a burst what the application has room for.
+    fn receive(&mut self) -> (bool, bool) {
+        let Self { socket, gossip, outbox, shared, .. } = self;
+        let mut received = false;
         for _ in 0..RECEIVES_PER_TURN {
-            let received = socket.receive(|from, datagram| {
+            let outcome = socket.receive(|from, datagram| {
+                received = true;
                 // A packet has no answer.
                 let _ = gossip.handle(shared.now(), Input::Packet { from, datagram });
+                outbox.deliver(gossip);
             });
-            if received == Received::Drained {
-                return false;
+            if outcome == Received::Drained {
+                return (received, false);
             }
         }
-        true
+        (received, true)
     }
 
     /// True: more requests wait.
@@ -219,26 +213,6 @@ impl Driver {
         self.persister.on_stored(stored);
     }
 
-    /// Takes as many events as the application has room for; all of them where nobody listens. True: there was one.
-    fn deliver(&mut self) -> bool {
-        let mut told = false;
-        loop {
-            let room = self.events.try_reserve();
-            self.events_full = matches!(room, Err(mpsc::error::TrySendError::Full(())));
-            if self.events_full {
-                return told;
-            }
-            let Some(event) = self.gossip.poll_event() else {
-                return told;
-            };
-            told = true;
-            self.left |= matches!(event, Event::Left);
-            if let Ok(room) = room {
-                room.send(event);
-            }
-        }
-    }
-
     /// Sends until nothing is due or the socket is full: whether anything was sent, and whether more is due.
     fn transmit(&mut self) -> (bool, bool) {
         let mut sent = false;
@@ -269,14 +243,14 @@ impl Driver {
 
     /// Whether the node ends here: everybody has gone, or a shutdown is complete or out of patience.
     fn is_over(&self, more: bool) -> bool {
-        if !self.handles && self.events.is_closed() {
+        if !self.handles && self.outbox.is_closed() {
             return true;
         }
         let Some(shutdown_at) = self.shutdown_at else {
             return false;
         };
         let idle = !more && self.unsent.is_none() && !self.persister.is_storing();
-        self.left && idle || Instant::now() >= shutdown_at
+        self.outbox.has_left() && idle || Instant::now() >= shutdown_at
     }
 
     async fn wait(&mut self) -> Wake {
@@ -289,8 +263,8 @@ impl Driver {
             request = self.requests.recv(), if self.handles => Wake::Requested(request),
             write = self.writes.recv(), if self.handles && self.parked.is_none() => Wake::Written(write),
             stored = self.persister.stored() => Wake::Stored(stored),
-            _ = self.events.reserve(), if self.events_full => Wake::Turn,
-            () = self.events.closed(), if !self.handles => Wake::Turn,
+            () = self.outbox.room() => Wake::Turn,
+            () = self.outbox.closed(), if !self.handles => Wake::Turn,
         }
     }
 

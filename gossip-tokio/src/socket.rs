@@ -217,3 +217,82 @@ fn unmapped(address: SocketAddr) -> SocketAddr {
         IpAddr::V6(_) => address,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(test: impl Future<Output = ()>) {
+        tokio::runtime::Runtime::new().expect("a runtime starts").block_on(test);
+    }
+
+    async fn socket() -> Socket {
+        Socket::bind(([127, 0, 0, 1], 0).into()).await.expect("the system has a free port")
+    }
+
+    #[test]
+    fn a_datagram_that_no_interface_takes_is_counted() {
+        run(async {
+            let (mut a, b) = (socket().await, socket().await);
+            let buffer = [0; 70_000];
+            let too_long = Transmit { to: b.local_addr().expect("it is bound"), len: buffer.len(), segment_size: None };
+            assert!(a.send(&too_long, &buffer), "nothing is gained by trying again");
+            assert_eq!(a.stats(), SocketStats { send_too_long: 1, ..SocketStats::default() });
+        });
+    }
+
+    #[test]
+    fn a_run_of_datagrams_arrives_one_by_one() {
+        run(async {
+            let (mut a, mut b) = (socket().await, socket().await);
+            let buffer: Vec<u8> = (0..250).collect();
+            let segments = a.send_len(100) / 100;
+            let run = Transmit { to: b.local_addr().expect("it is bound"), len: buffer.len(), segment_size: Some(100) };
+            let sent: Vec<&[u8]> = if segments >= 3 {
+                assert!(a.send(&run, &buffer));
+                buffer.chunks(100).collect()
+            } else {
+                // This system sends one by one only, which the core is told by the length of the buffer.
+                assert!(a.send(&Transmit { len: 100, segment_size: None, ..run }, &buffer));
+                vec![&buffer[..100]]
+            };
+            let mut received = Vec::new();
+            while received.len() < sent.len() {
+                b.readable().await;
+                b.receive(|from, datagram| {
+                    assert_eq!(from, a.local_addr().expect("it is bound"));
+                    received.push(datagram.to_vec());
+                });
+            }
+            assert_eq!(received, sent);
+        });
+    }
+
+    #[test]
+    fn errors_of_the_machine_make_the_socket_rest() {
+        run(async {
+            let mut a = socket().await;
+            assert_eq!(a.receive_failed(&ErrorKind::ConnectionReset.into()), Received::Some);
+            assert_eq!(a.paused_until(), None);
+            assert_eq!(a.receive_failed(&ErrorKind::OutOfMemory.into()), Received::Drained);
+            assert!(a.paused_until().is_some_and(|until| until > Instant::now()));
+            let first = a.pause;
+            assert_eq!(a.receive_failed(&ErrorKind::OutOfMemory.into()), Received::Drained);
+            assert!(a.pause > first);
+            for _ in 0..20 {
+                a.receive_failed(&ErrorKind::OutOfMemory.into());
+            }
+            assert_eq!(a.pause, PAUSE_MAX);
+        });
+    }
+
+    #[test]
+    fn addresses_have_one_form_inside_and_one_outside() {
+        let inside = SocketAddr::from(([192, 0, 2, 1], 7));
+        let outside = mapped(inside);
+        assert!(outside.is_ipv6());
+        assert_eq!(unmapped(outside), inside);
+        let v6 = SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 7));
+        assert_eq!((mapped(v6), unmapped(v6)), (v6, v6));
+    }
+}

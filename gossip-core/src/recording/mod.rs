@@ -2,7 +2,7 @@
 //!
 //! A node is a function of its configuration, its seed, and the inputs and polls that follow, each with its time. So a
 //! file with just these is enough to run it again, elsewhere and slowly, with a debugger at hand. [`Recorded`] is a node
-//! that writes such a file while it works; [`replay`] runs the file on a fresh node and says where the outputs first
+//! that writes such a file while it works; [`replay()`] runs the file on a fresh node and says where the outputs first
 //! differ, which they never do with the same version of this crate.
 //!
 //! **A recording is a secret.** It contains the configuration with the cluster's key, and every payload that the node

@@ -14,6 +14,10 @@ use crate::time::Instant;
 use super::BUFFER_MAX;
 use super::format::{Head, MAGIC, Row, Step, Trace, TraceHash};
 
+/// The most memory that a replayed node may own, in bytes: our choice, far above every preset and below what a damaged
+/// number can name.
+const MEMORY_MAX: usize = 1 << 30;
+
 /// What a replay came to.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -80,6 +84,11 @@ pub enum RecordingError {
     },
     /// The recorded configuration and records make no node.
     Refused(RestoreError),
+    /// The recorded configuration wants more memory than a replay spends, so it is most likely damaged.
+    TooLarge {
+        /// What [`Limits::bytes`](crate::Limits::bytes) says of it.
+        bytes: usize,
+    },
 }
 
 impl fmt::Display for RecordingError {
@@ -88,6 +97,7 @@ impl fmt::Display for RecordingError {
             Self::NotARecording => f.write_str("not a recording of a node, or one of another format"),
             Self::Malformed { offset } => write!(f, "the entry at byte {offset} does not parse"),
             Self::Refused(error) => write!(f, "the recorded configuration makes no node: {error}"),
+            Self::TooLarge { bytes } => write!(f, "the recorded configuration wants {bytes} bytes of memory"),
         }
     }
 }
@@ -146,6 +156,10 @@ impl<'a> Replay<'a> {
         let (head, mut rest) =
             postcard::take_from_bytes::<Head<'_>>(rest).map_err(|_| RecordingError::NotARecording)?;
         let now = Instant::from_micros(head.now);
+        let bytes = head.config.limits.bytes();
+        if bytes > MEMORY_MAX {
+            return Err(RecordingError::TooLarge { bytes });
+        }
         let gossip = match head.records {
             None => Gossip::new(head.config, head.seed, now).map_err(RestoreError::Config),
             Some(count) => {
@@ -183,6 +197,9 @@ impl<'a> Replay<'a> {
             }
             Step::PollTransmit { room, hash } => {
                 let buffer = self.buffer.get_mut(..*room as usize)?;
+                if buffer.len() < self.done.gossip.config().mtu.into() {
+                    return None;
+                }
                 let transmit = self.done.gossip.poll_transmit(now, buffer);
                 let replayed = self.trace.transmit(transmit, buffer);
                 self.compare(*hash, replayed, &transmit);

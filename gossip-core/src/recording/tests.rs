@@ -114,6 +114,24 @@ fn an_unrecorded_node_records_nothing() {
     assert_eq!(node.recorded_len(), 0);
 }
 
+#[test]
+fn a_head_that_wants_all_memory_is_refused() {
+    let mut config = config(0);
+    config.limits.payload_bytes = u32::MAX;
+    let recorder = Recorder::new(&config, SEED, Instant::ZERO, None, 1 << 20);
+    assert!(matches!(replay(&recorder.bytes), Err(RecordingError::TooLarge { .. })));
+}
+
+#[test]
+fn a_buffer_that_no_recorder_hands_on_is_refused() {
+    for room in [0, 1_199, BUFFER_MAX as u32 + 1] {
+        let mut recorder = Recorder::new(&config(0), SEED, Instant::ZERO, None, 1 << 20);
+        let offset = recorder.bytes.len();
+        recorder.append(Instant::ZERO, &Step::PollTransmit { room, hash: None });
+        assert_eq!(replay(&recorder.bytes).map(|_| ()), Err(RecordingError::Malformed { offset }));
+    }
+}
+
 /// A file that a crash cut off tells everything up to there.
 #[test]
 fn every_beginning_of_a_recording_replays() {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use gossip_core::{Config, Delivery, Event, Gossip, MessageId, NodeId, PeerState};
 
-use crate::adapter::{Builder, CallError, Events, Node, sleep};
+use crate::adapter::{Builder, Events, Node, sleep};
 
 /// Far more than any step takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -119,16 +119,13 @@ async fn poll_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Poll<T> 
 async fn hold(node: &Node) -> std::sync::mpsc::Sender<()> {
     let (held, holds) = std::sync::mpsc::channel();
     let (release, released) = std::sync::mpsc::channel::<()>();
-    let read = node.clone();
-    drop(crate::adapter::spawn(async move {
-        let _: Result<(), CallError> = read
-            .read(move |_| {
-                held.send(()).expect("the test waits for this");
-                // Ends when the test drops the sender.
-                let _ = released.recv();
-            })
-            .await;
-    }));
+    let read = node.read(move |_| {
+        held.send(()).expect("the test waits for this");
+        // Ends when the test drops the sender.
+        let _ = released.recv();
+    });
+    // Asked once, the node looks, whether or not anybody waits for the answer.
+    assert!(poll_once(std::pin::pin!(read)).await.is_pending());
     wait_for("the loop to be held", async || holds.try_recv().is_ok()).await;
     release
 }

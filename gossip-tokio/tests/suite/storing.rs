@@ -10,9 +10,7 @@ use std::task::Poll;
 use gossip_core::{Event, Incarnation, Order, Record, Table};
 
 use super::{builder, deliveries, ids, linked, poll_once, start, start_with, until, within};
-#[cfg(feature = "storage")]
-use crate::adapter::storage::Redb;
-use crate::adapter::storage::{Storage, Stored};
+use crate::adapter::storage::{Redb, Storage, Stored};
 use crate::adapter::{Node, run};
 
 type Rows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
@@ -107,7 +105,6 @@ fn a_restart_with_memory_repeats_nothing() {
     });
 }
 
-#[cfg(feature = "storage")]
 #[test]
 fn a_restart_with_a_file_repeats_nothing() {
     run(async {
@@ -116,7 +113,6 @@ fn a_restart_with_a_file_repeats_nothing() {
     });
 }
 
-#[cfg(feature = "storage")]
 #[test]
 fn a_file_that_is_no_database_is_an_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -32,6 +32,8 @@ pub struct Outcome {
     pub node_micros: u64,
     /// How long after the last fault all was whole, in microseconds; none where it was not within the bound.
     pub healed: Option<u64>,
+    /// The hash of all inputs and outputs until the faults ended.
+    pub safety_hash: u64,
     /// The hash of all inputs and outputs.
     pub trace_hash: u64,
 }
@@ -50,9 +52,29 @@ pub fn run_traced<W: Observer>(plan: &Plan, watch: W) -> Outcome {
     let observer = ((Checks::default(), Tally::default()), watch);
     let simulation = Simulation::new(plan.world.clone(), move |birth| template.configure(birth, lives), observer);
     let mut run = Run { plan, simulation };
-    run.safety(&script);
+    perform(plan, &script, &mut run.simulation);
+    let safety_hash = run.simulation.trace_hash();
     let healed = run.liveness();
-    run.outcome(healed)
+    run.outcome(safety_hash, healed)
+}
+
+/// Runs the safety phase of a plan alone, without checkers. Returns the hash of all inputs and outputs.
+#[must_use]
+pub(super) fn safety_hash(plan: &Plan) -> u64 {
+    let script = Script::of(plan);
+    let (template, lives) = (plan.clone(), script.lives);
+    let mut simulation = Simulation::new(plan.world.clone(), move |birth| template.configure(birth, lives), ());
+    perform(plan, &script, &mut simulation);
+    simulation.trace_hash()
+}
+
+/// Does all that the script says.
+fn perform<O: Observer>(plan: &Plan, script: &Script, simulation: &mut Simulation<O>) {
+    for (at, deed) in &script.deeds {
+        simulation.run_until(*at);
+        deed.perform(plan, simulation);
+    }
+    simulation.run_until(script.end);
 }
 
 struct Run<'a, W: Observer> {
@@ -61,14 +83,6 @@ struct Run<'a, W: Observer> {
 }
 
 impl<W: Observer> Run<'_, W> {
-    fn safety(&mut self, script: &Script) {
-        for (at, deed) in &script.deeds {
-            self.simulation.run_until(*at);
-            deed.perform(self.plan, &mut self.simulation);
-        }
-        self.simulation.run_until(script.end);
-    }
-
     /// Ends all faults, and waits until all is whole. Returns how long that took.
     fn liveness(&mut self) -> Option<u64> {
         let start = self.simulation.now();
@@ -118,7 +132,7 @@ impl<W: Observer> Run<'_, W> {
         Some(violation("heal", (0, text)))
     }
 
-    fn outcome(self, healed: Option<u64>) -> Outcome {
+    fn outcome(self, safety_hash: u64, healed: Option<u64>) -> Outcome {
         let Self { plan, simulation } = self;
         let mut exercised = simulation.counters();
         let ((checks, tally), _) = &simulation.observer;
@@ -132,6 +146,7 @@ impl<W: Observer> Run<'_, W> {
             events: simulation.processed(),
             node_micros: simulation.now() * u64::from(plan.nodes),
             healed,
+            safety_hash,
             trace_hash: simulation.trace_hash(),
         }
     }

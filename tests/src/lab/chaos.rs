@@ -48,9 +48,21 @@ pub(super) struct Options {
 /// The ways to drive nodes that must not matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum TwinName {
+    Same,
     Backwards,
     Shuffled,
     Ticked,
+}
+
+impl TwinName {
+    const fn twin(self) -> Twin {
+        match self {
+            Self::Same => Twin::Same,
+            Self::Backwards => Twin::Backwards,
+            Self::Shuffled => Twin::Shuffled,
+            Self::Ticked => Twin::Ticked,
+        }
+    }
 }
 
 /// Runs the campaign.
@@ -64,13 +76,9 @@ pub(super) fn run(options: &Options) -> Result<Report, Failure> {
         let file =
             std::fs::File::create(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
         let lines = Lines::new(std::io::BufWriter::new(file));
-        let twin = match options.twin {
-            None => Twin::Same,
-            Some(TwinName::Backwards) => Twin::Backwards,
-            Some(TwinName::Shuffled) => Twin::Shuffled,
-            Some(TwinName::Ticked) => Twin::Ticked,
-        };
-        let outcome = run_traced(&twin.of(&options.plan(options.common.seed)), lines);
+        let plan = options.plan(options.common.seed);
+        let plan = options.twin.map_or_else(|| plan.clone(), |name| name.twin().of(&plan));
+        let outcome = run_traced(&plan, lines);
         campaign.warn(&outcome, options);
         campaign.add(outcome, options);
     } else {

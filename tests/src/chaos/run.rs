@@ -32,8 +32,6 @@ pub struct Outcome {
     pub node_micros: u64,
     /// How long after the last fault all was whole, in microseconds; none where it was not within the bound.
     pub healed: Option<u64>,
-    /// The hash of all inputs and outputs until the faults ended.
-    pub safety_hash: u64,
     /// The hash of all inputs and outputs.
     pub trace_hash: u64,
 }
@@ -53,19 +51,17 @@ pub fn run_traced<W: Observer>(plan: &Plan, watch: W) -> Outcome {
     let simulation = Simulation::new(plan.world.clone(), move |birth| template.configure(birth, lives), observer);
     let mut run = Run { plan, simulation };
     perform(plan, &script, &mut run.simulation);
-    let safety_hash = run.simulation.trace_hash();
     let healed = run.liveness();
-    run.outcome(safety_hash, healed)
+    run.outcome(healed)
 }
 
-/// Runs the safety phase of a plan alone, without checkers. Returns the hash of all inputs and outputs.
-#[must_use]
-pub(super) fn safety_hash(plan: &Plan) -> u64 {
+/// Runs the safety phase of a plan alone. Returns the hash of all inputs and outputs.
+pub(super) fn safety<O: Observer>(plan: &Plan, observer: O) -> (u64, O) {
     let script = Script::of(plan);
     let (template, lives) = (plan.clone(), script.lives);
-    let mut simulation = Simulation::new(plan.world.clone(), move |birth| template.configure(birth, lives), ());
+    let mut simulation = Simulation::new(plan.world.clone(), move |birth| template.configure(birth, lives), observer);
     perform(plan, &script, &mut simulation);
-    simulation.trace_hash()
+    (simulation.trace_hash(), simulation.observer)
 }
 
 /// Does all that the script says.
@@ -132,7 +128,7 @@ impl<W: Observer> Run<'_, W> {
         Some(violation("heal", (0, text)))
     }
 
-    fn outcome(self, safety_hash: u64, healed: Option<u64>) -> Outcome {
+    fn outcome(self, healed: Option<u64>) -> Outcome {
         let Self { plan, simulation } = self;
         let mut exercised = simulation.counters();
         let ((checks, tally), _) = &simulation.observer;
@@ -146,7 +142,6 @@ impl<W: Observer> Run<'_, W> {
             events: simulation.processed(),
             node_micros: simulation.now() * u64::from(plan.nodes),
             healed,
-            safety_hash,
             trace_hash: simulation.trace_hash(),
         }
     }

@@ -188,10 +188,8 @@ impl Cluster {
             // A refusal changes nothing, and must not allocate either.
             let _ = node.call(|gossip| gossip.submit(now, order, &payload));
         }
-        if sets {
-            if let Ok(version) = node.call(|gossip| gossip.set(now, Scope::Own, key, &text)) {
-                node.changes = version.number;
-            }
+        if sets && let Ok(version) = node.call(|gossip| gossip.set(now, Scope::Own, key, &text)) {
+            node.changes = version.number;
         }
     }
 

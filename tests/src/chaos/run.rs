@@ -50,9 +50,27 @@ pub fn run_traced<W: Observer>(plan: &Plan, watch: W) -> Outcome {
     let observer = ((Checks::default(), Tally::default()), watch);
     let simulation = Simulation::new(plan.world.clone(), move |birth| template.configure(birth, lives), observer);
     let mut run = Run { plan, simulation };
-    run.safety(&script);
+    perform(plan, &script, &mut run.simulation);
     let healed = run.liveness();
     run.outcome(healed)
+}
+
+/// Runs the safety phase of a plan alone. Returns the hash of all inputs and outputs.
+pub(super) fn safety<O: Observer>(plan: &Plan, observer: O) -> (u64, O) {
+    let script = Script::of(plan);
+    let (template, lives) = (plan.clone(), script.lives);
+    let mut simulation = Simulation::new(plan.world.clone(), move |birth| template.configure(birth, lives), observer);
+    perform(plan, &script, &mut simulation);
+    (simulation.trace_hash(), simulation.observer)
+}
+
+/// Does all that the script says.
+fn perform<O: Observer>(plan: &Plan, script: &Script, simulation: &mut Simulation<O>) {
+    for (at, deed) in &script.deeds {
+        simulation.run_until(*at);
+        deed.perform(plan, simulation);
+    }
+    simulation.run_until(script.end);
 }
 
 struct Run<'a, W: Observer> {
@@ -61,14 +79,6 @@ struct Run<'a, W: Observer> {
 }
 
 impl<W: Observer> Run<'_, W> {
-    fn safety(&mut self, script: &Script) {
-        for (at, deed) in &script.deeds {
-            self.simulation.run_until(*at);
-            deed.perform(self.plan, &mut self.simulation);
-        }
-        self.simulation.run_until(script.end);
-    }
-
     /// Ends all faults, and waits until all is whole. Returns how long that took.
     fn liveness(&mut self) -> Option<u64> {
         let start = self.simulation.now();

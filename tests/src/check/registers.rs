@@ -58,29 +58,43 @@ impl Registers {
     }
 
     fn tell(&mut self, at: u32, owner: NodeId, key: &str, version: Version, value: Option<&[u8]>) -> Option<String> {
-        let life = (owner, version.incarnation);
-        let value = value.map(|value| hash_bytes(0, value));
-        let versions = self.set.entry((owner, key.to_owned())).or_default();
-        let alive = versions.range(..=version).next_back().filter(|(set, value)| {
-            set.incarnation == version.incarnation && value.is_some()
-        });
-        match versions.get(&version) {
-            // A removal is told as of some version, at which the register must not be alive.
-            _ if value.is_none() && (alive.is_none() || self.over.contains(&life)) => {}
-            Some(set) if *set == value => {}
-            Some(_) => return Some(format!("{owner}/{key}: version {version} has another value")),
-            None => {
-                if !self.restored.contains(&life) || !versions.values().any(|before| *before == value) {
-                    return Some(format!("{owner}/{key}: nobody set version {version}"));
-                }
-                versions.insert(version, value);
-            }
+        let known = match value {
+            Some(value) => self.was_set(owner, key, version, hash_bytes(0, value)),
+            None => self.is_gone(owner, key, version),
+        };
+        if let Err(wrong) = known {
+            return Some(format!("{owner}/{key}: {wrong} {version}"));
         }
         let told = (version, value.is_none());
         let before = self.told.insert((at, owner, key.to_owned()), told);
         before
             .filter(|before| *before >= told)
             .map(|before| format!("{owner}/{key}: {version} comes after {}", before.0))
+    }
+
+    /// A value was set under this version; or it was set in an earlier life, and a restored one publishes it anew.
+    fn was_set(&mut self, owner: NodeId, key: &str, version: Version, value: u64) -> Result<(), &'static str> {
+        let versions = self.set.entry((owner, key.to_owned())).or_default();
+        match versions.get(&version) {
+            Some(set) if *set == Some(value) => Ok(()),
+            Some(_) => Err("another value was set as version"),
+            None => {
+                let restored = self.restored.contains(&(owner, version.incarnation));
+                if !restored || !versions.values().any(|before| *before == Some(value)) {
+                    return Err("nobody set version");
+                }
+                versions.insert(version, Some(value));
+                Ok(())
+            }
+        }
+    }
+
+    /// As of this version the register is gone: it was removed, or the life that had set it is over.
+    fn is_gone(&self, owner: NodeId, key: &str, version: Version) -> Result<(), &'static str> {
+        let versions = self.set.get(&(owner, key.to_owned())).ok_or("nobody ever set it, but it is gone as of")?;
+        let Some((last, value)) = versions.range(..=version).next_back() else { return Ok(()) };
+        let over = last.incarnation < version.incarnation || self.over.contains(&(owner, last.incarnation));
+        if value.is_none() || over { Ok(()) } else { Err("nobody removed it, but it is gone as of") }
     }
 
     /// The first register of a live owner that a live node does not hold as its owner has set it last in its present

@@ -48,9 +48,21 @@ pub(super) struct Options {
 /// The ways to drive nodes that must not matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum TwinName {
+    Same,
     Backwards,
     Shuffled,
     Ticked,
+}
+
+impl TwinName {
+    const fn twin(self) -> Twin {
+        match self {
+            Self::Same => Twin::Same,
+            Self::Backwards => Twin::Backwards,
+            Self::Shuffled => Twin::Shuffled,
+            Self::Ticked => Twin::Ticked,
+        }
+    }
 }
 
 /// Runs the campaign.
@@ -64,13 +76,9 @@ pub(super) fn run(options: &Options) -> Result<Report, Failure> {
         let file =
             std::fs::File::create(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
         let lines = Lines::new(std::io::BufWriter::new(file));
-        let twin = match options.twin {
-            None => Twin::Same,
-            Some(TwinName::Backwards) => Twin::Backwards,
-            Some(TwinName::Shuffled) => Twin::Shuffled,
-            Some(TwinName::Ticked) => Twin::Ticked,
-        };
-        let outcome = run_traced(&twin.of(&options.plan(options.common.seed)), lines);
+        let plan = options.plan(options.common.seed);
+        let plan = options.twin.map_or_else(|| plan.clone(), |name| name.twin().of(&plan));
+        let outcome = run_traced(&plan, lines);
         campaign.warn(&outcome, options);
         campaign.add(outcome, options);
     } else {
@@ -93,13 +101,16 @@ impl Options {
     }
 }
 
-/// Runs one seed: the plan in full, and its first seconds in several ways that must not differ.
+/// Runs one seed: the plan in full, and its first seconds again and driven in another way, which must not differ. The
+/// other way changes from seed to seed.
 fn run_seed(options: &Options, seed: u64) -> Outcome {
     let mut plan = options.plan(seed);
     let mut outcome = run_plan(&plan);
     plan.seconds = plan.seconds.min(TWIN_SECONDS);
-    let twins = differing(&plan);
-    outcome.violations += twins.violations;
+    let [same, others @ ..] = Twin::ALL;
+    let other = others[(seed % others.len() as u64) as usize];
+    let twins = differing(&plan, &[same, other]);
+    outcome.violations += twins.count;
     outcome.found.extend(twins.found);
     outcome
 }

@@ -11,9 +11,10 @@ use crate::sim::address::locate;
 use crate::sim::arena::Label;
 use crate::sim::fault::Fault;
 use crate::sim::network::{Copied, Fate, corrupt};
+use crate::sim::next::{Kind, Next};
 use crate::sim::options::{Order, Stream};
 use crate::sim::rng::{Rng, hash, within};
-use crate::sim::simulation::{Kind, Next, Simulation};
+use crate::sim::simulation::Simulation;
 use crate::sim::trace::{Observer, Step, What};
 
 /// More outputs than this in one drain are taken for an endless loop: a node has at most some thousand links and some

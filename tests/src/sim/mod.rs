@@ -14,7 +14,9 @@ mod arena;
 mod clock;
 mod drain;
 mod fault;
+mod inputs;
 mod network;
+mod next;
 mod node;
 mod options;
 mod queue;
@@ -22,6 +24,7 @@ mod repeat;
 pub mod rng;
 mod simulation;
 mod storage;
+mod timers;
 mod trace;
 mod verbs;
 

@@ -8,10 +8,11 @@ use gossip_core::{
 
 use crate::sim::address::address;
 use crate::sim::fault::Fault;
+use crate::sim::next::{Kind, Next};
 use crate::sim::node::NEVER;
 use crate::sim::options::Birth;
 use crate::sim::rng::{Rng, hash, hash_bytes, within};
-use crate::sim::simulation::{Kind, Next, Simulation};
+use crate::sim::simulation::Simulation;
 use crate::sim::trace::{Observer, What};
 
 impl<O: Observer> Simulation<O> {

@@ -109,7 +109,7 @@ struct Arrival {
 pub(super) enum Freshness {
     /// The node's own favorite.
     Own,
-    /// What the owner likes now.
+    /// What the owner likes now, or nothing while it has no favorite yet.
     Current,
     /// What the owner liked before.
     Outdated,
@@ -211,8 +211,9 @@ impl Board {
         match (&row.knows[owner], &column.book) {
             _ if by == owner => Freshness::Own,
             (Some(known), Some(book)) if known.version >= book.version => Freshness::Current,
+            (None, None) => Freshness::Current,
             (Some(_), _) => Freshness::Outdated,
-            (None, _) => Freshness::Unknown,
+            (None, Some(_)) => Freshness::Unknown,
         }
     }
 

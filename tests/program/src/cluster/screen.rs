@@ -80,19 +80,20 @@ fn knowledge(board: &Board, area: Rect) -> Table<'static> {
         "unknown ".red(),
         "down ".dark_gray(),
     ]);
-    let width = usize::from(area.width.saturating_sub(NAME + 2)) / nodes.max(1);
+    let columns = u16::try_from(nodes).unwrap_or(u16::MAX).max(1);
+    let width = (area.width.saturating_sub(NAME + 2) / columns).saturating_sub(1); // one for the gap
     let names = board.rows.iter().map(|row| Cell::from(format!("node {}", row.id)).bold());
     let header = Row::new(std::iter::once(Cell::from("knows")).chain(names));
     let rows = (0..nodes).map(|by| {
         let name = format!("{:>2} {}", board.rows[by].id, board.rows[by].runtime);
         let cells = (0..nodes).map(|owner| {
             let freshness = board.freshness(by, owner);
-            Cell::from(shortened(board.title(by, owner).unwrap_or("·"), width.saturating_sub(1)))
+            Cell::from(shortened(board.title(by, owner).unwrap_or("·"), width.into()))
                 .style(style(freshness))
         });
         Row::new(std::iter::once(Cell::from(name).bold()).chain(cells))
     });
-    let widths = std::iter::once(Constraint::Length(NAME)).chain((0..nodes).map(|_| Constraint::Fill(1)));
+    let widths = std::iter::once(Constraint::Length(NAME)).chain((0..nodes).map(|_| Constraint::Length(width)));
     Table::new(rows, widths).header(header).block(Block::bordered().title(title))
 }
 

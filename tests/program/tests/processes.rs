@@ -110,6 +110,9 @@ fn a_key_keeps_strangers_out() {
         if counters["refused_tag"].as_u64() > Some(0) { Ok(()) } else { Err(counters.to_string()) }
     };
     eventually(refused);
-    assert_eq!(books(&stranger).as_object().map(|known| known.keys().cloned().collect()), Some(vec![String::from("2")]));
+    assert_eq!(
+        books(&stranger).as_object().map(|known| known.keys().cloned().collect()),
+        Some(vec![String::from("2")])
+    );
     assert!(books(&first)["2"].is_null());
 }

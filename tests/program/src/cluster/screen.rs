@@ -88,8 +88,7 @@ fn knowledge(board: &Board, area: Rect) -> Table<'static> {
         let name = format!("{:>2} {}", board.rows[by].id, board.rows[by].runtime);
         let cells = (0..nodes).map(|owner| {
             let freshness = board.freshness(by, owner);
-            Cell::from(shortened(board.title(by, owner).unwrap_or("·"), width.into()))
-                .style(style(freshness))
+            Cell::from(shortened(board.title(by, owner).unwrap_or("·"), width.into())).style(style(freshness))
         });
         Row::new(std::iter::once(Cell::from(name).bold()).chain(cells))
     });

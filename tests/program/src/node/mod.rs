@@ -57,7 +57,7 @@ async fn run(options: Options, launch: Launch) -> Result<(), String> {
         TcpListener::bind(http).await.map_err(|error| format!("cannot listen on TCP port {http} for HTTP: {error}"))?;
     let http = listener.local_addr().map_err(|error| error.to_string())?;
     let setup =
- Setup { config, bind: options.bind(), storage: options.storage.clone(), record: options.record.clone() };
+        Setup { config, bind: options.bind(), storage: options.storage.clone(), record: options.record.clone() };
     let launched = launch(setup).await.map_err(|error| format!("cannot start on UDP {}: {error}", options.bind()))?;
     log::say(&format!("node {id} gossip {} http {http}", launched.node.address()));
 

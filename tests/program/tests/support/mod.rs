@@ -134,11 +134,7 @@ pub fn eventually(mut holds: impl FnMut() -> Result<(), String>) {
 
 /// Runs a program to its end.
 pub fn run(program: &str, arguments: &[&str]) -> Output {
-    Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program was built with this test")
+    Command::new(program).args(arguments).stdin(Stdio::null()).output().expect("the program was built with this test")
 }
 
 pub fn text(bytes: &[u8]) -> String {

@@ -92,7 +92,6 @@ fn refusals_are_json_with_a_status() {
     refused(400, node.post("/gossip/", JSON, "{}"), "expected");
     refused(400, node.post("/gossip/", JSON, r#"{"message":"a","order":"best"}"#), "best");
     refused(413, node.post("/gossip/", "text/plain", &"x".repeat(2_000)), "too large");
-    refused(413, node.post("/gossip/", "text/plain", &"x".repeat(2 << 20)), "limit");
     refused(404, node.get("/messages/1-a-1"), "no message");
     refused(400, node.get("/messages/apple"), "not an id");
     refused(404, node.get("/nowhere"), "/nowhere");
@@ -111,7 +110,7 @@ fn plain_text_is_a_message() {
 fn events_are_told_as_they_happen() {
     let node = Process::calm(NODE, 1, &[]);
     let response = agent().get(format!("http://{}/events", node.http)).call().expect("the node answers");
-    let mut told = BufReader::new(response.into_body().into_reader()).lines().map_while(Result::ok);
+    let told = BufReader::new(response.into_body().into_reader()).lines().map_while(Result::ok);
     let id = node.submit("Apple");
     let event = told
         .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data:")?.trim()).ok())

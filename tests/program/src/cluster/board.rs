@@ -175,6 +175,9 @@ impl Board {
         };
         let waiting = self.rows.iter().enumerate().filter(lacks).map(|(i, _)| i).collect();
         self.rows[owner].book = Some(known.clone());
+        if self.rows.iter().filter(|row| row.up).count() < 2 {
+            return; // there is nobody to tell
+        }
         self.changes.push(Change { owner, known, began, waiting });
         self.close(at);
     }

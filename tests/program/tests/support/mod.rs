@@ -10,26 +10,26 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-pub const NODE: &str = env!("CARGO_BIN_EXE_node");
-pub const NODE_SMOL: &str = env!("CARGO_BIN_EXE_node-smol");
-pub const CLIENT: &str = env!("CARGO_BIN_EXE_client");
-pub const CLUSTER: &str = env!("CARGO_BIN_EXE_cluster");
+pub(crate) const NODE: &str = env!("CARGO_BIN_EXE_node");
+pub(crate) const NODE_SMOL: &str = env!("CARGO_BIN_EXE_node-smol");
+pub(crate) const CLIENT: &str = env!("CARGO_BIN_EXE_client");
+pub(crate) const CLUSTER: &str = env!("CARGO_BIN_EXE_cluster");
 
 /// How long anything may take. Only a failure waits so long.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A node that runs as a process of its own, until it is dropped.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
-    pub id: u64,
-    pub gossip: SocketAddr,
-    pub http: SocketAddr,
+    pub(crate) id: u64,
+    pub(crate) gossip: SocketAddr,
+    pub(crate) http: SocketAddr,
     warnings: Receiver<String>,
 }
 
 impl Process {
     /// Starts a node, and waits until it has said where it listens.
-    pub fn start(program: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn start(program: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
@@ -52,17 +52,17 @@ impl Process {
     }
 
     /// A node on ports that the system chooses, that never changes its favorite book.
-    pub fn calm(program: &str, id: u64, arguments: &[&str]) -> Self {
+    pub(crate) fn calm(program: &str, id: u64, arguments: &[&str]) -> Self {
         let id = id.to_string();
         Self::start(program, &[&["--port", "0", "--id", &id, "--interval", "0"], arguments].concat())
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a child can be waited for").is_none()
     }
 
     /// The next line on the error output.
-    pub fn warning(&self) -> Result<String, RecvTimeoutError> {
+    pub(crate) fn warning(&self) -> Result<String, RecvTimeoutError> {
         self.warnings.recv_timeout(PATIENCE)
     }
 
@@ -70,23 +70,23 @@ impl Process {
         self.warnings.iter().collect::<Vec<_>>().join("\n")
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         Answer::of(agent().get(format!("http://{}{path}", self.http)).call())
     }
 
-    pub fn post(&self, path: &str, kind: &str, body: &str) -> Answer {
+    pub(crate) fn post(&self, path: &str, kind: &str, body: &str) -> Answer {
         Answer::of(agent().post(format!("http://{}{path}", self.http)).content_type(kind).send(body))
     }
 
     /// Submits a message, and returns its id.
-    pub fn submit(&self, message: &str) -> String {
+    pub(crate) fn submit(&self, message: &str) -> String {
         let answer = self.post("/gossip/", "application/json", &serde_json::json!({ "message": message }).to_string());
         assert_eq!(answer.status, 201, "{}", answer.body);
         answer.json()["id"].as_str().expect("the id is a text").into()
     }
 
     /// The payloads of all messages that the node holds.
-    pub fn payloads(&self) -> Vec<String> {
+    pub(crate) fn payloads(&self) -> Vec<String> {
         let messages = self.get("/messages").json();
         let texts = messages.as_array().expect("a list").iter().filter_map(|message| message["payload"].as_str());
         texts.map(String::from).collect()
@@ -102,9 +102,9 @@ impl Drop for Process {
 }
 
 /// An HTTP answer.
-pub struct Answer {
-    pub status: u16,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
 impl Answer {
@@ -114,17 +114,17 @@ impl Answer {
         Self { status: response.status().as_u16(), body }
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("the answer is JSON")
     }
 }
 
-pub fn agent() -> ureq::Agent {
+pub(crate) fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build().into()
 }
 
 /// Waits until `holds`; what it said last is told if that takes too long.
-pub fn eventually(mut holds: impl FnMut() -> Result<(), String>) {
+pub(crate) fn eventually(mut holds: impl FnMut() -> Result<(), String>) {
     let deadline = Instant::now() + PATIENCE;
     while let Err(reason) = holds() {
         assert!(Instant::now() < deadline, "after {PATIENCE:?} still: {reason}");
@@ -133,11 +133,11 @@ pub fn eventually(mut holds: impl FnMut() -> Result<(), String>) {
 }
 
 /// Runs a program to its end.
-pub fn run(program: &str, arguments: &[&str]) -> Output {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Output {
     Command::new(program).args(arguments).stdin(Stdio::null()).output().expect("the program was built with this test")
 }
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

@@ -1,7 +1,7 @@
 //! How to start a node on either runtime, and what its verbs are called there.
 //!
-//! The two halves are the same but for the names of the crates. The methods called inside are the adapters' own: an inherent method comes
-//! before one of a trait.
+//! The two halves are the same but for the names of the crates. The methods called inside are the adapters' own: an
+//! inherent method comes before one of a trait.
 
 use std::io;
 use std::net::SocketAddr;

@@ -73,7 +73,7 @@ fn a_uuid_is_accepted_once() {
         answer => Err(answer.body),
     });
     eventually(|| match second.post("/gossip/", JSON, body) {
-        answer if answer.json()["id"] == id => Ok(()), // the other node knows the uuid as soon as it delivered the message
+        answer if answer.json()["id"] == id => Ok(()), // the other node knows the uuid once it delivered the message
         answer => Err(answer.body),
     });
     let message = second.get(&format!("/messages/{id}")).json();

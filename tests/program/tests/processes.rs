@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::net::UdpSocket;
 
 use serde_json::Value;
 use support::{NODE, NODE_SMOL, Process, eventually};
@@ -110,9 +111,40 @@ fn a_key_keeps_strangers_out() {
         if counters["refused_tag"].as_u64() > Some(0) { Ok(()) } else { Err(counters.to_string()) }
     };
     eventually(refused);
-    assert_eq!(
-        books(&stranger).as_object().map(|known| known.keys().cloned().collect()),
-        Some(vec![String::from("2")])
-    );
+    eventually(|| match books(&stranger) {
+        books if books.as_object().is_some_and(|known| known.keys().eq(["2"])) => Ok(()),
+        books => Err(books.to_string()),
+    });
     assert!(books(&first)["2"].is_null());
+}
+
+#[test]
+fn static_neighbors_pass_messages_on() {
+    // Node i of the ring talks to i - 1 and i + 1 only, so the ports must be known before.
+    let ports = free_ports(4);
+    let address = |node: usize| format!("{}@127.0.0.1:{}", node + 1, ports[node]);
+    let start = |node: usize| {
+        let (port, id) = (ports[node].to_string(), (node + 1).to_string());
+        let neighbors = format!("{},{}", address((node + 1) % 4), address((node + 3) % 4));
+        let place = ["--port", &port, "--http", "0", "--id", &id, "--interval", "0"];
+        let how = ["--neighbors", &neighbors, "--broadcast", "flood", "--ttl", "3"];
+        Process::start(program(node as u64), &[&place[..], &how].concat())
+    };
+    let nodes: Vec<Process> = (0..4).map(start).collect();
+    let id = nodes[0].submit("once around");
+    eventually(|| match nodes[2].get(&format!("/messages/{id}")) {
+        answer if answer.status == 200 => Ok(()),
+        answer => Err(answer.body),
+    });
+    let message = nodes[2].get(&format!("/messages/{id}")).json();
+    assert_eq!((&message["hops"], &message["path"][0]), (&Value::from(2), &Value::from(1)));
+    let peers = nodes[0].get("/peers/").json();
+    let linked = peers["peers"].as_array().expect("a list").iter().filter(|peer| peer["state"] == "linked");
+    assert_eq!(linked.filter_map(|peer| peer["node"].as_u64()).collect::<Vec<_>>(), [2, 4]);
+}
+
+/// Ports that were free a moment ago.
+fn free_ports(count: usize) -> Vec<u16> {
+    let bound: Vec<UdpSocket> = (0..count).map(|_| UdpSocket::bind("127.0.0.1:0").expect("there are ports")).collect();
+    bound.iter().map(|socket| socket.local_addr().expect("it is bound").port()).collect()
 }

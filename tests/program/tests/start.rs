@@ -71,6 +71,32 @@ fn what_was_stored_is_there_again() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_polite_end_is_a_farewell() {
+    let folder = tempfile::tempdir().expect("the system has a place for temporary files");
+    let stays = Process::calm(NODE, 9, &[]);
+    let contact = stays.gossip.to_string();
+    for (program, id) in [(NODE, 1), (NODE_SMOL, 2)] {
+        let recording = folder.path().join(id.to_string());
+        let record = recording.to_str().expect("the path is text");
+        let leaves = Process::calm(program, id, &["--bootstrap", &contact, "--record", record]);
+        let state = || {
+            let peers = stays.get("/peers/").json();
+            let peer = peers["peers"].as_array().expect("a list").iter().find(|peer| peer["node"] == id).cloned();
+            peer.map(|peer| peer["state"].to_string()).unwrap_or_default()
+        };
+        let becomes = |wanted: &str| match state() {
+            state if state.contains(wanted) => Ok(()),
+            state => Err(state),
+        };
+        eventually(|| becomes("linked"));
+        assert!(leaves.end());
+        eventually(|| becomes("left"));
+        assert!(std::fs::metadata(&recording).is_ok_and(|file| file.len() > 0), "the recording is there");
+    }
+}
+
 #[test]
 fn the_cluster_agrees_and_says_so() {
     let output = run(CLUSTER, &["--for", "4s", "--interval", "500ms", "--churn"]);

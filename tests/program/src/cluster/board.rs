@@ -1,8 +1,9 @@
 //! Who knows what, and since when: the picture that the table, the page and the plain lines are drawn from.
 //!
 //! A *change* is one node's new favorite book; it is open until every node that was up when it happened knows it, or a
-//! later one of the same owner. Nodes that crash meanwhile are not waited for. An *arrival* is a node that was (re)started;
-//! it is open until the node knows every favorite that there was at its start. Times are since the start of the program.
+//! later one of the same owner. Nodes that crash meanwhile are not waited for. An *arrival* is a node that was
+//! (re)started; it is open until the node knows every favorite that there was at its start. Times are since the start
+//! of the program.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;

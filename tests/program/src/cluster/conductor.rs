@@ -1,4 +1,5 @@
-//! Starts the nodes, lets them change their minds, kills and restarts some, and asks them in the end whether they agree.
+//! Starts the nodes, lets them change their minds, kills and restarts some, and asks them in the end whether they
+//! agree.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

@@ -1,17 +1,17 @@
 //! The live table in a terminal.
 //!
-//! Row by row what each node knows, column by column of whom; below, what happened last, and how each node is doing. The
-//! terminal is given back as it was, also after a panic.
+//! Row by row what each node knows, column by column of whom; below, what happened last, and how each node is doing.
+//! The terminal is given back as it was, also after a panic.
 
 use std::io;
 use std::time::Duration;
 
-use ratatui::Frame;
 use ratatui::crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Table};
+use ratatui::{DefaultTerminal, Frame};
 use tokio::sync::watch;
 
 use super::board::{Board, Freshness, Tone, in_words};
@@ -26,21 +26,37 @@ const NAME: u16 = 8;
 /// From this width on there is room for all counts.
 const WIDE: u16 = 120;
 
-/// Draws until `stop` says so or the person at the keyboard does (q, Esc, Ctrl-C); tells `stop` either way. Blocks.
+/// Draws until `stop` says so or the person at the keyboard does (q, Esc, Ctrl-C); tells `stop` in any case. Blocks.
 pub(super) fn show(shared: &Shared, address: &str, stop: &watch::Sender<bool>) -> io::Result<()> {
+    let _over = Over(stop);
     let mut terminal = ratatui::try_init()?;
-    let shown = (|| {
-        while !*stop.borrow() {
-            terminal.draw(|frame| draw(frame, &shared.board(), shared.now(), address))?;
-            if event::poll(FRAME)? && event::read()?.as_key_event().is_some_and(is_quit) {
-                break;
-            }
-        }
-        Ok(())
-    })();
+    let shown = draw_until(&mut terminal, shared, address, stop);
     ratatui::restore();
-    stop.send_replace(true);
     shown
+}
+
+/// Ends the program with the table, also when that fails or panics.
+struct Over<'a>(&'a watch::Sender<bool>);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
+}
+
+fn draw_until(
+    terminal: &mut DefaultTerminal,
+    shared: &Shared,
+    address: &str,
+    stop: &watch::Sender<bool>,
+) -> io::Result<()> {
+    while !*stop.borrow() {
+        terminal.draw(|frame| draw(frame, &shared.board(), shared.now(), address))?;
+        if event::poll(FRAME)? && event::read()?.as_key_event().is_some_and(is_quit) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn is_quit(key: KeyEvent) -> bool {

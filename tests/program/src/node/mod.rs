@@ -116,8 +116,8 @@ async fn follow(app: Arc<App>, mut events: EventStream) {
 
 /// Picks a favorite book now, and another one every `interval`.
 ///
-/// The first pick waits a moment for a link: until it has submitted something, a node whose clock was set back can still
-/// be told by its peers which incarnation it had.
+/// The first pick waits a moment for a link: until it has submitted something, a node whose clock was set back can
+/// still be told by its peers which incarnation it had.
 async fn read_and_recommend(app: Arc<App>, contacts: Vec<SocketAddr>, interval: Duration) {
     if !contacts.is_empty() && !linked_within(&*app.node, PATIENCE).await {
         let names: Vec<String> = contacts.iter().map(SocketAddr::to_string).collect();

@@ -53,7 +53,8 @@ pub(super) struct Options {
     #[arg(long, default_value_t = 16, value_name = "HOPS")]
     ttl: u8,
     /// Talk to these nodes only, as ID@HOST:PORT,…; each of them must name this node too
-    #[arg(long, value_delimiter = ',', value_parser = neighbor, value_name = "ID@ADDRESS", conflicts_with = "bootstrap")]
+    #[arg(long, value_delimiter = ',', value_parser = neighbor, value_name = "ID@ADDRESS")]
+    #[arg(conflicts_with = "bootstrap")]
     neighbors: Vec<Neighbor>,
     /// Do not repair losses: bare rumors, for experiments
     #[arg(long)]

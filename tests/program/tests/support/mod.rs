@@ -1,4 +1,5 @@
-//! Programs as processes: started on ports that the system chooses, asked over HTTP, and killed in the end, come what may.
+//! Programs as processes: started on ports that the system chooses, asked over HTTP, and killed in the end, come what
+//! may.
 #![allow(dead_code, reason = "each test uses its own part of this")]
 
 use std::io::{BufRead, BufReader, Read};
@@ -59,6 +60,14 @@ impl Process {
 
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a child can be waited for").is_none()
+    }
+
+    /// Asks the process politely to end, and returns whether it did so with success.
+    #[cfg(unix)]
+    pub(crate) fn end(mut self) -> bool {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status().expect("there is a kill command");
+        assert!(asked.success());
+        self.child.wait().expect("a child can be waited for").success()
     }
 
     /// The next line on the error output.

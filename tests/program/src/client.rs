@@ -24,7 +24,8 @@ struct Options {
     #[command(flatten)]
     wish: Wish,
     /// The order in which the message is delivered relative to others of its kind
-    #[arg(long, value_enum, default_value_t = OrderName::Unordered, requires = "message")]
+    #[arg(long, value_enum, default_value_t = OrderName::Unordered)]
+    #[arg(conflicts_with_all = ["msg_id", "list", "peers", "state"])]
     order: OrderName,
 }
 

@@ -5,10 +5,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::Stream;
-use gossip_core::{Config, Event, Gossip, JoinError, MessageId, Order, PeerState, SubmitError, Version};
+use gossip_core::{Config, Event, Gossip, InputError, MessageId, Order, PeerState, Version};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
@@ -27,6 +27,8 @@ pub struct Setup {
     pub config: Config,
     /// Where it listens for datagrams; port 0 lets the system choose.
     pub bind: SocketAddr,
+    /// The folder where it keeps what it must find again after a restart, if it shall.
+    pub storage: Option<PathBuf>,
     /// Where its inputs are recorded, if at all.
     pub record: Option<PathBuf>,
 }
@@ -86,19 +88,11 @@ pub(crate) async fn linked_within(node: &dyn Node, patience: Duration) -> bool {
     false
 }
 
-/// Seconds since 1970, for the incarnation of a node that keeps no records; a clock set before that year counts as 0.
-pub(crate) fn unix_seconds() -> u32 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
-}
-
 /// Why a verb failed. The node's state is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failed {
-    /// The core refused a message or a register change.
-    Submit(SubmitError),
-    /// The core refused a contact.
-    Join(JoinError),
+    /// The core refused it.
+    Refused(InputError),
     /// The node has stopped.
     Stopped,
 }
@@ -106,8 +100,7 @@ pub enum Failed {
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Submit(error) => error.fmt(f),
-            Self::Join(error) => error.fmt(f),
+            Self::Refused(error) => error.fmt(f),
             Self::Stopped => f.write_str("the node has stopped"),
         }
     }

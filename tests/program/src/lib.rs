@@ -6,6 +6,7 @@
 //! the program, not to the node.
 #![forbid(unsafe_code)]
 
+mod adapters;
 mod books;
 pub mod client;
 pub mod cluster;
@@ -18,6 +19,7 @@ mod view;
 
 use std::process::ExitCode;
 
+pub use adapters::{on_smol, on_tokio};
 pub use handle::{EventStream, Failed, Launch, Launched, Node, Pending, Setup};
 
 /// Runs a program to its end; what went wrong is told on the standard error, and by the exit status.

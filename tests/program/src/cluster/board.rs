@@ -1,8 +1,9 @@
 //! Who knows what, and since when: the picture that the table, the page and the plain lines are drawn from.
 //!
 //! A *change* is one node's new favorite book; it is open until every node that was up when it happened knows it, or a
-//! later one of the same owner. Nodes that crash meanwhile are not waited for. An *arrival* is a node that was (re)started;
-//! it is open until the node knows every favorite that there was at its start. Times are since the start of the program.
+//! later one of the same owner. Nodes that crash meanwhile are not waited for. An *arrival* is a node that was
+//! (re)started; it is open until the node knows every favorite that there was at its start. Times are since the start
+//! of the program.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -109,7 +110,7 @@ struct Arrival {
 pub(super) enum Freshness {
     /// The node's own favorite.
     Own,
-    /// What the owner likes now.
+    /// What the owner likes now, or nothing while it has no favorite yet.
     Current,
     /// What the owner liked before.
     Outdated,
@@ -175,6 +176,9 @@ impl Board {
         };
         let waiting = self.rows.iter().enumerate().filter(lacks).map(|(i, _)| i).collect();
         self.rows[owner].book = Some(known.clone());
+        if self.rows.iter().filter(|row| row.up).count() < 2 {
+            return; // there is nobody to tell
+        }
         self.changes.push(Change { owner, known, began, waiting });
         self.close(at);
     }
@@ -211,8 +215,9 @@ impl Board {
         match (&row.knows[owner], &column.book) {
             _ if by == owner => Freshness::Own,
             (Some(known), Some(book)) if known.version >= book.version => Freshness::Current,
+            (None, None) => Freshness::Current,
             (Some(_), _) => Freshness::Outdated,
-            (None, _) => Freshness::Unknown,
+            (None, Some(_)) => Freshness::Unknown,
         }
     }
 

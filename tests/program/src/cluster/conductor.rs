@@ -1,4 +1,5 @@
-//! Starts the nodes, lets them change their minds, kills and restarts some, and asks them in the end whether they agree.
+//! Starts the nodes, lets them change their minds, kills and restarts some, and asks them in the end whether they
+//! agree.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -13,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::board::{Board, Index, Known, Vitals};
 use crate::books;
-use crate::handle::{EventStream, Failed, Launch, Launched, Node, Setup, linked_within, read, unix_seconds};
+use crate::handle::{EventStream, Failed, Launch, Launched, Node, Setup, linked_within, read};
 use crate::view::{self, Book};
 
 /// How often the nodes are asked for their counts.
@@ -101,7 +102,7 @@ impl Conductor {
         let bind = self.slots[node].address;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let setup = Setup { config: config(node), bind, record: None };
+            let setup = Setup { config: config(node), bind, storage: None, record: None };
             match self.launches[node](setup).await {
                 Ok(launched) => return Ok(launched),
                 Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
@@ -191,7 +192,6 @@ impl Conductor {
 fn config(node: Index) -> Config {
     let mut config = Config::local(NodeId(node as u64 + 1));
     config.cluster = String::from("books");
-    config.started_at = unix_seconds();
     config
 }
 

@@ -1,7 +1,7 @@
 //! Eight nodes in one process, half on each runtime: they gossip over real sockets about their favorite books.
 //!
-//! A terminal shows a live table of what each node knows of each other one; a pipe gets one line per event; a browser gets the
-//! table as a page. With `--for` the program ends by itself, and succeeds only if all nodes agree.
+//! A terminal shows a live table of what each node knows of each other one; a pipe gets one line per event; a browser
+//! gets the table as a page. With `--for` the program ends by itself, and succeeds only if all nodes agree.
 
 mod board;
 mod conductor;
@@ -52,8 +52,8 @@ struct Options {
     http: u16,
 }
 
-/// Runs a cluster with the options of the command line. The nodes take turns in `runtimes`, each a name and a way to start
-/// a node.
+/// Runs a cluster with the options of the command line. The nodes take turns in `runtimes`, each a name and a way to
+/// start a node.
 pub fn main(runtimes: &[(&'static str, Launch)]) -> ExitCode {
     let options = Options::parse();
     crate::run(run(&options, runtimes))

@@ -1,17 +1,17 @@
 //! The live table in a terminal.
 //!
-//! Row by row what each node knows, column by column of whom; below, what happened last, and how each node is doing. The
-//! terminal is given back as it was, also after a panic.
+//! Row by row what each node knows, column by column of whom; below, what happened last, and how each node is doing.
+//! The terminal is given back as it was, also after a panic.
 
 use std::io;
 use std::time::Duration;
 
-use ratatui::Frame;
 use ratatui::crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
-use ratatui::text::{Line, Span};
+use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Table};
+use ratatui::{DefaultTerminal, Frame};
 use tokio::sync::watch;
 
 use super::board::{Board, Freshness, Tone, in_words};
@@ -23,21 +23,40 @@ const FRAME: Duration = Duration::from_millis(100);
 /// The width of the first column: `64 tokio`.
 const NAME: u16 = 8;
 
-/// Draws until `stop` says so or the person at the keyboard does (q, Esc, Ctrl-C); tells `stop` either way. Blocks.
+/// From this width on there is room for all counts.
+const WIDE: u16 = 120;
+
+/// Draws until `stop` says so or the person at the keyboard does (q, Esc, Ctrl-C); tells `stop` in any case. Blocks.
 pub(super) fn show(shared: &Shared, address: &str, stop: &watch::Sender<bool>) -> io::Result<()> {
+    let _over = Over(stop);
     let mut terminal = ratatui::try_init()?;
-    let shown = (|| {
-        while !*stop.borrow() {
-            terminal.draw(|frame| draw(frame, &shared.board(), shared.now(), address))?;
-            if event::poll(FRAME)? && event::read()?.as_key_event().is_some_and(is_quit) {
-                break;
-            }
-        }
-        Ok(())
-    })();
+    let shown = draw_until(&mut terminal, shared, address, stop);
     ratatui::restore();
-    stop.send_replace(true);
     shown
+}
+
+/// Ends the program with the table, also when that fails or panics.
+struct Over<'a>(&'a watch::Sender<bool>);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
+}
+
+fn draw_until(
+    terminal: &mut DefaultTerminal,
+    shared: &Shared,
+    address: &str,
+    stop: &watch::Sender<bool>,
+) -> io::Result<()> {
+    while !*stop.borrow() {
+        terminal.draw(|frame| draw(frame, &shared.board(), shared.now(), address))?;
+        if event::poll(FRAME)? && event::read()?.as_key_event().is_some_and(is_quit) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn is_quit(key: KeyEvent) -> bool {
@@ -50,50 +69,50 @@ fn draw(frame: &mut Frame<'_>, board: &Board, at: Duration, address: &str) {
     let [top, matrix, bottom] =
         Layout::vertical([Constraint::Length(1), Constraint::Length(nodes.saturating_add(3)), Constraint::Fill(1)])
             .areas(frame.area());
-    let [news, vitals] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(55)]).areas(bottom);
-    frame.render_widget(headline(board, at, address), top);
-    frame.render_widget(knowledge(board, matrix), matrix);
+    let counts = if frame.area().width < WIDE { 26 } else { 61 };
+    let [news, vitals] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(counts)]).areas(bottom);
+    frame.render_widget(headline(board, at), top);
+    frame.render_widget(knowledge(board, matrix, address), matrix);
     frame.render_widget(latest_news(board, news), news);
     frame.render_widget(health(board), vitals);
 }
 
-fn headline(board: &Board, at: Duration, address: &str) -> Line<'static> {
+fn headline(board: &Board, at: Duration) -> Line<'static> {
     let agreement = if board.agrees() { " all agree ".black().on_green() } else { " spreading ".black().on_yellow() };
     let time = |time: Option<Duration>| time.map_or_else(|| String::from("–"), in_words);
+    let (median, slowest) = (time(board.spreads.median()), time(board.spreads.slowest));
     Line::from(vec![
         format!("gossip {:>4}s ", at.as_secs()).bold(),
         agreement,
-        format!(" {} changes, all knew after {} (median), ", board.spreads.count, time(board.spreads.median())).into(),
-        format!("{} (slowest)", time(board.spreads.slowest)).into(),
-        format!("  {address}").cyan(),
-        "  q quits".dark_gray(),
+        format!(" {} changes, all knew after {median} (slowest {slowest})", board.spreads.count).into(),
     ])
 }
 
-fn knowledge(board: &Board, area: Rect) -> Table<'static> {
+fn knowledge(board: &Board, area: Rect, address: &str) -> Table<'static> {
     let nodes = board.rows.len();
     let title = Line::from(vec![
-        " what each node (row) knows of each node's favorite book (column): ".into(),
+        " favorite books, as row knows column: ".into(),
         "own ".cyan(),
         "current ".green(),
         "outdated ".yellow(),
         "unknown ".red(),
         "down ".dark_gray(),
     ]);
-    let width = usize::from(area.width.saturating_sub(NAME + 2)) / nodes.max(1);
+    let footer = Line::from(vec![format!(" {address} ").cyan(), "· q quits ".dark_gray()]);
+    let columns = u16::try_from(nodes).unwrap_or(u16::MAX).max(1);
+    let width = (area.width.saturating_sub(NAME + 2) / columns).saturating_sub(1); // one for the gap
     let names = board.rows.iter().map(|row| Cell::from(format!("node {}", row.id)).bold());
     let header = Row::new(std::iter::once(Cell::from("knows")).chain(names));
     let rows = (0..nodes).map(|by| {
         let name = format!("{:>2} {}", board.rows[by].id, board.rows[by].runtime);
         let cells = (0..nodes).map(|owner| {
             let freshness = board.freshness(by, owner);
-            Cell::from(shortened(board.title(by, owner).unwrap_or("·"), width.saturating_sub(1)))
-                .style(style(freshness))
+            Cell::from(shortened(board.title(by, owner).unwrap_or("·"), width.into())).style(style(freshness))
         });
         Row::new(std::iter::once(Cell::from(name).bold()).chain(cells))
     });
-    let widths = std::iter::once(Constraint::Length(NAME)).chain((0..nodes).map(|_| Constraint::Fill(1)));
-    Table::new(rows, widths).header(header).block(Block::bordered().title(title))
+    let widths = std::iter::once(Constraint::Length(NAME)).chain((0..nodes).map(|_| Constraint::Length(width)));
+    Table::new(rows, widths).header(header).block(Block::bordered().title(title).title_bottom(footer))
 }
 
 fn style(freshness: Freshness) -> Style {
@@ -130,17 +149,21 @@ fn latest_news(board: &Board, area: Rect) -> Paragraph<'static> {
 }
 
 fn health(board: &Board) -> Table<'static> {
-    let header = Row::new(["node", "port", "links", "stored", "sent", "got", "twice", "fixed"]).bold();
+    let names = ["node", "port", "links", "stored", "sent", "received", "twice", "repairs"];
     let rows = board.rows.iter().map(|row| {
         let port = row.address.map_or_else(String::new, |address| address.port().to_string());
         let vitals = &row.vitals;
-        let counts = [vitals.datagrams_sent, vitals.datagrams_received, vitals.duplicates, vitals.repairs_sent];
         let sizes = [vitals.links, vitals.messages].map(|size| size.to_string());
+        let counts = [vitals.datagrams_sent, vitals.datagrams_received, vitals.duplicates, vitals.repairs_sent];
         let cells = [row.id.to_string(), port].into_iter().chain(sizes).chain(counts.map(|count| count.to_string()));
-        Row::new(cells).style(if row.up { Style::new() } else { Style::new().dark_gray() })
+        Row::new(cells.map(right)).style(if row.up { Style::new() } else { Style::new().dark_gray() })
     });
-    let widths = [4, 5, 5, 6, 8, 8, 6, 5].map(Constraint::Length);
-    Table::new(rows, widths).header(header).block(Block::bordered().title(" datagrams and messages "))
+    let widths = [4, 5, 5, 6, 8, 8, 6, 7].map(Constraint::Length);
+    Table::new(rows, widths).header(Row::new(names.map(right)).bold()).block(Block::bordered().title(" counts "))
+}
+
+fn right<'a>(text: impl Into<Text<'a>>) -> Text<'a> {
+    text.into().right_aligned()
 }
 
 #[cfg(test)]
@@ -169,6 +192,8 @@ mod tests {
             |title: &str| Known { title: title.into(), version: Version { incarnation: Incarnation(1), number: 1 } };
         for node in 0..2 {
             board.launched(node, ([127, 0, 0, 1], 7_001).into(), Duration::ZERO);
+        }
+        for node in 0..2 {
             board.changed(node, known(["Dune", "Emma"][node]), Duration::ZERO, Duration::ZERO);
         }
         board.learned(1, 0, known("Dune"), Duration::from_millis(12));
@@ -179,7 +204,7 @@ mod tests {
     fn the_table_shows_who_knows_what() {
         let buffer = drawn(&board(), 120);
         let lines = lines(&buffer);
-        assert!(lines[0].contains("spreading") && lines[0].contains("12.0 ms (slowest)"), "{}", lines[0]);
+        assert!(lines[0].contains("spreading") && lines[0].contains("(slowest 12.0 ms)"), "{}", lines[0]);
         assert!(
             lines[3].contains("1 tokio") && lines[3].contains("Dune") && !lines[3].contains("Emma"),
             "{}",

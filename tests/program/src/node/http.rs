@@ -13,9 +13,10 @@ use axum::response::{Html, IntoResponse};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream::{self, Stream};
-use gossip_core::{MessageId, SubmitError};
+use gossip_core::{InputError, MessageId, SubmitError};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::timeout;
 
 use super::App;
 use super::inbox::Posted;
@@ -26,6 +27,9 @@ use crate::view;
 
 /// The longest body that is read, in bytes: a message of the largest datagram with every byte escaped fits twice.
 const BODY_MAX: usize = 1 << 20;
+
+/// How long a message may wait for room in the node.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// All routes.
 pub(super) fn router(app: Arc<App>) -> Router {
@@ -83,7 +87,8 @@ async fn submit(
     let body = body.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let posted = if kind.starts_with("text/plain") { Posted::from_text(&body) } else { Posted::from_json(&body)? };
-    let (id, fresh) = app.accept(posted).await?;
+    let busy = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the node has no room at the moment, try again later");
+    let (id, fresh) = timeout(PATIENCE, app.accept(posted)).await.map_err(busy)??;
     let status = if fresh { StatusCode::CREATED } else { StatusCode::OK };
     let answer = Json(json!({ "id": id.to_string(), "duplicate": !fresh }));
     Ok((status, [(header::LOCATION, format!("/messages/{id}"))], answer))
@@ -105,11 +110,11 @@ async fn events(State(app): State<Arc<App>>) -> Sse<impl Stream<Item = Result<Ss
 impl From<Failed> for Refusal {
     fn from(failed: Failed) -> Self {
         let status = match failed {
-            Failed::Submit(SubmitError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Failed::Submit(SubmitError::Busy | SubmitError::Leaving) | Failed::Stopped => {
+            Failed::Refused(InputError::Submit(SubmitError::TooLarge { .. })) => StatusCode::PAYLOAD_TOO_LARGE,
+            Failed::Refused(InputError::Submit(SubmitError::Busy | SubmitError::Leaving)) | Failed::Stopped => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Failed::Submit(_) | Failed::Join(_) => StatusCode::BAD_REQUEST,
+            Failed::Refused(_) => StatusCode::BAD_REQUEST,
         };
         Self::new(status, failed.to_string())
     }

@@ -1,8 +1,9 @@
 //! What is posted to a node, and the memory that makes one uuid one message.
 //!
-//! A post is either a plain message or an envelope that carries its own identity. An envelope travels whole as the payload, so
-//! every node that delivers it knows its uuid too: whoever posts it again, to any node, gets the id of the first one.
-//! (Two posts of one uuid to two nodes at the same moment are two messages: uniqueness across nodes would need consensus.)
+//! A post is either a plain message or an envelope that carries its own identity. An envelope travels whole as the
+//! payload, so every node that delivers it knows its uuid too: whoever posts it again, to any node, gets the id of the
+//! first one. (Two posts of one uuid to two nodes at the same moment are two messages: uniqueness across nodes would
+//! need consensus.)
 
 use std::collections::{HashMap, VecDeque};
 

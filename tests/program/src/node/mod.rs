@@ -56,7 +56,8 @@ async fn run(options: Options, launch: Launch) -> Result<(), String> {
     let listener =
         TcpListener::bind(http).await.map_err(|error| format!("cannot listen on TCP port {http} for HTTP: {error}"))?;
     let http = listener.local_addr().map_err(|error| error.to_string())?;
-    let setup = Setup { config, bind: options.bind(), record: options.record.clone() };
+    let setup =
+        Setup { config, bind: options.bind(), storage: options.storage.clone(), record: options.record.clone() };
     let launched = launch(setup).await.map_err(|error| format!("cannot start on UDP {}: {error}", options.bind()))?;
     log::say(&format!("node {id} gossip {} http {http}", launched.node.address()));
 
@@ -115,8 +116,8 @@ async fn follow(app: Arc<App>, mut events: EventStream) {
 
 /// Picks a favorite book now, and another one every `interval`.
 ///
-/// The first pick waits a moment for a link: until it has submitted something, a node whose clock was set back can still
-/// be told by its peers which incarnation it had.
+/// The first pick waits a moment for a link: until it has submitted something, a node whose clock was set back can
+/// still be told by its peers which incarnation it had.
 async fn read_and_recommend(app: Arc<App>, contacts: Vec<SocketAddr>, interval: Duration) {
     if !contacts.is_empty() && !linked_within(&*app.node, PATIENCE).await {
         let names: Vec<String> = contacts.iter().map(SocketAddr::to_string).collect();

@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use gossip_core::{Broadcast, Config, Membership, Neighbor, NodeId, Repair, Rounds, Security};
 
-use crate::handle::unix_seconds;
 use crate::parse;
 
 /// One node of a gossip cluster, with an HTTP interface.
@@ -54,7 +53,8 @@ pub(super) struct Options {
     #[arg(long, default_value_t = 16, value_name = "HOPS")]
     ttl: u8,
     /// Talk to these nodes only, as ID@HOST:PORT,…; each of them must name this node too
-    #[arg(long, value_delimiter = ',', value_parser = neighbor, value_name = "ID@ADDRESS", conflicts_with = "bootstrap")]
+    #[arg(long, value_delimiter = ',', value_parser = neighbor, value_name = "ID@ADDRESS")]
+    #[arg(conflicts_with = "bootstrap")]
     neighbors: Vec<Neighbor>,
     /// Do not repair losses: bare rumors, for experiments
     #[arg(long)]
@@ -62,7 +62,10 @@ pub(super) struct Options {
     /// Largest datagram, in bytes of UDP payload
     #[arg(long, value_name = "BYTES")]
     mtu: Option<u16>,
-    /// Record what the node is told in this file
+    /// Keep messages and own registers in this folder, and find them again after a restart
+    #[arg(long, value_name = "DIR")]
+    pub(super) storage: Option<PathBuf>,
+    /// Record what the node is told in this file, which must not exist yet; it holds the key and all messages
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
     /// How often a new favorite book is picked, such as 10s or 500ms; 0: only at the start
@@ -122,7 +125,6 @@ impl Options {
             Preset::Embedded => Config::embedded(id),
         };
         config.cluster.clone_from(&self.cluster);
-        config.started_at = unix_seconds();
         config.trace_path = true; // to be looked at is what this node is for
         config.broadcast = match self.broadcast {
             Spread::Flood => Broadcast::Flood { ttl: self.ttl },

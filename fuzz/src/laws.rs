@@ -118,8 +118,8 @@ impl Watched {
     fn check_deadline(&self) {
         let deadline = self.gossip.poll_timeout();
         assert_eq!(deadline.is_some(), self.gossip.timeout_reason().is_some(), "every deadline has a reason");
-        let early =
-            deadline.map_or(self.now + Duration::from_secs(3_600), |at| Instant::from_micros(at.as_micros() - 1));
+        let early = deadline
+            .map_or(self.now + Duration::from_secs(3_600), |at| Instant::from_micros(at.as_micros().saturating_sub(1)));
         if early <= self.now {
             return;
         }

@@ -77,7 +77,8 @@ impl Peer {
     /// The peer says that it could not place the datagram of this number: whether that is one of this link, and later
     /// than the last one of which it said so.
     pub(crate) fn is_news(&mut self, number: u64) -> bool {
-        let sent = crate::wire::datagram_number(self.epoch, 1)..=crate::wire::datagram_number(self.epoch, self.sequence);
+        let sent =
+            crate::wire::datagram_number(self.epoch, 1)..=crate::wire::datagram_number(self.epoch, self.sequence);
         let news = sent.contains(&number) && number > self.strayed;
         if news {
             self.strayed = number;

@@ -61,9 +61,10 @@ impl Registers {
         let life = (owner, version.incarnation);
         let value = value.map(|value| hash_bytes(0, value));
         let versions = self.set.entry((owner, key.to_owned())).or_default();
-        let alive = versions.range(..=version).next_back().filter(|(set, value)| {
-            set.incarnation == version.incarnation && value.is_some()
-        });
+        let alive = versions
+            .range(..=version)
+            .next_back()
+            .filter(|(set, value)| set.incarnation == version.incarnation && value.is_some());
         match versions.get(&version) {
             // A removal is told as of some version, at which the register must not be alive.
             _ if value.is_none() && (alive.is_none() || self.over.contains(&life)) => {}

@@ -35,16 +35,12 @@ impl Forger {
         datagram
     }
 
-    /// The frames of a genuine datagram, by whoever sent it, as `me` would read them.
-    ///
-    /// # Panics
-    ///
-    /// If the datagram is not genuine.
-    pub fn open(&self, me: NodeId, datagram: &[u8]) -> (Header, Vec<u8>) {
-        let mut copy = datagram.to_vec();
-        let header = Header::parse(&copy).expect("a node's datagrams have a header");
+    /// The header and the frames of a datagram that `me` would find genuine.
+    pub fn open(&self, me: NodeId, datagram: &[u8]) -> Option<(Header, Vec<u8>)> {
+        let header = Header::parse(datagram).ok()?;
         let subkey = self.auth.subkey(header.sender, header.incarnation);
-        let opened = self.auth.open(&subkey, me, &header, &mut copy).expect("a node's datagrams are genuine");
-        (header, opened.body().to_vec())
+        let mut copy = datagram.to_vec();
+        let opened = self.auth.open(&subkey, me, &header, &mut copy).ok()?;
+        Some((header, opened.body().to_vec()))
     }
 }

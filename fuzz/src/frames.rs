@@ -81,7 +81,7 @@ fn only_frame(bytes: &[u8]) -> (Kind, &[u8]) {
 }
 
 /// What a frame says, entry by entry. Whether a page was cut off is left out: the packer alone knows.
-fn describe(frame: &Frame<'_>) -> String {
+pub(crate) fn describe(frame: &Frame<'_>) -> String {
     fn entries<T: Debug>(entries: impl Iterator<Item = T>) -> String {
         format!("{:?}", entries.collect::<Vec<_>>())
     }

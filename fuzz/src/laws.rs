@@ -6,7 +6,7 @@
 //! it: drain a clone in another order, tick a clone too early, give a clone the same datagram twice. Where the clone does
 //! anything else than the law says, the input at hand is the proof.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use gossip_core::{
     Answer, Delivery, Event, Gossip, Incarnation, Input, InputError, Instant, MessageId, NodeId, Order, Record,
     Security, SubmitError,
 };
+
+use crate::trace;
 
 /// No input makes a node with the tables of [`crate::inputs`] put out more than this; a node that does so will not stop.
 const OUTPUTS_MAX: usize = 10_000;
@@ -62,6 +64,7 @@ impl Watched {
     ///
     /// If a law is broken.
     pub fn input(&mut self, now: Instant, mut input: Input<'_>) -> (Result<Answer, InputError>, Outputs) {
+        trace::input(&self.gossip, now, &input);
         self.now = self.now.max(now);
         let packet = match &input {
             Input::Packet { from, datagram } => Some((*from, datagram.to_vec())),
@@ -70,6 +73,7 @@ impl Watched {
         let answer = self.gossip.handle(now, reborrow(&mut input));
         self.promises.note_answer(&self.gossip, &input, &answer);
         let outputs = self.drain(now);
+        trace::outputs(&outputs);
         self.check_deadline();
         if let Some((from, datagram)) = packet {
             self.check_repetition(from, &datagram);
@@ -86,7 +90,12 @@ impl Watched {
     pub fn tick(&mut self, end: Instant) -> Option<(Instant, Outputs)> {
         let at = self.gossip.poll_timeout().filter(|&at| at <= end)?.max(self.now);
         let (_, outputs) = self.input(at, Input::Tick);
-        assert!(self.gossip.poll_timeout().is_none_or(|next| next > at), "no spin: the tick at {at} is wanted again");
+        let reason = self.gossip.timeout_reason();
+        let next = self.gossip.poll_timeout();
+        assert!(
+            next.is_none_or(|next| next > at),
+            "no spin: after the tick at {at}, {next:?} is wanted for {reason:?}"
+        );
         Some((at, outputs))
     }
 
@@ -109,7 +118,7 @@ impl Watched {
             check_datagram(me, self.gossip.config(), datagram);
         }
         for event in &outputs.events {
-            self.promises.note_event(&self.gossip, event);
+            self.promises.note_event(&self.gossip, self.now, event);
         }
         outputs
     }
@@ -118,8 +127,8 @@ impl Watched {
     fn check_deadline(&self) {
         let deadline = self.gossip.poll_timeout();
         assert_eq!(deadline.is_some(), self.gossip.timeout_reason().is_some(), "every deadline has a reason");
-        let early =
-            deadline.map_or(self.now + Duration::from_secs(3_600), |at| Instant::from_micros(at.as_micros() - 1));
+        let early = deadline
+            .map_or(self.now + Duration::from_secs(3_600), |at| Instant::from_micros(at.as_micros().saturating_sub(1)));
         if early <= self.now {
             return;
         }
@@ -136,15 +145,18 @@ impl Watched {
         clone.handle_packet(self.now, from, &mut datagram.to_vec());
         let outputs = drained(&mut clone, self.now);
         assert!(outputs.events.is_empty() && outputs.records.is_empty(), "a repeated datagram causes {outputs:?}");
-        assert!(outputs.datagrams.len() <= 1, "a repeated datagram causes {} others", outputs.datagrams.len());
+        let answers: Vec<_> = outputs.datagrams.iter().map(|(to, bytes)| (to, summary(bytes))).collect();
+        let question = summary(datagram);
+        assert!(answers.len() <= 1, "a repeated datagram ({question}, from {from}) causes {answers:?}");
         for (to, answer) in &outputs.datagrams {
-            assert_eq!(*to, from, "a repeated datagram is answered to somebody else");
-            assert!(answer.len() <= datagram.len(), "{} bytes answer {}", answer.len(), datagram.len());
+            assert_eq!(*to, from, "a repeated datagram ({question}) is answered to somebody else");
+            assert!(answer.len() <= datagram.len(), "a repeated datagram ({question}, from {from}) causes {answers:?}");
         }
-        assert_eq!(clone.poll_timeout(), self.gossip.poll_timeout(), "a repeated datagram moves the deadline");
-        assert!(clone.messages().eq(self.gossip.messages()), "a repeated datagram changes the messages");
-        assert!(clone.peers().eq(self.gossip.peers()), "a repeated datagram changes the peers");
-        assert!(clone.registers("").eq(self.gossip.registers("")), "a repeated datagram changes the registers");
+        let (again, once) = (&clone, &self.gossip);
+        assert_eq!(again.poll_timeout(), once.poll_timeout(), "a repeated datagram ({question}) moves the deadline");
+        assert!(again.messages().eq(once.messages()), "a repeated datagram ({question}) changes the messages");
+        assert!(again.peers().eq(once.peers()), "a repeated datagram ({question}) changes the peers");
+        assert!(again.registers("").eq(once.registers("")), "a repeated datagram ({question}) changes the registers");
     }
 
     fn check_views(&self) {
@@ -163,7 +175,8 @@ impl Watched {
 #[derive(Clone, Debug, Default)]
 pub struct Promises {
     submitted: BTreeMap<MessageId, Vec<u8>>,
-    delivered: BTreeSet<MessageId>,
+    /// When each was submitted, as far as its age tells.
+    delivered: BTreeMap<MessageId, Instant>,
     fifo: BTreeMap<(NodeId, Incarnation), u64>,
     gaps: Vec<(NodeId, Incarnation, u64, u64)>,
 }
@@ -172,7 +185,7 @@ impl Promises {
     /// What still binds a later life. `at_most_once_ever`: the node has storage, and does not deliver again on purpose.
     #[must_use]
     pub fn inherited(self, at_most_once_ever: bool) -> Self {
-        Self { delivered: if at_most_once_ever { self.delivered } else { BTreeSet::new() }, ..Self::default() }
+        Self { delivered: if at_most_once_ever { self.delivered } else { BTreeMap::new() }, ..Self::default() }
     }
 
     fn note_answer(&mut self, gossip: &Gossip, input: &Input<'_>, answer: &Result<Answer, InputError>) {
@@ -192,24 +205,29 @@ impl Promises {
         }
     }
 
-    fn note_event(&mut self, gossip: &Gossip, event: &Event) {
+    fn note_event(&mut self, gossip: &Gossip, now: Instant, event: &Event) {
         match event {
-            Event::Deliver(delivery) => self.note_delivery(gossip, delivery),
+            Event::Deliver(delivery) => self.note_delivery(gossip, now, delivery),
             Event::Gap { origin, incarnation, first, last } => {
                 assert!(first <= last, "an empty gap");
-                let told = self.delivered.iter().find(|id| {
-                    (id.origin, id.incarnation) == (*origin, *incarnation) && (*first..=*last).contains(&id.seq)
+                // What was submitted longer ago than the horizon may be forgotten, and the node cannot know better.
+                let horizon = gossip.config().timing.horizon;
+                let told = self.delivered.iter().find(|&(id, born)| {
+                    let inside =
+                        (id.origin, id.incarnation) == (*origin, *incarnation) && (*first..=*last).contains(&id.seq);
+                    inside && *born + horizon > now
                 });
-                assert_eq!(told, None, "delivered, and then declared lost");
+                assert_eq!(told, None, "delivered, and then declared lost to node {}: {event:?}", gossip.id());
                 self.gaps.push((*origin, *incarnation, *first, *last));
             }
             _ => {}
         }
     }
 
-    fn note_delivery(&mut self, gossip: &Gossip, delivery: &Delivery) {
+    fn note_delivery(&mut self, gossip: &Gossip, now: Instant, delivery: &Delivery) {
         let id = delivery.id;
-        assert!(self.delivered.insert(id), "at most once: {id} is delivered again");
+        let born = Instant::from_micros(now.as_micros().saturating_sub(delivery.age.as_micros() as u64));
+        assert_eq!(self.delivered.insert(id, born), None, "at most once: {id} is delivered again");
         let lost = |&(origin, incarnation, first, last): &(_, _, u64, u64)| {
             (origin, incarnation) == (id.origin, id.incarnation) && (first..=last).contains(&id.seq)
         };
@@ -269,6 +287,13 @@ fn check_datagram((id, incarnation): (NodeId, Incarnation), config: &gossip_core
     }
 }
 
+/// For messages: the length of a datagram and, where they can be read, its kinds of frames.
+fn summary(datagram: &[u8]) -> String {
+    let body = datagram.get(HEADER_LEN..).unwrap_or_default();
+    let kinds: Vec<_> = Frames::new(Opened::forged(body)).flatten().map(|(kind, _)| kind).collect();
+    format!("{} bytes, {kinds:x?}", datagram.len())
+}
+
 /// The same input for a callee, so that the caller can look at it afterwards.
 fn reborrow<'a>(input: &'a mut Input<'_>) -> Input<'a> {
     match input {
@@ -306,7 +331,7 @@ mod tests {
     #[should_panic(expected = "at most once")]
     fn a_second_delivery_is_noticed() {
         let (mut node, delivery) = delivered();
-        node.promises.note_event(&node.gossip, &delivery);
+        node.promises.note_event(&node.gossip, Instant::ZERO, &delivery);
     }
 
     #[test]
@@ -315,8 +340,8 @@ mod tests {
         let (Watched { gossip, .. }, delivery) = delivered();
         let mut promises = Promises::default();
         let (origin, incarnation) = (gossip.id(), gossip.incarnation());
-        promises.note_event(&gossip, &Event::Gap { origin, incarnation, first: 1, last: 3 });
-        promises.note_event(&gossip, &delivery);
+        promises.note_event(&gossip, Instant::ZERO, &Event::Gap { origin, incarnation, first: 1, last: 3 });
+        promises.note_event(&gossip, Instant::ZERO, &delivery);
     }
 
     #[test]
@@ -324,14 +349,14 @@ mod tests {
     fn a_gap_over_a_delivery_is_noticed() {
         let (mut node, _) = delivered();
         let (origin, incarnation) = (node.gossip.id(), node.gossip.incarnation());
-        node.promises.note_event(&node.gossip, &Event::Gap { origin, incarnation, first: 1, last: 3 });
+        node.promises.note_event(&node.gossip, Instant::ZERO, &Event::Gap { origin, incarnation, first: 1, last: 3 });
     }
 
     #[test]
     #[should_panic(expected = "integrity")]
     fn an_invented_message_is_noticed() {
         let (Watched { gossip, .. }, delivery) = delivered();
-        Promises::default().note_event(&gossip, &delivery);
+        Promises::default().note_event(&gossip, Instant::ZERO, &delivery);
     }
 
     #[test]
@@ -339,7 +364,7 @@ mod tests {
     fn a_delivery_out_of_order_is_noticed() {
         let (mut node, delivery) = delivered();
         node.promises.delivered.clear();
-        node.promises.note_event(&node.gossip, &delivery);
+        node.promises.note_event(&node.gossip, Instant::ZERO, &delivery);
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod frames;
 pub mod inputs;
 pub mod laws;
 pub mod pair;
+pub mod trace;
 
 use std::path::Path;
 

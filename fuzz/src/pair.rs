@@ -26,6 +26,9 @@ pub const FRIEND: usize = 1;
 /// How many times datagrams go to and fro at one point in time, at most.
 const ROUNDS_MAX: usize = 50;
 
+/// How many ticks two nodes may want at one point in time, on a network that takes no time.
+const STEPS_MAX: usize = 100;
+
 /// What differs from pair to pair.
 #[derive(Clone, Copy, Debug, Default, Arbitrary)]
 pub struct Setup {
@@ -175,13 +178,20 @@ impl Pair {
     }
 
     /// Time passes on a network and stores that work.
+    ///
+    /// # Panics
+    ///
+    /// If the nodes talk without end: the network takes no time, so whatever has no pace of its own never stops.
     pub fn talk(&mut self, time: Duration) {
         let end = self.now + time;
+        let mut steps = 0;
         loop {
             self.exchange();
             let deadlines = [NODE, FRIEND].into_iter().filter_map(|index| self.node(index).poll_timeout());
             let Some(next) = deadlines.min().filter(|&next| next <= end) else { break };
-            self.wait(next.max(self.now).saturating_since(self.now));
+            steps = if next > self.now { 0 } else { steps + 1 };
+            assert!(steps < STEPS_MAX, "the nodes talk without end at {}", self.now);
+            self.wait(next.saturating_since(self.now));
         }
         self.now = end;
     }

@@ -568,11 +568,12 @@ impl Membership {
     /// Starts to greet a member in this state, drawn by chance. False where there is none.
     fn greet_member(&mut self, cx: &mut Cx<'_>, purpose: Purpose, state: PeerState) -> bool {
         let attempts = &self.attempts;
-        let fits = |member: &Member| {
-            member.state == state
-                && member.address.is_some()
-                && attempts.find(|attempt| attempt.node == Some(member.node)).is_none()
+        // A contact may name an address that the member has left long ago.
+        let greeted = |member: &Member| {
+            attempts.find(|attempt| attempt.node == Some(member.node) && Some(attempt.address) == member.address)
         };
+        let fits =
+            |member: &Member| member.state == state && member.address.is_some() && greeted(member).is_none();
         let Some(member) = cx.members.draw(&mut self.rng, fits).and_then(|row| cx.members.get(row)) else {
             return false;
         };

@@ -55,7 +55,7 @@ pub trait Node: Send + Sync {
     /// Adds a contact.
     fn join(&self, contact: SocketAddr) -> Pending<'_, Result<(), Failed>>;
 
-    /// Shows the core to `view`. Use [`read`], which returns what the view returns.
+    /// Shows the core to `view`, which hands on what it finds by itself.
     fn look(&self, view: Box<dyn FnOnce(&Gossip) + Send>) -> Pending<'_, Result<(), Failed>>;
 
     /// Leaves the cluster, then stops.

@@ -69,12 +69,12 @@ fn draw(frame: &mut Frame<'_>, board: &Board, at: Duration, address: &str) {
     let [top, matrix, bottom] =
         Layout::vertical([Constraint::Length(1), Constraint::Length(nodes.saturating_add(3)), Constraint::Fill(1)])
             .areas(frame.area());
-    let counts = if frame.area().width < WIDE { 26 } else { 61 };
+    let (columns, counts) = if frame.area().width < WIDE { (4, 25) } else { (8, 61) };
     let [news, vitals] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(counts)]).areas(bottom);
     frame.render_widget(headline(board, at), top);
     frame.render_widget(knowledge(board, matrix, address), matrix);
     frame.render_widget(latest_news(board, news), news);
-    frame.render_widget(health(board), vitals);
+    frame.render_widget(health(board, columns), vitals);
 }
 
 fn headline(board: &Board, at: Duration) -> Line<'static> {
@@ -148,7 +148,8 @@ fn latest_news(board: &Board, area: Rect) -> Paragraph<'static> {
     Paragraph::new(lines.collect::<Vec<_>>()).block(Block::bordered().title(" news "))
 }
 
-fn health(board: &Board) -> Table<'static> {
+/// The first `columns` of what the nodes tell of themselves.
+fn health(board: &Board, columns: usize) -> Table<'static> {
     let names = ["node", "port", "links", "stored", "sent", "received", "twice", "repairs"];
     let rows = board.rows.iter().map(|row| {
         let port = row.address.map_or_else(String::new, |address| address.port().to_string());
@@ -156,10 +157,11 @@ fn health(board: &Board) -> Table<'static> {
         let sizes = [vitals.links, vitals.messages].map(|size| size.to_string());
         let counts = [vitals.datagrams_sent, vitals.datagrams_received, vitals.duplicates, vitals.repairs_sent];
         let cells = [row.id.to_string(), port].into_iter().chain(sizes).chain(counts.map(|count| count.to_string()));
-        Row::new(cells.map(right)).style(if row.up { Style::new() } else { Style::new().dark_gray() })
+        Row::new(cells.map(right).take(columns)).style(if row.up { Style::new() } else { Style::new().dark_gray() })
     });
+    let header = Row::new(names.map(right).into_iter().take(columns)).bold();
     let widths = [4, 5, 5, 6, 8, 8, 6, 7].map(Constraint::Length);
-    Table::new(rows, widths).header(Row::new(names.map(right)).bold()).block(Block::bordered().title(" counts "))
+    Table::new(rows, widths.into_iter().take(columns)).header(header).block(Block::bordered().title(" counts "))
 }
 
 fn right<'a>(text: impl Into<Text<'a>>) -> Text<'a> {

@@ -24,7 +24,7 @@ const STEPS_MAX: usize = 200;
 pub fn run(data: &[u8]) {
     let mut u = Unstructured::new(data);
     let Ok(setup) = Setup::arbitrary(&mut u) else { return };
-    let mut game = Game { pair: Pair::linked(setup), forger: Forger::new(&setup.config(NODE, 1)) };
+    let mut game = Game { pair: Pair::linked(setup), forger: Forger::new(&setup.config(NODE, 1, Instant::ZERO)) };
     for _ in 0..STEPS_MAX {
         if u.is_empty() || game.step(&mut u).is_err() {
             break;

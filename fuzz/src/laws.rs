@@ -320,8 +320,8 @@ mod tests {
 
     /// A node without company, and the delivery of its own message.
     fn delivered() -> (Watched, Event) {
-        let gossip =
-            Gossip::new(Setup::default().config(NODE, 1), [1; 32], Instant::ZERO).expect("the set-up is valid");
+        let gossip = Gossip::new(Setup::default().config(NODE, 1, Instant::ZERO), [1; 32], Instant::ZERO)
+            .expect("the set-up is valid");
         let mut node = Watched::new(gossip, Instant::ZERO, Promises::default());
         let (_, mut outputs) = node.input(Instant::ZERO, SUBMIT);
         (node, outputs.events.pop().expect("an own message is delivered"))

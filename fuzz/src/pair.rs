@@ -26,6 +26,9 @@ pub const FRIEND: usize = 1;
 /// How many times datagrams go to and fro at one point in time, at most.
 const ROUNDS_MAX: usize = 50;
 
+/// How many ticks a node gets on time while it waits, so that leaps of the clock cost little.
+const TICKS_MAX: usize = 100;
+
 /// How many ticks two nodes may want at one point in time, on a network that takes no time.
 const STEPS_MAX: usize = 100;
 
@@ -49,11 +52,11 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The configuration of the node with this index in its life number `life`. The tables are so small that a fuzzer fills
-    /// them with a handful of inputs.
-    pub fn config(self, index: usize, life: u32) -> Config {
+    /// The configuration of the node with this index in its life number `life`, which begins at `now`. The tables are so
+    /// small that a fuzzer fills them with a handful of inputs.
+    pub fn config(self, index: usize, life: u32, now: Instant) -> Config {
         let mut config = Config::embedded(id(index));
-        config.started_at = life;
+        config.started_at = (now.as_micros() / 1_000_000) as u32 + life;
         config.mtu = if self.narrow { 256 } else { 1_200 };
         config.trace_path = self.path;
         config.broadcast =
@@ -77,7 +80,8 @@ impl Setup {
         config.limits.contacts = 2;
         config.limits.messages = 8;
         config.limits.payload_bytes = 2_048;
-        config.limits.origins = 6;
+        // Each life is an origin of its own, and must find room beside those that are remembered.
+        config.limits.origins = 6 + life;
         config.limits.window = 16;
         config.limits.registers = 8;
         config.limits.register_bytes = 512;
@@ -108,7 +112,7 @@ impl Pair {
     /// Two new nodes that know nothing of each other, unless the set-up says so.
     pub fn new(setup: Setup) -> Self {
         let node = |index| {
-            let gossip = Gossip::new(setup.config(index, 1), seed(index, 1), Instant::ZERO);
+            let gossip = Gossip::new(setup.config(index, 1, Instant::ZERO), seed(index, 1), Instant::ZERO);
             Watched::new(gossip.expect("the set-up is valid"), Instant::ZERO, Promises::default())
         };
         Self {
@@ -166,13 +170,16 @@ impl Pair {
         }
     }
 
-    /// Time passes; both nodes are ticked when they want to be. No datagram arrives, no record is written.
+    /// Time passes; both nodes are ticked when they want to be, in a long time at last late. No datagram arrives, no record
+    /// is written.
     pub fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         for index in [NODE, FRIEND] {
-            while let Some((_, outputs)) = self.nodes[index].tick(end) {
+            for _ in 0..TICKS_MAX {
+                let Some((_, outputs)) = self.nodes[index].tick(end) else { break };
                 self.take(index, outputs);
             }
+            self.input_at(index, end, Input::Tick);
         }
         self.now = end;
     }
@@ -233,7 +240,7 @@ impl Pair {
         self.stores[index].pending.clear();
         self.lives[index] += 1;
         let life = self.lives[index];
-        let (config, seed) = (self.setup.config(index, life), seed(index, life));
+        let (config, seed) = (self.setup.config(index, life, self.now), seed(index, life));
         let gossip = if self.setup.durable {
             Gossip::restore(config, seed, self.now, self.stores[index].records())
         } else {

@@ -102,7 +102,7 @@ impl Plan {
             fault_gap: rng.range(1_000_000, 10_000_000),
             preset,
             security: if rng.chance(0.5) {
-                Security::Sealed { key_id: rng.next() as u8, key: rng.bytes() }
+                Security::Sealed { key_id: rng.next() as u8 | 1, key: rng.bytes() }
             } else {
                 Security::Plain
             },
@@ -252,6 +252,7 @@ fn world(seed: u64, nodes: u32, preset: Preset, rng: &mut Rng) -> sim::Options {
         },
         storage_delay: (50, rng.pick(&[200, 20_000, 200_000])),
         service: rng.pick(&[0, 0, 20]),
+        acknowledge: Chance::of(0.75),
         drift_ppm: rng.pick(&[0, 100, 1_000]) as u32,
     }
 }

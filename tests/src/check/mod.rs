@@ -49,7 +49,7 @@ impl fmt::Display for Violation {
 /// A rule that shows at one step: what is wrong with it, in the light of all before it.
 type Rule = fn(&Book, &Step<'_>) -> Option<String>;
 
-const RULES: [(&str, Rule); 10] = [
+const RULES: [(&str, Rule); 11] = [
     ("integrity", integrity::delivered_as_submitted),
     ("integrity", integrity::submitted_once),
     ("at most once", at_most_once::delivered_again),
@@ -58,6 +58,7 @@ const RULES: [(&str, Rule); 10] = [
     ("fifo", fifo::skipped),
     ("law 2, no spin", laws::spins),
     ("law 6, size", laws::does_not_fit),
+    ("law 6, parses", laws::does_not_parse),
     ("law 7, repeats", laws::repeat_matters),
     ("records make a node", laws::not_restored),
 ];

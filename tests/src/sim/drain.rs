@@ -13,7 +13,7 @@ use crate::sim::fault::Fault;
 use crate::sim::network::{Copied, Fate, corrupt};
 use crate::sim::next::{Kind, Next};
 use crate::sim::options::{Order, Stream};
-use crate::sim::rng::{Rng, hash, within};
+use crate::sim::rng::{Rng, hash, mix, within};
 use crate::sim::simulation::Simulation;
 use crate::sim::trace::{Observer, Step, What};
 
@@ -34,6 +34,14 @@ impl<O: Observer> Simulation<O> {
         self.write_records(node);
         let (now, state) = (self.now, &self.nodes[node as usize]);
         finished && state.is_writable(now) && state.is_listening(now)
+    }
+
+    /// The application acknowledges what it was handed.
+    pub(super) fn acknowledge(&mut self, node: u32) {
+        let Some(extra) = &mut self.nodes[node as usize].extra else { return };
+        for id in std::mem::take(&mut extra.done) {
+            self.input(node, id.seq, |gossip, _| gossip.acknowledge(id));
+        }
     }
 
     fn drain_in_order(&mut self, node: u32, order: [Stream; 3]) -> bool {
@@ -132,7 +140,7 @@ impl<O: Observer> Simulation<O> {
     }
 
     fn poll_event(&mut self, node: u32) -> bool {
-        let Self { nodes, observer, now, scratch, .. } = self;
+        let Self { nodes, observer, options, now, scratch, .. } = self;
         let (now, state) = (*now, &mut nodes[node as usize]);
         if !state.is_listening(now) {
             return false;
@@ -142,6 +150,9 @@ impl<O: Observer> Simulation<O> {
             let id = delivery.id;
             let key = hash([id.origin.0, id.incarnation.0, id.seq, u64::from(delivery.hops)]);
             state.trace.event(now ^ key, &delivery.payload);
+            if state.acknowledges && options.acknowledge.hit(mix(key)) {
+                state.extra().done.push(id);
+            }
             let (order, payload, hops) = (delivery.order, &delivery.payload[..], delivery.hops);
             observer.observe(&Step { at: now, node, what: What::Delivered { id, order, payload, hops } });
         } else {

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use gossip_core::{Gossip, Instant, PersistSeq};
+use gossip_core::{Gossip, Instant, MessageId, PersistSeq};
 
 use crate::sim::arena::Label;
 use crate::sim::clock::Clock;
@@ -27,6 +27,8 @@ pub(super) struct Node {
     pub(super) generation: u16,
     /// The largest datagram that this life may send.
     pub(super) mtu: u16,
+    /// Whether this life's deliveries want to be acknowledged.
+    pub(super) acknowledges: bool,
     /// The earliest wake-up in the event queue.
     pub(super) wake: u64,
     /// Datagrams sent in all lives.
@@ -45,6 +47,7 @@ impl Node {
             life: 0,
             generation: 0,
             mtu: 0,
+            acknowledges: false,
             wake: NEVER,
             sent: 0,
             inputs: 0,
@@ -99,6 +102,8 @@ pub(super) struct Extra {
     pub(super) full_until: u64,
     /// Until when the application takes nothing.
     pub(super) slow_until: u64,
+    /// Delivered messages that the application is about to acknowledge.
+    pub(super) done: Vec<MessageId>,
     /// What became durable while the process stalled.
     pub(super) persisted: Option<PersistSeq>,
 }

@@ -18,6 +18,8 @@ pub struct Options {
     pub storage_delay: (u64, u64),
     /// How long a node is busy with each datagram; others wait.
     pub service: u64,
+    /// The share of deliveries that the application acknowledges, at once, where a restart would deliver them again.
+    pub acknowledge: Chance,
     /// Each clock gains or loses at most so many microseconds per second.
     pub drift_ppm: u32,
 }
@@ -33,6 +35,7 @@ impl Options {
             drive: Drive::prompt(),
             storage_delay: (100, 5_000),
             service: 0,
+            acknowledge: Chance::NEVER,
             drift_ppm: 0,
         }
     }

@@ -38,6 +38,10 @@ impl<O: Observer> Simulation<O> {
     /// After an input: drains all outputs and sees to the next deadline.
     pub(super) fn settle(&mut self, node: u32) {
         let mut drained = self.drain(node);
+        if self.nodes[node as usize].acknowledges {
+            self.acknowledge(node);
+            drained = self.drain(node);
+        }
         // The law is about nodes that are drained; what waits in one that is not may well be due.
         if drained && self.options.drive.tick_after_input {
             self.tick(node);

@@ -42,6 +42,7 @@ impl<O: Observer> Simulation<O> {
         let local = state.local(now);
         let seed = Rng::new(hash([seed, u64::from(node)]), u64::from(life)).bytes();
         state.mtu = config.mtu;
+        state.acknowledges = config.redelivery == Redelivery::UntilAcknowledged;
         state.wake = NEVER;
         if !keep {
             state.extra = None;
@@ -188,11 +189,6 @@ impl<O: Observer> Simulation<O> {
             self.step(node, What::Leaving);
             self.verb(node, 12, Gossip::leave);
         }
-    }
-
-    /// [`Gossip::acknowledge`].
-    pub fn acknowledge(&mut self, node: u32, id: MessageId) {
-        self.verb(node, id.seq, |gossip, _| gossip.acknowledge(id));
     }
 
     /// [`Gossip::submit`]; none on a node that does not run.

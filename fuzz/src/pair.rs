@@ -56,7 +56,7 @@ impl Setup {
     /// small that a fuzzer fills them with a handful of inputs.
     pub fn config(self, index: usize, life: u32, now: Instant) -> Config {
         let mut config = Config::embedded(id(index));
-        config.started_at = (now.as_micros() / 1_000_000) as u32 + life;
+        config.started_at = now.as_micros() / 1_000 + u64::from(life);
         config.mtu = if self.narrow { 256 } else { 1_200 };
         config.trace_path = self.path;
         config.broadcast =

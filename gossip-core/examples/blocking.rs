@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let now = || Instant::ZERO + start.elapsed();
 
     let mut config = Config::local(NodeId((*id).into()));
-    config.started_at = u32::try_from(SystemTime::UNIX_EPOCH.elapsed()?.as_secs())?;
+    config.started_at = u64::try_from(SystemTime::UNIX_EPOCH.elapsed()?.as_millis())?;
     let mut buffer = vec![0; config.mtu.into()];
     let mut gossip = Gossip::new(config, seed()?, now())?;
     for contact in contacts {

@@ -41,10 +41,10 @@ pub struct Config {
     pub security: Security,
     /// The address that others shall use. Default: none, the address that a peer observed at joining is used.
     pub advertise: Option<SocketAddr>,
-    /// When this life of the node started, in seconds since any epoch that is the same for all its lives (the Unix epoch
-    /// does). It becomes the high half of the incarnation, so it must grow from life to life unless records are
-    /// restored. Default 0, which is only right with records or for a node that never restarts.
-    pub started_at: u32,
+    /// When this life of the node started, in milliseconds since any epoch that is the same for all its lives (the Unix
+    /// epoch does), below 2⁴⁴. It becomes the upper part of the incarnation, so it must grow from life to life unless
+    /// records are restored. Default 0, which is only right with records or for a node that never restarts.
+    pub started_at: u64,
     /// The largest datagram sent, in bytes of UDP payload, [`MTU_MIN`] to [`MTU_MAX`]. Default 1,200: passes every
     /// path that carries IPv6, with room for tunnels (the same choice as QUIC, RFC 9000 §14).
     pub mtu: u16,
@@ -219,6 +219,7 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         within("cluster", self.cluster.len() as u64, 1, 64)?;
         within("mtu", self.mtu.into(), MTU_MIN.into(), MTU_MAX.into())?;
+        within("started_at", self.started_at, 0, crate::ids::Incarnation::START_MAX)?;
         self.check_broadcast()?;
         self.timing.check()?;
         self.limits.check()?;

@@ -56,8 +56,8 @@ pub struct Gossip {
     own_row: Row,
     /// The number of this node's last fifo message.
     last_fifo: u64,
-    /// Something was submitted or set in this incarnation.
-    spoken: bool,
+    /// The incarnation was raised once, and stays now.
+    raised: bool,
     pub(crate) phase: Phase,
     /// When to look for what is older than the horizon.
     sweep_at: Instant,
@@ -112,16 +112,17 @@ impl Gossip {
         config.check()?;
         let records: Vec<_> = records.into_iter().collect();
         let last = crate::restore::last_incarnation(&records, config.id)?;
-        let high = last.map_or(0, |incarnation| incarnation.high().saturating_add(1));
-        let mut gossip = Self::build(config, seed, now, high);
+        let after = last.map_or(0, |incarnation| (incarnation.start() + 1).min(Incarnation::START_MAX));
+        let mut gossip = Self::build(config, seed, now, after);
         gossip.restore_records(records)?;
         Ok(gossip)
     }
 
-    fn build(config: Config, seed: [u8; 32], now: Instant, high: u32) -> Self {
+    /// A node whose incarnation starts at `start` at the earliest.
+    fn build(config: Config, seed: [u8; 32], now: Instant, start: u64) -> Self {
         let limits = &config.limits;
         let mut rng = Rng::new(&seed, label::INCARNATION);
-        let incarnation = Incarnation::new(config.started_at.max(high), rng.u32());
+        let incarnation = Incarnation::new(config.started_at.max(start), rng.u32());
         let me = Me { node: config.id, incarnation };
         let mut tables = Rng::new(&seed, label::TABLES);
         let auth = Auth::new(&config.security, &config.cluster);
@@ -153,7 +154,7 @@ impl Gossip {
             protocols,
             own_row,
             last_fifo: 0,
-            spoken: false,
+            raised: false,
             phase: Phase::Active,
             sweep_at: now + config.timing.horizon / 8,
             untold_gaps: Bits::new(limits.origins as usize),
@@ -234,7 +235,6 @@ impl Gossip {
         if order == Order::Fifo {
             self.last_fifo = seq;
         }
-        self.spoken = true;
         self.stats.submitted += 1;
         Ok(id)
     }
@@ -267,9 +267,7 @@ impl Gossip {
             return Err(SubmitError::NotYet);
         }
         let (mut cx, protocols) = self.split();
-        let version = protocols.registers.set(&mut cx, key, value)?;
-        self.spoken = true;
-        Ok(version)
+        protocols.registers.set(&mut cx, key, value)
     }
 
     /// The application is done with a message: with [`Redelivery::UntilAcknowledged`](crate::Redelivery) it is not
@@ -588,22 +586,31 @@ impl Gossip {
         protocols.registers.publish_member(&mut cx, address, leaving);
     }
 
-    /// An earlier life of this node had a higher incarnation than this one: its clock went back. Possible only while
-    /// nobody has heard anything that names the present one.
+    /// An earlier life of this node had a higher incarnation than this one: its clock went back. Takes a higher one,
+    /// once; if that does not help, another live node has this id. Messages that were submitted before keep their ids,
+    /// as messages of one more life; registers get new versions.
     pub(crate) fn raise_incarnation(&mut self, above: Incarnation) {
-        if self.spoken || above < self.me.incarnation || above.high() == u32::MAX {
+        if self.raised || above < self.me.incarnation || above.start() >= Incarnation::START_MAX {
             return;
         }
-        for row in 0..self.peers.capacity() {
-            if let Some(peer) = self.peers.at(row) {
+        let incarnation = Incarnation::new(above.start() + 1, self.me.incarnation.chance());
+        if self.origins.get(self.own_row).is_some_and(|origin| origin.known == 0) {
+            self.origins.remove(self.own_row);
+        }
+        let Some(row) = self.origins.insert(self.now, self.me.node, incarnation) else { return };
+        for peer in 0..self.peers.capacity() {
+            if let Some(peer) = self.peers.at(peer) {
                 self.unlink(peer, PeerState::Known, None);
             }
         }
-        self.me.incarnation = Incarnation::new(above.high() + 1, self.me.incarnation.low());
-        self.subkey = self.auth.subkey(self.me.node, self.me.incarnation);
+        self.raised = true;
+        self.own_row = row;
+        self.last_fifo = 0;
+        self.me.incarnation = incarnation;
+        self.subkey = self.auth.subkey(self.me.node, incarnation);
         self.gate.void_incarnation();
-        self.origins.remove(self.own_row);
-        self.own_row = self.origins.insert(self.now, self.me.node, self.me.incarnation).expect("a row was freed");
+        let (mut cx, protocols) = self.split();
+        protocols.registers.renew(&mut cx);
         self.publish_address();
     }
 

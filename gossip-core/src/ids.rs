@@ -44,23 +44,31 @@ impl From<u64> for NodeId {
 
 /// One life of a node: constant for the life of a [`Gossip`](crate::Gossip), larger in each later life.
 ///
-/// The high half is the larger of "the persisted one plus one" and the start time that the configuration names, in
-/// seconds; the low half is drawn from the seed. Message ids and register versions contain it, so a node that lost its
-/// memory never reuses an id.
+/// The upper 44 bits are the larger of "the persisted ones plus one" and the start time that the configuration names, in
+/// milliseconds; the lower 20 are drawn from the seed. Message ids and register versions contain it, so a node that lost
+/// its memory does not reuse an id. It changes at most once, when a node learns that an earlier life of it had a higher
+/// one (its clock went back): messages submitted before keep their ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Incarnation(pub u64);
 
 impl Incarnation {
-    pub(crate) const fn new(high: u32, low: u32) -> Self {
-        Self((high as u64) << 32 | low as u64)
+    /// Bits drawn by chance.
+    const CHANCE_BITS: u32 = 20;
+
+    /// The latest start time that fits, in milliseconds: the year 2527, from the Unix epoch on.
+    pub(crate) const START_MAX: u64 = (1 << (u64::BITS - Self::CHANCE_BITS)) - 1;
+
+    /// Of a life that started at `start` milliseconds, at most [`Self::START_MAX`].
+    pub(crate) const fn new(start: u64, chance: u32) -> Self {
+        Self(start << Self::CHANCE_BITS | chance as u64 & ((1 << Self::CHANCE_BITS) - 1))
     }
 
-    pub(crate) const fn high(self) -> u32 {
-        (self.0 >> 32) as u32
+    pub(crate) const fn start(self) -> u64 {
+        self.0 >> Self::CHANCE_BITS
     }
 
-    pub(crate) const fn low(self) -> u32 {
-        self.0 as u32
+    pub(crate) const fn chance(self) -> u32 {
+        self.0 as u32 & ((1 << Self::CHANCE_BITS) - 1)
     }
 }
 

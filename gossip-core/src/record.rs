@@ -2,17 +2,15 @@
 //!
 //! ```text
 //! node          key: none                         value: node 8 · incarnation 8
-//! origins       key: node 8 · incarnation 8       value: top 8 · known 8 · fifo done 8 · window 32 · idle ms 4 · second 4
+//! origins       key: node 8 · incarnation 8       value: top 8 · known 8 · fifo done 8 · window 32 · idle ms 4 · at ms 8
 //! messages      key: node 8 · incarnation 8 · seq 8
-//!               value: order 1 · hops 1 · path length 1 · previous 8 · age ms 4 · second 4 · path and payload
+//!               value: order 1 · hops 1 · path length 1 · previous 8 · age ms 4 · at ms 8 · path and payload
 //! acknowledged  key: as messages                  value: none
 //! registers     key: the key                      value: the value
 //! ```
 //!
-//! Integers are little-endian. `second` is `Config::started_at` plus the seconds that the node had run: the ages of the
-//! next life go on from there, as far as start times are given.
-
-use core::time::Duration;
+//! Integers are little-endian. `at` is `Config::started_at` plus the time that the node had run: the ages of the next life
+//! go on from there, as far as start times are given.
 
 use crate::config::Config;
 use crate::event::Order;
@@ -24,10 +22,10 @@ use crate::time::Instant;
 type Key = heapless::Vec<u8, RECORD_KEY_MAX>;
 type Head = heapless::Vec<u8, HEAD_MAX>;
 
-/// The time of records: seconds that go on from life to life.
+/// The time of records: milliseconds that go on from life to life.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    started_at: u32,
+    started_at: u64,
     origin: Instant,
 }
 
@@ -36,15 +34,15 @@ impl Clock {
         Self { started_at: config.started_at, origin: now }
     }
 
-    fn second(self, now: Instant) -> u32 {
-        let ran = u32::try_from(now.saturating_since(self.origin).as_secs()).unwrap_or(u32::MAX);
+    fn at(self, now: Instant) -> u64 {
+        let ran = u64::try_from(now.saturating_since(self.origin).as_millis()).unwrap_or(u64::MAX);
         self.started_at.saturating_add(ran)
     }
 
-    /// An age of `age_ms` at `second` of an earlier life, as of the start of this one.
-    fn age_now(self, age_ms: u32, second: u32) -> u32 {
-        let slept = Duration::from_secs(self.started_at.saturating_sub(second).into());
-        age_ms.saturating_add(u32::try_from(slept.as_millis()).unwrap_or(u32::MAX))
+    /// An age of `age_ms` at `at` of an earlier life, as of the start of this one.
+    fn age_now(self, age_ms: u32, at: u64) -> u32 {
+        let slept = self.started_at.saturating_sub(at);
+        age_ms.saturating_add(u32::try_from(slept).unwrap_or(u32::MAX))
     }
 }
 
@@ -71,7 +69,7 @@ pub(crate) fn origin_value(origin: &Origin, clock: Clock, now: Instant) -> Head 
         extend(&mut value, &word.to_le_bytes());
     }
     extend(&mut value, &idle.to_le_bytes());
-    extend(&mut value, &clock.second(now).to_le_bytes());
+    extend(&mut value, &clock.at(now).to_le_bytes());
     value
 }
 
@@ -117,7 +115,7 @@ pub(crate) fn message_head(message: &Message, clock: Clock, now: Instant) -> Hea
     let mut head: Head = concat([&[order, message.hops, message.blob().1]]);
     extend(&mut head, &message.previous.to_le_bytes());
     extend(&mut head, &message.age_ms(now).to_le_bytes());
-    extend(&mut head, &clock.second(now).to_le_bytes());
+    extend(&mut head, &clock.at(now).to_le_bytes());
     head
 }
 
@@ -163,8 +161,8 @@ impl Reader<'_> {
     }
 
     fn age(&mut self, clock: Clock) -> Option<u32> {
-        let (age_ms, second) = (self.take().map(u32::from_le_bytes)?, self.take().map(u32::from_le_bytes)?);
-        Some(clock.age_now(age_ms, second))
+        let (age_ms, at) = (self.take().map(u32::from_le_bytes)?, self.u64()?);
+        Some(clock.age_now(age_ms, at))
     }
 }
 

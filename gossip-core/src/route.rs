@@ -113,6 +113,9 @@ impl Gossip {
         link.heard = self.now;
         self.protocols.detector.on_heard(self.now, peer);
         self.each_frame(opened, |gossip, frame| gossip.on_frame(peer, frame));
+        if let Some(above) = self.protocols.registers.take_superseded() {
+            self.raise_incarnation(above);
+        }
     }
 
     fn on_unlinked(&mut self, greeter: &Greeter, header: &Header, datagram: &mut [u8]) {

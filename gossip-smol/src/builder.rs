@@ -122,7 +122,7 @@ impl Builder {
             return Err(invalid("durability needs a storage"));
         }
         if self.config.started_at == 0 {
-            self.config.started_at = unix_seconds();
+            self.config.started_at = unix_millis();
         }
         let socket = Socket::bind(self.address)?;
         let shared = Arc::new(Shared {
@@ -193,8 +193,8 @@ fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Er
     io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 
-/// Seconds since the Unix epoch: 0 before it, and the last one that fits after the year 2106.
-fn unix_seconds() -> u32 {
+/// Milliseconds since the Unix epoch: 0 before it.
+fn unix_millis() -> u64 {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -9,7 +9,7 @@ const SECOND: u64 = 1_000_000;
 
 fn config(birth: Birth) -> Config {
     let mut config = Config::local(NodeId(u64::from(birth.node) + 1));
-    config.started_at = birth.life;
+    config.started_at = birth.life.into();
     config
 }
 

@@ -572,8 +572,7 @@ impl Membership {
         let greeted = |member: &Member| {
             attempts.find(|attempt| attempt.node == Some(member.node) && Some(attempt.address) == member.address)
         };
-        let fits =
-            |member: &Member| member.state == state && member.address.is_some() && greeted(member).is_none();
+        let fits = |member: &Member| member.state == state && member.address.is_some() && greeted(member).is_none();
         let Some(member) = cx.members.draw(&mut self.rng, fits).and_then(|row| cx.members.get(row)) else {
             return false;
         };

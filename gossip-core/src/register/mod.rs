@@ -90,6 +90,8 @@ pub(crate) struct Register {
     /// The sum of fingerprints of what is known completely.
     root: u64,
     root_key: u64,
+    /// A higher incarnation of this node than its own, if one was seen.
+    superseded: Option<Incarnation>,
     /// When gathered changes go out.
     flush_at: Instant,
     batch_delay: Duration,
@@ -115,6 +117,7 @@ impl Register {
             comparison: Comparison::new(Due::Registers, links, config.timing.repair_period),
             root: 0,
             root_key,
+            superseded: None,
             flush_at: Instant::NEVER,
             batch_delay: config.timing.batch_delay,
             sweep_at: now + horizon / 8,
@@ -185,6 +188,11 @@ impl Register {
     }
 
     // ---- frames
+
+    /// A higher incarnation of this node than its own, if one was seen since the last call.
+    pub(crate) fn take_superseded(&mut self) -> Option<Incarnation> {
+        self.superseded.take()
+    }
 
     pub(crate) fn on_updates(&mut self, cx: &mut Cx<'_>, from: PeerIdx, updates: List<'_, Update<'_>>) {
         for update in updates.iter() {

@@ -73,10 +73,27 @@ impl Register {
         Ok(version)
     }
 
-    /// Somebody sends this node one of its own registers: fine if it is one, and else the id is used twice, or this
-    /// life began with a clock that went back; the greeting finds out which.
+    /// Gives all own registers new versions, in a new incarnation.
+    pub(crate) fn renew(&mut self, cx: &mut Cx<'_>) {
+        let Some(owner) = self.own(cx) else { return };
+        self.set_complete(cx.members, owner, 0);
+        let Some(member) = cx.members.get_mut(owner) else { return };
+        (member.incarnation, member.floor) = (cx.me.incarnation, 0);
+        for _ in 0..member.registers.len() {
+            let oldest = cx.members.get(owner).and_then(|member| member.registers.front());
+            let Some(register) = oldest.and_then(|slot| self.table.get(slot)) else { return };
+            let (key, value) = (register.owned_key(), register.owned_value());
+            let value = (register.state == State::Value).then_some(&value[..]);
+            // What is in the table fits into it again.
+            let _version = self.write_own(cx, &key, value);
+        }
+    }
+
+    /// Somebody sends this node one of its own registers: fine if it is one. One of a higher incarnation is from an
+    /// earlier life, of which this one did not know, or of another node with this id.
     pub(super) fn on_own_echo(&mut self, cx: &mut Cx<'_>, from: PeerIdx, update: &Update<'_>) {
         let Some(owner) = self.own(cx) else { return };
+        self.superseded = self.superseded.max(Some(update.incarnation).filter(|&other| other > cx.me.incarnation));
         if update.incarnation == cx.me.incarnation
             && let Some(slot) = self.table.find(owner, update.key.0)
         {

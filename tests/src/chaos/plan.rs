@@ -139,7 +139,7 @@ impl Plan {
     #[must_use]
     pub fn configure(&self, birth: Birth, lives: u32) -> Config {
         let mut config = self.preset.config(id(birth.node));
-        config.started_at = birth.life;
+        config.started_at = birth.life.into();
         config.security = self.security.clone();
         config.broadcast = self.broadcast;
         config.durability = self.durability;

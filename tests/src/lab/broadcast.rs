@@ -157,7 +157,7 @@ impl Options {
             Preset::Embedded => Config::embedded(id),
             Preset::Local => Config::local(id),
         };
-        config.started_at = birth.life;
+        config.started_at = birth.life.into();
         if self.no_repair {
             config.repair = Repair::Off;
         }

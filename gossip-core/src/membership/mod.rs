@@ -361,9 +361,13 @@ impl Membership {
             return self.on_other_inhabitant(cx, greeter, row);
         }
         self.learn_address(welcome.observed.0, true);
-        self.settle(cx, row, greeter.node, welcome.verdict);
-        match welcome.verdict {
-            Verdict::Linked if !self.closed => self.take_up(cx, greeter, attempt.purpose),
+        let granted = welcome.verdict == Verdict::Linked && !self.closed;
+        let admission = granted.then(|| self.take_up(cx, greeter, attempt.purpose)).flatten();
+        // A link that is not taken up is none, and will have to be asked for again.
+        let verdict = if granted && admission.is_none() { Verdict::Full } else { welcome.verdict };
+        self.settle(cx, row, greeter.node, verdict);
+        match verdict {
+            Verdict::Linked => admission,
             Verdict::Superseded => {
                 self.conflict = Some((greeter.address, welcome.incarnation));
                 Some(Decision::Raise { above: welcome.incarnation })

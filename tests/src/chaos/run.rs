@@ -55,9 +55,9 @@ pub fn run_traced<W: Observer>(plan: &Plan, watch: W) -> Outcome {
     run.outcome(healed)
 }
 
-/// Runs the safety phase of a plan alone. Returns the hash of all inputs and outputs.
+/// Runs the safety phase of a plan alone, but not until every fault is over. Returns the hash of all inputs and outputs.
 pub(super) fn safety<O: Observer>(plan: &Plan, observer: O) -> (u64, O) {
-    let script = Script::of(plan);
+    let script = Script::of(plan).until(u64::from(plan.seconds) * 1_000_000);
     let (template, lives) = (plan.clone(), script.lives);
     let mut simulation = Simulation::new(plan.world.clone(), move |birth| template.configure(birth, lives), observer);
     perform(plan, &script, &mut simulation);

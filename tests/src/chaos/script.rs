@@ -132,6 +132,13 @@ impl Script {
         let end = deeds.iter().map(|(at, deed)| at + deed.lasts()).max().unwrap_or(0);
         Self { deeds, end: end.max(u64::from(plan.seconds) * SECOND), lives }
     }
+
+    /// The beginning of the script, up to `end`.
+    #[must_use]
+    pub fn until(mut self, end: u64) -> Self {
+        self.deeds.retain(|(at, _)| *at <= end);
+        Self { end, ..self }
+    }
 }
 
 impl Deed {

@@ -51,3 +51,8 @@ mod tape;
 pub use builder::Builder;
 pub use node::{CallError, Events, Node};
 pub use socket::SocketStats;
+
+/// The example of the README, so that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

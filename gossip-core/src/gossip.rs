@@ -44,6 +44,8 @@ pub struct Gossip {
     subkey: Subkey,
     /// The latest time that the caller has told.
     pub(crate) now: Instant,
+    /// The last time that the caller has told; earlier than `now` where its clock went back.
+    told: Instant,
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
     pub(crate) peers: Peers,
@@ -144,6 +146,7 @@ impl Gossip {
             auth,
             me,
             now,
+            told: now,
             clock: Clock::new(&config, now),
             gate: Gate::new(config.durability == Durability::Records),
             peers: Peers::new(links),
@@ -475,6 +478,8 @@ impl Gossip {
         let own = [(self.sweep_at, Reason::Expiry), (self.phase.deadline(), Reason::Leave)];
         let theirs = self.protocols.each().map(|protocol| (protocol.deadline(), protocol.reason()));
         let (at, reason) = own.into_iter().chain(theirs).min_by_key(|&(at, _)| at)?;
+        // What is due already is due at once, also where the caller's clock is behind.
+        let at = if at <= self.now { self.told } else { at };
         (at != Instant::NEVER).then_some((at, reason))
     }
 
@@ -572,6 +577,7 @@ impl Gossip {
             self.stats.time_went_back += 1;
         }
         self.now = self.now.max(now);
+        self.told = now;
     }
 
     fn find(&self, id: MessageId) -> Option<crate::store::Slot> {

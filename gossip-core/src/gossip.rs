@@ -53,7 +53,7 @@ pub struct Gossip {
     pub(crate) stats: Stats,
     pub(crate) protocols: Protocols,
     /// The row of this node's own messages.
-    own_row: Row,
+    pub(crate) own_row: Row,
     /// The number of this node's last fifo message.
     last_fifo: u64,
     /// Something was submitted or set in this incarnation.

@@ -105,6 +105,16 @@ impl Comparison {
         row.page.then_some(row.cursor)
     }
 
+    /// Panics where something is owed to nobody, or is owed and would never be sent, or no comparison would ever begin.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(crate) fn check_invariants(&self, peers: &Peers) {
+        for (index, row) in self.rows.iter().enumerate().filter(|(_, row)| row.root || row.page) {
+            let peer = peers.at(index).expect("a root or page is owed to a link");
+            assert!(peers.is_due(peer, self.due), "a root or page is owed without a mark, {row:?}");
+        }
+        assert!(peers.len() == 0 || self.next_at != Instant::NEVER, "there are links, but nothing is ever compared");
+    }
+
     pub(crate) fn root_written(&mut self, peer: PeerIdx) {
         self.rows[peer.row()].root = false;
     }

@@ -55,7 +55,7 @@ pub struct Gossip {
     pub(crate) stats: Stats,
     pub(crate) protocols: Protocols,
     /// The row of this node's own messages.
-    own_row: Row,
+    pub(crate) own_row: Row,
     /// The number of this node's last fifo message.
     last_fifo: u64,
     /// The incarnation was raised once, and stays now.

@@ -35,6 +35,8 @@ mod event;
 mod failure_detector;
 mod gossip;
 mod ids;
+#[cfg(any(test, feature = "__internals"))]
+mod invariants;
 mod io;
 mod leave;
 mod limits;

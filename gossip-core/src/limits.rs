@@ -123,7 +123,7 @@ impl Limits {
         within("limits.messages", self.messages.into(), 1, 1_000_000)?;
         within("limits.origins", self.origins.into(), 1, 65_535)?;
         within("limits.window", self.window.into(), 16, 256)?;
-        if self.window % 8 != 0 {
+        if !self.window.is_multiple_of(8) {
             return Err(ConfigError::TooSmall {
                 field: "limits.window",
                 value: self.window.into(),

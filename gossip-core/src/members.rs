@@ -222,6 +222,28 @@ impl Members {
         Some(row as Row)
     }
 
+    /// Panics where a row cannot be found, or too many or too few are counted as alive.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(crate) fn check_invariants(&self) {
+        self.rows.check_invariants();
+        self.index.check_invariants();
+        self.changed.check_invariants();
+        let key = |row| self.rows.get(row).map(|member| member.node);
+        self.order.check_invariants(|one, other| key(one).cmp(&key(other)));
+        assert_eq!(self.order.len(), self.rows.len(), "rows in the order");
+        assert!(self.order.iter().all(|row| key(row).is_some()), "the order names an empty row");
+        assert!(self.changed.iter().all(|row| key(row as Row).is_some()), "an empty row has changed");
+        assert!(self.rows.iter().all(|(row, member)| self.find(member.node) == Some(row)), "a row is not found");
+        let alive = self.rows.iter().filter(|(_, member)| is_alive(member.state)).count();
+        assert_eq!(alive, self.alive as usize, "how many members are alive");
+    }
+
+    /// All rows.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Row, &Member)> {
+        self.rows.iter()
+    }
+
     fn position(&self, node: NodeId) -> Result<usize, usize> {
         self.order
             .search_by(|row| self.rows.get(row).map_or(core::cmp::Ordering::Greater, |member| member.node.cmp(&node)))

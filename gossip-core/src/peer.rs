@@ -233,14 +233,6 @@ impl Peers {
         }
     }
 
-    pub(crate) fn mark_all(&mut self, what: Due) {
-        for (index, row) in self.rows.iter().enumerate() {
-            if row.is_some() {
-                self.due[what as usize].set(index);
-            }
-        }
-    }
-
     pub(crate) fn done(&mut self, peer: PeerIdx, what: Due) {
         self.due[what as usize].clear(peer.row());
     }
@@ -273,6 +265,22 @@ impl Peers {
     pub(crate) fn settle(&mut self, peer: PeerIdx) {
         for due in &mut self.due {
             due.clear(peer.row());
+        }
+    }
+
+    /// Panics where a debt is to nobody, a node has two links, or a number could be used twice.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(crate) fn check_invariants(&self) {
+        assert_eq!(self.iter().count(), self.len(), "how many links there are");
+        for due in &self.due {
+            due.check_invariants();
+            assert!(due.iter().all(|row| self.rows[row].is_some()), "something is owed to nobody");
+        }
+        for (idx, peer) in self.iter() {
+            assert_eq!(self.find(peer.node), Some(idx), "node {} has two links", peer.node);
+            assert!(peer.epoch <= self.epoch, "the epoch of the link with node {} lies in the future", peer.node);
+            let others = self.iter().filter(|(_, other)| other.epoch == peer.epoch).count();
+            assert_eq!(others, 1, "the link with node {} shares its epoch", peer.node);
         }
     }
 
@@ -312,7 +320,8 @@ mod tests {
     #[test]
     fn the_most_urgent_kind_goes_first_and_peers_take_turns() {
         let (mut peers, [first, second]) = peers();
-        peers.mark_all(Due::Registers);
+        peers.mark(first, Due::Registers);
+        peers.mark(second, Due::Registers);
         peers.mark(second, Due::Detector);
         assert_eq!(peers.most_urgent(), Some(second));
         peers.done(second, Due::Detector);

@@ -68,14 +68,6 @@ impl Rng {
         min + ((u128::from(self.u64()) * count) >> 64) as u64
     }
 
-    /// One of `items`, all equally likely, and `None` where there is none. One word.
-    ///
-    /// Only the first 2³² − 1 can be chosen.
-    pub(crate) fn choose<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
-        let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
-        items.get(self.below(count) as usize)
-    }
-
     /// Uniform from `percent` below `duration` to `percent` above it, in whole microseconds. Two words.
     ///
     /// More than 100 percent is taken for 100.
@@ -165,14 +157,12 @@ mod tests {
     #[test]
     fn all_faces_are_equally_likely() {
         let mut rng = Rng::new(&SEED, 0);
-        let faces = [0_usize, 1, 2, 3, 4, 5];
-        let (mut below, mut chosen, mut ranged) = ([0; 6], [0; 6], [0; 6]);
+        let (mut below, mut ranged) = ([0; 6], [0; 6]);
         for _ in 0..6_000 {
             below[rng.below(6) as usize] += 1;
-            chosen[*rng.choose(&faces).expect("there are six")] += 1;
             ranged[rng.range_micros(10, 15) as usize - 10] += 1;
         }
-        for counts in [below, chosen, ranged] {
+        for counts in [below, ranged] {
             assert!(counts.iter().all(|count| (880..1_120).contains(count)), "{counts:?}");
         }
     }
@@ -192,9 +182,8 @@ mod tests {
         assert_eq!(rng.below(1), 0);
         assert_eq!(rng.range_micros(9, 9), 9);
         assert_eq!(rng.range_micros(9, 3), 9);
-        assert_eq!(rng.choose::<u8>(&[]), None);
         assert_eq!(rng.jitter(Duration::from_millis(3), 0), Duration::from_millis(3));
-        assert_eq!(rng.position, 9, "words are taken all the same");
+        assert_eq!(rng.position, 8, "words are taken all the same");
     }
 
     proptest! {

@@ -199,9 +199,8 @@ impl Gossip {
                 None
             }
         };
-        match decision {
-            Some(decision) => self.decide(decision),
-            None => {}
+        if let Some(decision) = decision {
+            self.decide(decision);
         }
     }
 

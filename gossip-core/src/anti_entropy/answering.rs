@@ -10,7 +10,7 @@ use crate::wire::{Absence, Absent, Kind, List, Wanted};
 /// An answer that waits for its datagram.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OwedAbsent {
-    to: PeerIdx,
+    pub(super) to: PeerIdx,
     absent: Absent,
 }
 

@@ -51,10 +51,10 @@ use crate::comparison::Comparison;
 use crate::config::{Config, Repair};
 use crate::ids::{Incarnation, NodeId};
 use crate::pack::{Full, Packer};
-use crate::peer::{Due, PeerIdx};
+use crate::peer::{Due, PeerIdx, Peers};
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::storage::{Bits, Grid, Slots};
-use crate::store::{Origin, Row, Slot};
+use crate::store::{Messages, Origin, Row, Slot};
 use crate::time::Instant;
 use crate::view::Reason;
 use crate::wire::{Blob, Data, Frontier, Kind, Page, PageHead, Root, RunsBuffer, Wanted};
@@ -240,6 +240,28 @@ impl AntiEntropy {
         }
     }
 
+    /// Panics where something is owed to nobody, or would never be sent or asked for.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(crate) fn check_invariants(&self, peers: &Peers, messages: &Messages) {
+        for bits in [&self.asked, &self.lacking] {
+            bits.check_invariants();
+        }
+        self.absences.check_invariants();
+        self.owed.check_invariants();
+        crate::broadcast::check_owed(&self.owed, peers, messages, Due::Repair);
+        for row in self.asked.iter() {
+            let peer = peers.at(row).expect("a link is asked");
+            assert!(peers.is_due(peer, Due::Repair), "a link is to be asked without a mark");
+        }
+        for (_, owed) in self.absences.iter() {
+            assert!(peers.is_due(owed.to, Due::Repair), "an answer is owed without a mark");
+        }
+        assert!(self.lacking.is_empty() || self.pull_at != Instant::NEVER, "something is missing and never asked for");
+        if self.enabled {
+            self.comparison.check_invariants(peers);
+        }
+    }
+
     /// Forgets origins that have no holes any more. True if some have.
     fn is_lacking(&mut self, cx: &Cx<'_>) -> bool {
         let mut at = self.lacking.first();
@@ -416,7 +438,7 @@ fn low(cx: &Cx<'_>, origin: &Origin) -> u64 {
 /// missing is mostly new.
 fn owe_held(
     owed: &mut Grid,
-    messages: &crate::store::Messages,
+    messages: &Messages,
     origin: &Origin,
     to: PeerIdx,
     newest: Instant,
@@ -429,7 +451,7 @@ fn owe_held(
     }
 }
 
-fn mark_if_owed(owed: &Grid, peers: &mut crate::peer::Peers, to: PeerIdx) {
+fn mark_if_owed(owed: &Grid, peers: &mut Peers, to: PeerIdx) {
     if !owed.row_is_empty(to.row()) {
         peers.mark(to, Due::Repair);
     }

@@ -15,7 +15,7 @@
 //! # Messages
 //!
 //! `Data`, one per message and link, composed when the datagram is, so it always carries the present age. Copies that
-//! repair asks for are `Data` too, written by [`write`] here and marked as resent.
+//! repair asks for are `Data` too, written by [`write()`] here and marked as resent.
 //!
 //! # Bounds
 //!
@@ -42,6 +42,8 @@ use crate::peer::{Due, PeerIdx, Peers};
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::rng::Rng;
 use crate::storage::{Bits, Grid};
+#[cfg(any(test, feature = "__internals"))]
+use crate::store::Messages;
 use crate::store::{Message, Slot};
 use crate::time::Instant;
 use crate::view::Reason;
@@ -133,6 +135,19 @@ impl Broadcast {
             self.owed.set(row, slot as usize);
             peers.mark(peer, Due::Broadcast);
         }
+    }
+
+    /// Panics where a copy is owed of nothing or to nobody, or would never be sent.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(crate) fn check_invariants(&self, peers: &Peers, messages: &Messages) {
+        self.owed.check_invariants();
+        self.hot.check_invariants();
+        for slot in self.hot.iter() {
+            assert!(messages.is_kept(slot as Slot), "a rumor without a message");
+            assert!(self.rounds_left[slot] > 0, "a rumor without rounds");
+            assert!(self.next_round != Instant::NEVER, "a rumor without a next round");
+        }
+        check_owed(&self.owed, peers, messages, Due::Broadcast);
     }
 
     fn next_round_of_all(&mut self, cx: &mut Cx<'_>) {
@@ -232,6 +247,19 @@ pub(crate) fn write(
         payload: Blob(message.payload()),
     };
     packet.frame(Kind::DATA, &data)
+}
+
+/// Panics where a copy is owed of nothing or to nobody, or would never be sent.
+#[cfg(any(test, feature = "__internals"))]
+pub(crate) fn check_owed(owed: &Grid, peers: &Peers, messages: &Messages, due: Due) {
+    for row in 0..peers.capacity() {
+        let mut copies = owed.columns_of(row).peekable();
+        if copies.peek().is_some() {
+            let peer = peers.at(row).expect("a copy is owed to a link");
+            assert!(peers.is_due(peer, due), "copies are owed without a mark");
+        }
+        assert!(copies.all(|slot| messages.is_kept(slot as Slot)), "a copy of nothing is owed");
+    }
 }
 
 /// The path with this node at its end, where the message has one and there is room.

@@ -42,6 +42,8 @@ use alloc::boxed::Box;
 
 use crate::config::Timing;
 use crate::pack::Packer;
+#[cfg(any(test, feature = "__internals"))]
+use crate::peer::Peers;
 use crate::peer::{Due, PeerIdx};
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::rng::Rng;
@@ -209,6 +211,25 @@ impl FailureDetector {
         }
         self.ask(cx, peer);
         None
+    }
+
+    /// Panics where a link would never be probed again, or one that has ended still is.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(crate) fn check_invariants(&self, peers: &Peers) {
+        self.deadlines.check_invariants();
+        for (index, row) in self.rows.iter().enumerate() {
+            let has_deadline = self.deadlines.get(index) != Instant::NEVER;
+            let Some(peer) = peers.at(index) else {
+                assert!(row.state == State::Free && !has_deadline, "an ended link is probed, {row:?}");
+                continue;
+            };
+            match row.state {
+                State::Free => panic!("a link is never probed"),
+                State::Quiet | State::Asked => assert!(has_deadline, "nothing is waited for, {row:?}"),
+                State::Owed => assert!(peers.is_due(peer, Due::Detector), "a probe is owed without a mark"),
+            }
+            assert!(row.answer.is_none() || peers.is_due(peer, Due::Detector), "an answer is owed without a mark");
+        }
     }
 
     fn ask(&mut self, cx: &mut Cx<'_>, peer: PeerIdx) {

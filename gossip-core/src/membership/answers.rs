@@ -49,12 +49,13 @@ impl Answers {
         let _dropped = self.0.insert(answer);
     }
 
+    #[cfg(any(test, feature = "__internals"))]
+    pub(super) fn check_invariants(&self) {
+        self.0.check_invariants();
+    }
+
     pub(super) fn pop(&mut self) -> Option<Answer> {
         let row = self.0.iter().next()?.0;
         self.0.remove(row)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.len() == 0
     }
 }

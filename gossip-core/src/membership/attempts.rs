@@ -162,6 +162,17 @@ impl Attempts {
         }
     }
 
+    /// Panics where a timer runs for nobody, or for a greeting that is due already.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(super) fn check_invariants(&self) {
+        self.rows.check_invariants();
+        self.deadlines.check_invariants();
+        for row in 0..self.capacity() {
+            let runs = self.deadlines.get(row as usize) != Instant::NEVER;
+            assert!(!runs || self.get(row).is_some_and(|attempt| !attempt.owed), "a timer runs for nothing");
+        }
+    }
+
     pub(super) const fn retry_cap(&self) -> Duration {
         self.retry_cap
     }

@@ -31,7 +31,7 @@
 //!   again. A full node that hears it drops a link drawn by chance.
 //! - A node is where its last proven greeting came from; its old address is forgotten then.
 //! - The later incarnation of a node replaces the earlier one. An earlier one that can still answer a cookie is alive:
-//!   both are told ([`Event::IdentityConflict`](crate::Event::IdentityConflict)).
+//!   both are told ([`Event::IdentityConflict`]).
 //! - `Welcome` names the highest incarnation of the receiver that is known. If that is higher than its own (its clock went
 //!   back), a node that has said nothing yet takes a higher one; another one is told of a conflict.
 //!
@@ -484,6 +484,14 @@ impl Membership {
         self.refill_at = self.refill_at.min(cx.now);
     }
 
+    /// Panics where a timer runs for nobody, or more contacts are kept than may be.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(crate) fn check_invariants(&self) {
+        self.attempts.check_invariants();
+        self.answers.check_invariants();
+        assert!(self.contacts().count() <= self.contacts_max, "more contacts than the limit");
+    }
+
     fn learn_address(&mut self, observed: SocketAddr, better: bool) {
         if !self.advertised && is_usable(observed) && (better || self.address.is_none()) {
             self.address = Some(observed);
@@ -493,11 +501,6 @@ impl Membership {
     /// Says that there is no link any more.
     pub(crate) fn say_unlink(&mut self, node: NodeId, address: SocketAddr, reason: u8) {
         self.answers.push(Answer { to: address, room: self.mtu, say: Say::Unlink { node, reason } });
-    }
-
-    /// Whether all notes were sent.
-    pub(crate) fn is_silent(&self) -> bool {
-        self.answers.is_empty()
     }
 
     /// The next event of this sub-protocol.

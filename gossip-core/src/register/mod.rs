@@ -13,7 +13,7 @@
 //!
 //! # State
 //!
-//! Per owner ([`Members`](crate::members::Members)): incarnation, `complete` (every live register up to this version is
+//! Per owner ([`Members`]): incarnation, `complete` (every live register up to this version is
 //! here), `floor` (removals up to this version may be forgotten here), the registers in the order of versions. Per link:
 //! which registers are still to be sent, and how far the comparison has got ([`Comparison`]).
 //!
@@ -57,8 +57,10 @@ use crate::comparison::Comparison;
 use crate::config::Config;
 use crate::event::{Event, Key, Scope};
 use crate::ids::{Incarnation, NodeId, Version};
-use crate::members::{Members, Row};
+use crate::members::{Member, Members, Row};
 use crate::pack::{Full, Packer};
+#[cfg(any(test, feature = "__internals"))]
+use crate::peer::Peers;
 use crate::peer::{Due, PeerIdx};
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::rng::Rng;
@@ -102,7 +104,6 @@ pub(crate) struct Register {
     records: bool,
     registers_max: u32,
     update_max: usize,
-    mtu: usize,
 }
 
 impl Register {
@@ -126,7 +127,6 @@ impl Register {
             records: config.durability == crate::config::Durability::Records,
             registers_max: limits.registers,
             update_max: usize::from(config.mtu) - crate::wire::HEADER_LEN - Update::OVERHEAD_MAX,
-            mtu: config.mtu.into(),
         }
     }
 
@@ -424,9 +424,35 @@ impl Register {
                 self.owed.set(to.row(), slot as usize);
             }
         }
-        let behind_floor = |member: &crate::members::Member| after < member.floor;
+        let behind_floor = |member: &Member| after < member.floor;
         if cx.members.get(owner).is_some_and(|member| member.complete > last || behind_floor(member)) {
             self.closings.set(to.row(), owner as usize);
+        }
+    }
+
+    /// Panics where the table is wrong, the root is not the sum of all owners, or something is owed of nothing, to
+    /// nobody, or for ever.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(crate) fn check_invariants(&self, peers: &Peers, members: &Members) {
+        self.table.check_invariants(members);
+        let of = |member: &Member| fingerprint(self.root_key, member.node, member.incarnation, member.complete);
+        let root = members.iter().fold(0_u64, |sum, (_, member)| sum.wrapping_add(of(member)));
+        assert_eq!(root, self.root, "the root is the sum of all fingerprints");
+        if self.repair {
+            self.comparison.check_invariants(peers);
+        }
+        for grid in [&self.owed, &self.closings] {
+            grid.check_invariants();
+        }
+        for row in 0..peers.capacity() {
+            let mut owed = self.owed.columns_of(row).map(|slot| self.table.get(slot as Slot));
+            assert!(owed.all(|register| register.is_some_and(|it| it.state != State::Forgotten)), "nothing is owed");
+            assert!(self.closings.columns_of(row).all(|owner| members.get(owner as Row).is_some()), "nobody is closed");
+            if !(self.owed.row_is_empty(row) && self.closings.row_is_empty(row)) {
+                let peer = peers.at(row).expect("registers are owed to a link");
+                let goes_out = self.flush_at != Instant::NEVER || peers.is_due(peer, Due::Registers);
+                assert!(goes_out, "registers are owed without a mark");
+            }
         }
     }
 

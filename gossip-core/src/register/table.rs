@@ -5,6 +5,8 @@ use core::hash::Hasher;
 use bytes::Bytes;
 
 use crate::ids::Version;
+#[cfg(any(test, feature = "__internals"))]
+use crate::members::Member;
 use crate::members::{Members, Row};
 use crate::rng::Rng;
 use crate::storage::{Bits, Index, Links, Slots};
@@ -260,6 +262,52 @@ impl Registers {
         let slot = self.unrecorded.first()?;
         self.unrecorded.clear(slot);
         Some(slot as Slot)
+    }
+
+    /// Panics where a register is not found, an owner's list is not in the order of versions, or a sum is wrong.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(super) fn check_invariants(&self, members: &Members) {
+        self.slots.check_invariants();
+        self.index.check_invariants();
+        self.links.check_invariants();
+        for bits in [&self.untold, &self.unrecorded] {
+            bits.check_invariants();
+            assert!(bits.iter().all(|slot| self.slots.get(slot as Slot).is_some()), "a mark without a register");
+        }
+        let bytes: usize = self.slots.iter().map(|(_, register)| register.blob.len()).sum();
+        assert_eq!(bytes, self.bytes as usize, "the bytes of all registers");
+        assert!(self.bytes <= self.bytes_max, "more bytes than the limit");
+        let mut forgotten = 0;
+        for (slot, register) in self.slots.iter() {
+            assert_eq!(
+                self.find(register.owner, register.key()),
+                Some(slot),
+                "register {slot} is not found by its key"
+            );
+            assert!(members.get(register.owner).is_some(), "register {slot} has no owner");
+            let is_forgotten = register.state == State::Forgotten;
+            assert!(!is_forgotten || self.untold.contains(slot as usize), "register {slot} is kept for nothing");
+            forgotten += usize::from(is_forgotten);
+        }
+        let listed: usize = members.iter().map(|(row, member)| self.check_list(row, member)).sum();
+        assert_eq!(listed + forgotten, self.slots.len(), "registers in the lists of their owners");
+    }
+
+    /// Returns the length of the list.
+    #[cfg(any(test, feature = "__internals"))]
+    fn check_list(&self, row: Row, member: &Member) -> usize {
+        let list = member.registers;
+        list.check_invariants(&self.links);
+        let registers = || list.iter(&self.links).filter_map(|slot| self.slots.get(slot));
+        assert_eq!(registers().count(), list.len(), "the list of node {} leads through an empty slot", member.node);
+        let belongs = |register: &Register| {
+            let lives = register.state != State::Forgotten && register.version.incarnation == member.incarnation;
+            lives && register.owner == row
+        };
+        assert!(registers().all(belongs), "a register of another owner or life in the list of node {}", member.node);
+        let ascends = |(one, next): (&Register, &Register)| one.version < next.version;
+        assert!(registers().zip(registers().skip(1)).all(ascends), "the list of node {} does not ascend", member.node);
+        list.len()
     }
 
     fn free(&mut self, slot: Slot) {

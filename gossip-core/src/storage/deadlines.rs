@@ -44,6 +44,7 @@ impl Deadlines {
     }
 
     /// The deadline of `row`.
+    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn get(&self, row: usize) -> Instant {
         self.nodes[self.leaf(row)]
     }
@@ -51,11 +52,6 @@ impl Deadlines {
     /// The earliest deadline of all rows.
     pub(crate) fn earliest(&self) -> Instant {
         self.nodes.get(1).copied().unwrap_or(Instant::NEVER)
-    }
-
-    /// The first of the rows with the earliest deadline.
-    pub(crate) fn earliest_row(&self) -> Option<usize> {
-        self.expired(self.earliest())
     }
 
     /// The first of the rows whose deadline is at or before `now`. Logarithmic in the rows.
@@ -75,7 +71,7 @@ impl Deadlines {
     }
 
     /// Replays every match, and panics where another one won.
-    #[cfg(any(test, debug_assertions))]
+    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn check_invariants(&self) {
         for node in 1..self.rows() {
             let winner = self.nodes[2 * node].min(self.nodes[2 * node + 1]);
@@ -134,7 +130,6 @@ mod tests {
                 let first = |due: &dyn Fn(Instant) -> bool| {
                     model.iter().position(|at| *at != Instant::NEVER && due(*at))
                 };
-                prop_assert_eq!(deadlines.earliest_row(), first(&|at| at == earliest));
                 prop_assert_eq!(deadlines.expired(now), first(&|at| at <= now));
                 prop_assert!((0..rows).all(|row| deadlines.get(row) == model[row]));
             }

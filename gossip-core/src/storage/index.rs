@@ -118,7 +118,7 @@ impl Index {
     }
 
     /// Panics where an entry cannot be reached from its home, or the length is wrong.
-    #[cfg(any(test, debug_assertions))]
+    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn check_invariants(&self) {
         let taken = self.cells.iter().filter(|cell| cell.row != NONE).count();
         assert_eq!(taken, at(self.len), "length");

@@ -38,7 +38,7 @@ impl Links {
     }
 
     /// Panics where two neighbors do not hold each other's hand.
-    #[cfg(any(test, debug_assertions))]
+    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn check_invariants(&self) {
         for (slot, link) in (0..).zip(&self.links) {
             if link.next != NONE {
@@ -70,11 +70,6 @@ impl List {
     /// Adds `slot`, which is in no list, behind all others.
     pub(crate) fn push_back(&mut self, links: &mut Links, slot: u32) {
         self.link(links, self.tail, slot, NONE);
-    }
-
-    /// Adds `slot`, which is in no list, before all others.
-    pub(crate) fn push_front(&mut self, links: &mut Links, slot: u32) {
-        self.link(links, NONE, slot, self.head);
     }
 
     /// Adds `slot`, which is in no list, before `position`, which is in this one.
@@ -127,6 +122,7 @@ impl List {
     }
 
     /// The number of slots.
+    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn len(&self) -> usize {
         at(self.len)
     }
@@ -137,7 +133,7 @@ impl List {
     }
 
     /// Panics where the list does not lead from its head to its tail in as many steps as its length says.
-    #[cfg(any(test, debug_assertions))]
+    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn check_invariants(&self, links: &Links) {
         let mut last = NONE;
         // One more than there should be, so that a list that runs in a circle is found out, but ends.
@@ -186,20 +182,13 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Op {
         PushBack,
-        PushFront,
         InsertBefore(u32),
         PopFront,
         Remove,
     }
 
     fn op() -> impl Strategy<Value = Op> {
-        prop_oneof![
-            Just(Op::PushBack),
-            Just(Op::PushFront),
-            (0..CAPACITY).prop_map(Op::InsertBefore),
-            Just(Op::PopFront),
-            Just(Op::Remove),
-        ]
+        prop_oneof![Just(Op::PushBack), (0..CAPACITY).prop_map(Op::InsertBefore), Just(Op::PopFront), Just(Op::Remove),]
     }
 
     /// The operation on a list and on its model, where what it demands is given.
@@ -210,10 +199,6 @@ mod tests {
             Op::PushBack if free => {
                 list.push_back(links, slot);
                 model.push_back(slot);
-            }
-            Op::PushFront if free => {
-                list.push_front(links, slot);
-                model.push_front(slot);
             }
             Op::InsertBefore(position) if free => {
                 if let Some(place) = model.iter().position(|other| *other == position) {

@@ -70,12 +70,13 @@ impl Order {
     }
 
     /// The rows in order.
+    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = u32> {
         self.as_slice().iter().copied()
     }
 
     /// Panics where two neighbors are not in the order that `compare` says, or a row is there twice in succession.
-    #[cfg(any(test, debug_assertions))]
+    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn check_invariants(&self, mut compare: impl FnMut(u32, u32) -> Ordering) {
         for pair in self.as_slice().windows(2) {
             assert_ne!(compare(pair[0], pair[1]), Ordering::Greater, "rows {} and {} out of order", pair[0], pair[1]);

@@ -98,7 +98,7 @@ impl<T> Slots<T> {
     }
 
     /// Panics where the chain of empty slots is not exactly the empty slots.
-    #[cfg(any(test, debug_assertions))]
+    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn check_invariants(&self) {
         assert_eq!(self.iter().count(), self.len(), "length");
         let mut slot = self.free;

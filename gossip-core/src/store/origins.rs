@@ -208,10 +208,6 @@ impl Origins {
         self.rows.len()
     }
 
-    pub(crate) fn capacity(&self) -> usize {
-        self.rows.capacity()
-    }
-
     /// The sum of all rows' fingerprints: equal roots, equal tables.
     pub(crate) const fn root(&self) -> u64 {
         self.root
@@ -295,9 +291,9 @@ impl Origins {
         let Some(origin) = self.rows.get_mut(row) else { return };
         let Some(by) = upto.checked_sub(origin.top) else { return };
         if by >= WINDOW_MAX {
-            origin.window = [0; (WINDOW_MAX / 64) as usize]
+            origin.window = [0; (WINDOW_MAX / 64) as usize];
         } else {
-            origin.shift(by)
+            origin.shift(by);
         }
         origin.top = upto;
         origin.slide();
@@ -340,16 +336,34 @@ impl Origins {
         })
     }
 
+    /// Panics where a row cannot be found, says of itself what cannot be, or the root is not the sum of all rows.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(crate) fn check_invariants(&self) {
+        self.rows.check_invariants();
+        self.index.check_invariants();
+        let key = |row| self.rows.get(row).map(|origin| (origin.node, origin.incarnation));
+        self.order.check_invariants(|one, other| key(one).cmp(&key(other)));
+        assert_eq!(self.order.len(), self.rows.len(), "rows in the order");
+        assert!(self.order.iter().all(|row| key(row).is_some()), "the order names an empty row");
+        let mut root = 0_u64;
+        for (row, origin) in self.rows.iter() {
+            assert_eq!(self.find(origin.node, origin.incarnation), Some(row), "row {row} is not found by its key");
+            assert!(!origin.bit(0), "row {row} has seen the number behind `top`");
+            let last = origin.seen_runs().last().map_or(origin.top, |run| *run.end());
+            assert!(origin.known >= last, "row {row} has seen more than anybody mentioned");
+            assert!(origin.fifo_done <= last, "row {row} released what was not seen");
+            assert!(origin.gap.is_none_or(|(first, last)| 0 < first && first <= last), "row {row} has an empty gap");
+            // A row of which nothing was seen yet counts from the first change on.
+            let untouched = origin.fingerprint == 0 && last == 0;
+            assert!(untouched || origin.fingerprint == fingerprint(self.root_key, origin), "fingerprint of row {row}");
+            root = root.wrapping_add(origin.fingerprint);
+        }
+        assert_eq!(root, self.root, "the root is the sum of all fingerprints");
+    }
+
     fn refresh(&mut self, row: Row) {
         let Some(origin) = self.rows.get_mut(row) else { return };
-        let mut hasher = siphasher::sip::SipHasher13::new_with_keys(self.root_key, 1);
-        for number in [origin.node.0, origin.incarnation.0, origin.top] {
-            hasher.write(&number.to_le_bytes());
-        }
-        for word in origin.window {
-            hasher.write(&word.to_le_bytes());
-        }
-        let fingerprint = hasher.finish();
+        let fingerprint = fingerprint(self.root_key, origin);
         self.root = self.root.wrapping_sub(origin.fingerprint).wrapping_add(fingerprint);
         origin.fingerprint = fingerprint;
     }
@@ -360,6 +374,18 @@ impl Origins {
         hasher.write(&incarnation.0.to_le_bytes());
         hasher.finish()
     }
+}
+
+/// The share of one row in the root.
+fn fingerprint(root_key: u64, origin: &Origin) -> u64 {
+    let mut hasher = siphasher::sip::SipHasher13::new_with_keys(root_key, 1);
+    for number in [origin.node.0, origin.incarnation.0, origin.top] {
+        hasher.write(&number.to_le_bytes());
+    }
+    for word in origin.window {
+        hasher.write(&word.to_le_bytes());
+    }
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -56,17 +56,11 @@ pub struct Data<'a> {
     pub payload: Blob<'a>,
 }
 
-impl<'a> Data<'a> {
+impl Data<'_> {
     /// The frame is a repair, so it says nothing about how fast fresh messages spread.
     pub const RESENT: u8 = 1;
 
     /// The most bytes that a frame takes besides payload and path, with the reserved slots empty: the frame's head, two
     /// ids, three varints of 64 bits, one of 32, three single bytes, three empty slots, two lengths below 2²¹.
     pub const OVERHEAD_MAX: usize = FRAME_HEAD_LEN + 2 * 8 + 3 * 10 + 5 + 3 + 3 + 2 * 3;
-
-    /// The nodes of the path, origin first. Bytes at the end that are no complete id are ignored.
-    pub fn path_nodes(&self) -> impl Iterator<Item = NodeId> + use<'a> {
-        let (nodes, _rest) = self.path.0.as_chunks::<8>();
-        nodes.iter().map(|&bytes| NodeId(u64::from_le_bytes(bytes)))
-    }
 }

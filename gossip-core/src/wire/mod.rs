@@ -40,12 +40,12 @@ pub use anti_entropy::{Absence, Absent, Frontier, Root, Wanted};
 pub use broadcast::Data;
 pub use failure_detector::{Ack, Probe};
 pub use field::{Address, Blob};
-pub use frames::{BrokenLength, FRAME_HEAD_LEN, Frames, Kind};
+pub use frames::{FRAME_HEAD_LEN, Frames, Kind};
 pub use header::{HEADER_LEN, Header, HeaderError, VOUCHED_LEN, datagram_number};
-pub use list::{Entries, LIST_MAX, List, Page, PageHead};
+pub use list::{LIST_MAX, List, Page, PageHead};
 pub use membership::{Conflict, Hello, PeerEntry, Retry, Unlink, Verdict, Welcome};
 pub use register::{RegisterFrontier, RegisterState, Update};
-pub use runs::{Runs, RunsBuffer};
+pub use runs::RunsBuffer;
 
 use serde::Deserialize;
 

@@ -65,7 +65,8 @@ impl Piece<'_> {
 }
 
 /// The pieces of an attack; a last one whose length is too large takes what is left.
-fn pieces(mut data: &[u8]) -> impl Iterator<Item = Piece<'_>> {
+/// The steps that the bytes are.
+pub fn pieces(mut data: &[u8]) -> impl Iterator<Item = Piece<'_>> {
     std::iter::from_fn(move || {
         let (&[how, low, high], rest) = data.split_first_chunk()?;
         let (contents, rest) = rest.split_at(usize::from(u16::from_le_bytes([low, high])).min(rest.len()));

@@ -10,7 +10,8 @@
 //!
 //! One link gets the checksum (a *root*) per period, in turn, and each new link at once. Who gets a root that differs from
 //! its own answers with a page. Who gets a page that ends before the table does answers with its root again, which asks for
-//! the next page. So a page costs a datagram from the other side, a lost one costs a period, and every page stands alone.
+//! the next page. So a page costs a datagram from the other side, a lost one costs a period, and every page stands alone. A page
+//! may be answered with a page, at most twice a period.
 
 use core::time::Duration;
 
@@ -27,6 +28,12 @@ struct Row {
     page: bool,
     /// Where the next page begins.
     cursor: PageHead,
+    /// When a page may be answered with a page again.
+    reply_at: Instant,
+}
+
+impl Row {
+    const FRESH: Self = Self { root: false, page: false, cursor: PageHead::START, reply_at: Instant::ZERO };
 }
 
 /// The state of all comparisons of one table.
@@ -42,8 +49,7 @@ pub(crate) struct Comparison {
 
 impl Comparison {
     pub(crate) fn new(due: Due, links: usize, period: Duration) -> Self {
-        let row = Row { root: false, page: false, cursor: PageHead::START };
-        Self { due, rows: (0..links).map(|_| row).collect(), period, next_at: Instant::NEVER, last: 0 }
+        Self { due, rows: (0..links).map(|_| Row::FRESH).collect(), period, next_at: Instant::NEVER, last: 0 }
     }
 
     pub(crate) const fn heap_bytes(links: usize) -> usize {
@@ -62,7 +68,7 @@ impl Comparison {
     }
 
     pub(crate) fn on_link_down(&mut self, peer: PeerIdx) {
-        self.rows[peer.row()] = Row { root: false, page: false, cursor: PageHead::START };
+        self.rows[peer.row()] = Row::FRESH;
     }
 
     /// Compare with the next link, if it is time.
@@ -89,10 +95,15 @@ impl Comparison {
         peers.mark(peer, self.due);
     }
 
-    /// Owes a page that begins at `from`.
-    pub(crate) fn owe_page_from(&mut self, peers: &mut Peers, peer: PeerIdx, from: PageHead) {
-        self.rows[peer.row()].cursor = from;
-        self.owe_page(peers, peer);
+    /// Answers a page with a page that begins at `from`, at most twice a period: two nodes that cannot come to agree, for
+    /// want of room say, must not talk without end.
+    pub(crate) fn reply(&mut self, now: Instant, peers: &mut Peers, peer: PeerIdx, from: PageHead) {
+        let row = &mut self.rows[peer.row()];
+        if now >= row.reply_at {
+            row.reply_at = now + self.period / 2;
+            row.cursor = from;
+            self.owe_page(peers, peer);
+        }
     }
 
     pub(crate) fn owes_root(&self, peer: PeerIdx) -> bool {

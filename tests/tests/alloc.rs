@@ -144,6 +144,8 @@ struct Cluster {
     now: u64,
     auth: Auth,
     hostile: bool,
+    /// Frames that the enemy has in store.
+    arsenal: Vec<Vec<u8>>,
 }
 
 impl Cluster {
@@ -154,7 +156,7 @@ impl Cluster {
             node.call(|gossip| gossip.join(Instant::ZERO, contact)).expect("there is room for a contact");
         }
         let auth = Auth::new(&nodes[0].gossip.config().security, &nodes[0].gossip.config().cluster);
-        Self { nodes, mail: Vec::new(), rng: Rng::new(seed, 0), now: 0, auth, hostile }
+        Self { nodes, mail: Vec::new(), rng: Rng::new(seed, 0), now: 0, auth, hostile, arsenal: Vec::new() }
     }
 
     /// 10 ms: everybody works, is drained, and is handed what was sent to it.
@@ -202,6 +204,12 @@ impl Cluster {
     /// What an enemy makes of a datagram that it has seen: noise, damage, repeats, and (where there is no secret) lies
     /// with a valid tag, from known nodes and from strangers.
     fn forge(&mut self, seen: &Mail, now: Instant) {
+        if !self.arsenal.is_empty() {
+            let frames = self.rng.below(self.arsenal.len() as u64) as usize;
+            let mut bytes = [&vec![0; HEADER_LEN], &self.arsenal[frames][..]].concat();
+            self.lie(&mut bytes, seen);
+            self.hand(Mail { from: seen.from, to: seen.to, bytes }, now);
+        }
         let rng = &mut self.rng;
         let mut bytes = seen.bytes.clone();
         let mut from = seen.from;
@@ -264,7 +272,10 @@ fn small(config: &mut Config) {
 }
 
 fn run(seed: u64, hostile: bool, configure: impl Fn(&mut Config)) {
-    let mut cluster = Cluster::new(seed, hostile, configure);
+    play(Cluster::new(seed, hostile, configure));
+}
+
+fn play(mut cluster: Cluster) {
     for _ in 0..1_500 {
         cluster.turn();
     }
@@ -306,4 +317,16 @@ fn also_under_noise_in_sealed_mode() {
         small(config);
         config.security = Security::Sealed { key_id: 1, key: [7; 32] };
     });
+}
+
+/// All that the fuzzer keeps, in the name of nodes that the receiver knows.
+#[test]
+fn also_under_the_corpora_of_the_fuzzer() {
+    let mut cluster = Cluster::new(6, true, small);
+    for entry in std::fs::read_dir(gossip_fuzz::corpus("datagram")).expect("the corpus is committed") {
+        let file = std::fs::read(entry.expect("the folder is readable").path()).expect("a file of the corpus");
+        cluster.arsenal.extend(gossip_fuzz::datagram::pieces(&file).map(|piece| piece.contents.to_vec()));
+    }
+    assert!(cluster.arsenal.len() > 100, "only {} pieces in the corpus", cluster.arsenal.len());
+    play(cluster);
 }

@@ -380,7 +380,7 @@ impl Register {
             self.owe_unlisted(cx, from, next, None);
         }
         if behind {
-            self.comparison.owe_page_from(cx.peers, from, page.head);
+            self.comparison.reply(cx.now, cx.peers, from, page.head);
         }
         if page.more {
             self.comparison.owe_root(cx.peers, from);

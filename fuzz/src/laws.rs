@@ -72,7 +72,9 @@ impl Watched {
         };
         let answer = self.gossip.handle(now, reborrow(&mut input));
         self.promises.note_answer(&self.gossip, &input, &answer);
+        self.gossip.check_invariants();
         let outputs = self.drain(now);
+        self.gossip.check_invariants();
         trace::outputs(&outputs);
         self.check_deadline();
         if let Some((from, datagram)) = packet {

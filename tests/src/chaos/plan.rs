@@ -249,6 +249,7 @@ fn world(seed: u64, nodes: u32, preset: Preset, rng: &mut Rng) -> sim::Options {
             segments: rng.pick(&[1, 1, 4]),
             late: (socket_full > Chance::NEVER).then_some(late),
             repeat_one_in: 0,
+            audit_one_in: 0,
         },
         storage_delay: (50, rng.pick(&[200, 20_000, 200_000])),
         service: rng.pick(&[0, 0, 20]),

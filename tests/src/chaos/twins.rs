@@ -54,12 +54,16 @@ impl Twin {
 /// How many datagrams there are for one that is repeated.
 const REPEAT_ONE_IN: u32 = 50;
 
-/// Runs the safety phase of `plan`, with law 7 checked on the way, and then that of its twins. Returns what was found,
+/// How many inputs there are for one after which the core recounts itself.
+const AUDIT_ONE_IN: u32 = 20;
+
+/// Runs the safety phase of `plan`, with law 7 and the core's own tables checked on the way, and then that of its twins. Returns what was found,
 /// with each law that a twin broke.
 #[must_use]
 pub fn differing(plan: &Plan, twins: &[(Twin, &'static str)]) -> Checks {
     let mut repeating = Twin::Same.of(plan);
     repeating.world.drive.repeat_one_in = REPEAT_ONE_IN;
+    repeating.world.drive.audit_one_in = AUDIT_ONE_IN;
     let (hash, mut checks) = safety(&repeating, Checks::default());
     for (twin, rule) in twins {
         let (other, ()) = safety(&twin.of(plan), ());

@@ -38,6 +38,12 @@ pub(super) fn does_not_parse(_: &Book, step: &Step<'_>) -> Option<String> {
     Some(format!("datagram {number}: {broken:?}"))
 }
 
+/// The tables of a core agree with one another.
+pub(super) fn contradicts(_: &Book, step: &Step<'_>) -> Option<String> {
+    let What::Contradicts { why } = &step.what else { return None };
+    Some(why.clone())
+}
+
 /// Law 7: a repeated datagram changes nothing.
 pub(super) fn repeat_matters(_: &Book, step: &Step<'_>) -> Option<String> {
     let What::NotIdempotent { why } = &step.what else { return None };
@@ -58,10 +64,12 @@ mod tests {
     #[test]
     fn objects_to_what_the_driver_noticed() {
         let [why, error] = ["was answered", "of another node"].map(String::from);
+        let contradiction = String::from("a list of nothing");
         for (what, rule) in [
             (What::Spun { reason: None }, "law 2, no spin"),
             (What::Endless, "law 2, no spin"),
             (What::NotIdempotent { why }, "law 7, repeats"),
+            (What::Contradicts { why: contradiction }, "no contradiction"),
             (What::NotRestored { error }, "records make a node"),
         ] {
             assert_eq!(History::two().then(0, what).broken(), [rule]);

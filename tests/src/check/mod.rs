@@ -49,7 +49,7 @@ impl fmt::Display for Violation {
 /// A rule that shows at one step: what is wrong with it, in the light of all before it.
 type Rule = fn(&Book, &Step<'_>) -> Option<String>;
 
-const RULES: [(&str, Rule); 11] = [
+const RULES: [(&str, Rule); 12] = [
     ("integrity", integrity::delivered_as_submitted),
     ("integrity", integrity::submitted_once),
     ("at most once", at_most_once::delivered_again),
@@ -60,6 +60,7 @@ const RULES: [(&str, Rule); 11] = [
     ("law 6, size", laws::does_not_fit),
     ("law 6, parses", laws::does_not_parse),
     ("law 7, repeats", laws::repeat_matters),
+    ("no contradiction", laws::contradicts),
     ("records make a node", laws::not_restored),
 ];
 

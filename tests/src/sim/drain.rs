@@ -24,6 +24,7 @@ const OUTPUTS_MAX: u32 = 2_000_000;
 impl<O: Observer> Simulation<O> {
     /// Polls all outputs until there is none. False where the socket or the application took nothing.
     pub(super) fn drain(&mut self, node: u32) -> bool {
+        self.audit(node);
         let finished = match self.options.drive.order {
             Order::Fixed(order) => self.drain_in_order(node, order),
             Order::Shuffled => self.drain_shuffled(node),
@@ -31,6 +32,7 @@ impl<O: Observer> Simulation<O> {
         if !finished {
             self.step(node, What::Endless);
         }
+        self.audit(node);
         self.write_records(node);
         let (now, state) = (self.now, &self.nodes[node as usize]);
         finished && state.is_writable(now) && state.is_listening(now)

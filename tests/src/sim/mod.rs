@@ -11,6 +11,7 @@
 
 mod address;
 mod arena;
+mod audit;
 mod clock;
 mod drain;
 mod fault;

@@ -55,6 +55,8 @@ pub struct Drive {
     /// Of so many received datagrams, one is repeated at once to a copy of the node, to see that it changes nothing
     /// (law 7); 0 for none.
     pub repeat_one_in: u32,
+    /// After one of so many inputs the core recounts all its tables, before its outputs are polled and after; 0 for none.
+    pub audit_one_in: u32,
 }
 
 impl Drive {
@@ -67,6 +69,7 @@ impl Drive {
             segments: 1,
             late: None,
             repeat_one_in: 0,
+            audit_one_in: 0,
         }
     }
 }

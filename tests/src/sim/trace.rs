@@ -139,6 +139,11 @@ pub enum What<'a> {
     },
     /// A drain did not end (law 2 is broken).
     Endless,
+    /// The core contradicts itself.
+    Contradicts {
+        /// What contradicts what.
+        why: String,
+    },
     /// A repeated datagram changed something (law 7 is broken).
     NotIdempotent {
         /// What it changed, and what frames it had where they can be read.
@@ -246,6 +251,7 @@ impl fmt::Display for Step<'_> {
             What::Told(event) => write!(f, "told     {event:?}"),
             What::Spun { reason } => write!(f, "LAW      wants another tick at once: {reason:?}"),
             What::Endless => write!(f, "LAW      the drain does not end"),
+            What::Contradicts { why } => write!(f, "LAW      the core contradicts itself: {why}"),
             What::NotIdempotent { why } => write!(f, "LAW      a repeated datagram {why}"),
         }
     }

@@ -122,6 +122,8 @@ pub(crate) struct Membership {
     advertised: bool,
     /// When to look for more links.
     refill_at: Instant,
+    /// How often in a row a candidate had no room: where nobody has, the search slows down.
+    refusals: u32,
     /// When to greet a member taken for dead.
     heal_at: Instant,
     heal_period: core::time::Duration,
@@ -155,6 +157,7 @@ impl Membership {
             address: config.advertise,
             advertised: config.advertise.is_some(),
             refill_at: Instant::NEVER,
+            refusals: 0,
             heal_at: Instant::NEVER,
             heal_period: config.timing.probe_period,
             rng,
@@ -453,7 +456,10 @@ impl Membership {
             }
             Purpose::Candidate | Purpose::Check | Purpose::Heal => self.attempts.remove(row),
         }
-        self.refill_at = self.refill_at.min(cx.now);
+        if verdict == Verdict::Full {
+            self.refusals = self.refusals.saturating_add(1);
+        }
+        self.refill_at = self.refill_at.min(cx.now + self.refill_pause());
     }
 
     /// Nobody answers there.
@@ -481,7 +487,7 @@ impl Membership {
                 member.address = Some(entry.address.0);
             }
         }
-        self.refill_at = self.refill_at.min(cx.now);
+        self.refill_at = self.refill_at.min(cx.now + self.refill_pause());
     }
 
     /// Panics where a timer runs for nobody, or more contacts are kept than may be.
@@ -555,7 +561,15 @@ impl Membership {
                 break;
             }
         }
-        self.refill_at = cx.now + self.rng.jitter(self.attempts.retry_first(), 20);
+        let pause = self.refill_pause().max(self.attempts.retry_first());
+        self.refill_at = cx.now + self.rng.jitter(pause, 20);
+    }
+
+    /// How soon to look for another link: at first after a fraction of the retry pause, but where everybody is full not
+    /// more often than contacts are greeted.
+    fn refill_pause(&self) -> core::time::Duration {
+        let pause = self.attempts.retry_first() / 8 * (1 << self.refusals.min(16));
+        pause.min(self.attempts.retry_cap())
     }
 
     fn heal(&mut self, cx: &mut Cx<'_>) {
@@ -611,7 +625,10 @@ impl Greeter {
 impl Protocol for Membership {
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
         match fact {
-            Fact::LinkUp { .. } => self.refill_at = self.refill_at.min(cx.now + self.attempts.retry_first()),
+            Fact::LinkUp { .. } => {
+                self.refusals = 0;
+                self.refill_at = self.refill_at.min(cx.now + self.attempts.retry_first());
+            }
             Fact::LinkDown { peer } => self.on_link_down(cx, peer),
             _ => {}
         }

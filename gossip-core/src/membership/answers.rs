@@ -44,9 +44,15 @@ impl Answers {
         Slots::<Answer>::heap_bytes(capacity)
     }
 
-    /// Keeps a note, or drops it where there is no room.
+    /// Keeps a note, in place of an earlier one of its kind to the same address, or drops it where there is no room.
     pub(super) fn push(&mut self, answer: Answer) {
-        let _dropped = self.0.insert(answer);
+        let kind = core::mem::discriminant(&answer.say);
+        let same = |known: &Answer| known.to == answer.to && core::mem::discriminant(&known.say) == kind;
+        let known = self.0.iter().find(|(_, known)| same(known)).map(|(row, _)| row);
+        match known.and_then(|row| self.0.get_mut(row)) {
+            Some(known) => *known = answer,
+            None => drop(self.0.insert(answer)),
+        }
     }
 
     #[cfg(any(test, feature = "__internals"))]

@@ -76,10 +76,14 @@ impl Register {
     /// Gives all own registers new versions, in a new incarnation.
     pub(crate) fn renew(&mut self, cx: &mut Cx<'_>) {
         let Some(owner) = self.own(cx) else { return };
+        let Some(member) = cx.members.get(owner) else { return };
+        let (complete, count) = (member.complete, member.registers.len());
         self.set_complete(cx.members, owner, 0);
         let Some(member) = cx.members.get_mut(owner) else { return };
         (member.incarnation, member.floor) = (cx.me.incarnation, 0);
-        for _ in 0..member.registers.len() {
+        // Numbers go on, so that what is renewed comes behind what is not yet.
+        self.set_complete(cx.members, owner, complete);
+        for _ in 0..count {
             let oldest = cx.members.get(owner).and_then(|member| member.registers.front());
             let Some(register) = oldest.and_then(|slot| self.table.get(slot)) else { return };
             let (key, value) = (register.owned_key(), register.owned_value());

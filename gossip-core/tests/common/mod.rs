@@ -29,8 +29,9 @@ pub(crate) struct Cluster {
     pub(crate) addresses: Vec<SocketAddr>,
     /// A node that is down gets no ticks, and what is sent to it is lost.
     pub(crate) up: Vec<bool>,
-    /// Whether the application takes its events.
+    /// Whether the application takes its events, and whether the store takes its records.
     pub(crate) listens: Vec<bool>,
+    pub(crate) stores: Vec<bool>,
     pub(crate) events: Vec<Vec<Event>>,
     /// What each node handed out to be made durable; confirmed at once.
     pub(crate) records: Vec<Vec<Record>>,
@@ -85,6 +86,7 @@ impl Cluster {
             addresses: (0..count).map(address).collect(),
             up: vec![true; count],
             listens: vec![true; count],
+            stores: vec![true; count],
             events: vec![vec![]; count],
             records: vec![vec![]; count],
             lose: Box::new(|_| false),
@@ -158,7 +160,7 @@ impl Cluster {
             return;
         }
         let mut buffer = vec![0; usize::from(self.nodes[index].config().mtu)];
-        if self.nodes[index].config().durability == Durability::Records {
+        if self.stores[index] && self.nodes[index].config().durability == Durability::Records {
             while let Some(record) = self.nodes[index].poll_persist() {
                 self.nodes[index].handle_persisted(self.now, record.seq);
                 self.records[index].push(record);

@@ -135,7 +135,7 @@ fn life(redelivery: Redelivery) -> (Cluster, Vec<Step>) {
     let mut count = 0_u32;
     cluster.lose = Box::new(move |_| {
         count += 1;
-        count % 4 == 0
+        count.is_multiple_of(4)
     });
     for number in 0..60 {
         let order = if number % 3 == 0 { Order::Unordered } else { Order::Fifo };

@@ -347,7 +347,7 @@ fn six_hundred_messages_at_once_pass_every_window() {
         let mut count = 0_u32;
         cluster.lose = Box::new(move |_| {
             count += 1;
-            count % 5 == 0
+            count.is_multiple_of(5)
         });
         submit_all(&mut cluster, 4, |_| order, 600);
         cluster.run(secs(10));

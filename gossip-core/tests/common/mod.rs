@@ -5,11 +5,17 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+mod names;
+mod views;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use gossip_core::{Config, Delivery, Durability, Event, Gossip, Instant, MessageId, NodeId, Order, PeerState, Record};
+use gossip_core::{Config, Durability, Event, Gossip, Instant, Record};
+
+#[allow(unused_imports, reason = "each test file uses its own part of this")]
+pub(crate) use names::{address, id, local, ms, secs, seed};
 
 /// How long every datagram takes.
 pub(crate) const DELAY: Duration = Duration::from_millis(1);
@@ -33,6 +39,10 @@ pub(crate) struct Cluster {
     pub(crate) listens: Vec<bool>,
     pub(crate) stores: Vec<bool>,
     pub(crate) events: Vec<Vec<Event>>,
+    /// In which order a node's outputs are taken: 0 records, 1 events, 2 datagrams.
+    pub(crate) drains: [usize; 3],
+    /// Whether a node is ticked after every datagram too, where nothing is due.
+    pub(crate) ticked: bool,
     /// What each node handed out to be made durable; confirmed at once.
     pub(crate) records: Vec<Vec<Record>>,
     /// Whether a datagram gets lost.
@@ -42,35 +52,6 @@ pub(crate) struct Cluster {
     cut: BTreeSet<(SocketAddr, SocketAddr)>,
     wire: BTreeMap<(Instant, u64), Packet>,
     sent: u64,
-}
-
-pub(crate) fn address(index: usize) -> SocketAddr {
-    ([10, 0, (index / 200) as u8, (index % 200) as u8 + 1], 7_000).into()
-}
-
-pub(crate) fn id(index: usize) -> NodeId {
-    NodeId(index as u64 + 1)
-}
-
-/// The configuration that [`Cluster::new`] starts from.
-pub(crate) fn local(index: usize) -> Config {
-    let mut config = Config::local(id(index));
-    config.started_at = 1;
-    config
-}
-
-pub(crate) fn seed(index: usize, life: u8) -> [u8; 32] {
-    let mut seed = [life; 32];
-    seed[..8].copy_from_slice(&(index as u64).to_le_bytes());
-    seed
-}
-
-pub(crate) const fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-pub(crate) const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
 }
 
 impl Cluster {
@@ -88,6 +69,8 @@ impl Cluster {
             listens: vec![true; count],
             stores: vec![true; count],
             events: vec![vec![]; count],
+            drains: [0, 1, 2],
+            ticked: false,
             records: vec![vec![]; count],
             lose: Box::new(|_| false),
             log: None,
@@ -148,6 +131,9 @@ impl Cluster {
             for index in self.alive().collect::<Vec<_>>() {
                 if self.nodes[index].poll_timeout().is_some_and(|at| at <= self.now) {
                     self.nodes[index].handle_timeout(self.now);
+                    self.drain(index);
+                    let next = self.nodes[index].poll_timeout();
+                    assert!(next.is_none_or(|next| next > self.now), "node {index} spins at {}", self.now);
                 }
             }
         }
@@ -159,18 +145,31 @@ impl Cluster {
         if !self.up[index] {
             return;
         }
-        let mut buffer = vec![0; usize::from(self.nodes[index].config().mtu)];
-        if self.stores[index] && self.nodes[index].config().durability == Durability::Records {
-            while let Some(record) = self.nodes[index].poll_persist() {
-                self.nodes[index].handle_persisted(self.now, record.seq);
-                self.records[index].push(record);
+        for output in self.drains {
+            match output {
+                0 => self.store(index),
+                1 if self.listens[index] => {
+                    self.events[index].extend(std::iter::from_fn(|| self.nodes[index].poll_event()));
+                }
+                2 => self.transmit(index),
+                _ => {}
             }
         }
-        while self.listens[index]
-            && let Some(event) = self.nodes[index].poll_event()
+    }
+
+    fn store(&mut self, index: usize) {
+        let durable = self.nodes[index].config().durability == Durability::Records;
+        while durable
+            && self.stores[index]
+            && let Some(record) = self.nodes[index].poll_persist()
         {
-            self.events[index].push(event);
+            self.nodes[index].handle_persisted(self.now, record.seq);
+            self.records[index].push(record);
         }
+    }
+
+    fn transmit(&mut self, index: usize) {
+        let mut buffer = vec![0; usize::from(self.nodes[index].config().mtu)];
         while let Some(transmit) = self.nodes[index].poll_transmit(self.now, &mut buffer) {
             let bytes = buffer[..transmit.len].to_vec();
             self.send(Packet { from: self.addresses[index], to: transmit.to, bytes });
@@ -196,6 +195,9 @@ impl Cluster {
     fn deliver(&mut self, mut packet: Packet) {
         if let Some(to) = self.alive().find(|&index| self.addresses[index] == packet.to) {
             self.nodes[to].handle_packet(self.now, packet.from, &mut packet.bytes);
+            if self.ticked && self.nodes[to].poll_timeout().is_none_or(|at| at > self.now) {
+                self.nodes[to].handle_timeout(self.now);
+            }
             self.drain(to);
         }
     }
@@ -203,42 +205,5 @@ impl Cluster {
     pub(crate) fn alive(&self) -> impl Iterator<Item = usize> + use<> {
         let up: Vec<usize> = self.up.iter().enumerate().filter(|(_, up)| **up).map(|(index, _)| index).collect();
         up.into_iter()
-    }
-
-    pub(crate) fn submit(&mut self, index: usize, order: Order, text: &str) -> MessageId {
-        self.nodes[index].submit(self.now, order, text.as_bytes()).expect("the test leaves room for the message")
-    }
-
-    pub(crate) fn deliveries(&self, index: usize) -> impl Iterator<Item = &Delivery> {
-        self.events[index]
-            .iter()
-            .filter_map(|event| if let Event::Deliver(delivery) = event { Some(delivery) } else { None })
-    }
-
-    pub(crate) fn texts(&self, index: usize) -> Vec<String> {
-        self.deliveries(index).map(|delivery| String::from_utf8_lossy(&delivery.payload).into_owned()).collect()
-    }
-
-    /// Which numbers of an origin a node was told as lost.
-    pub(crate) fn gaps(&self, index: usize, origin: NodeId) -> Vec<u64> {
-        let gaps = self.events[index].iter().filter_map(|event| match *event {
-            Event::Gap { origin: of, first, last, .. } if of == origin => Some(first..=last),
-            _ => None,
-        });
-        gaps.flatten().collect()
-    }
-
-    /// Which numbers of an origin a node was handed.
-    pub(crate) fn delivered(&self, index: usize, origin: NodeId) -> Vec<u64> {
-        self.deliveries(index).filter(|delivery| delivery.id.origin == origin).map(|delivery| delivery.id.seq).collect()
-    }
-
-    /// The nodes that a node is linked with.
-    pub(crate) fn links(&self, index: usize) -> Vec<NodeId> {
-        self.nodes[index].peers().filter(|peer| peer.state == PeerState::Linked).map(|peer| peer.node).collect()
-    }
-
-    pub(crate) fn count(&self, index: usize, fits: impl Fn(&Event) -> bool) -> usize {
-        self.events[index].iter().filter(|event| fits(event)).count()
     }
 }

@@ -77,19 +77,22 @@ impl Register {
     pub(crate) fn renew(&mut self, cx: &mut Cx<'_>) {
         let Some(owner) = self.own(cx) else { return };
         let Some(member) = cx.members.get(owner) else { return };
-        let (complete, count) = (member.complete, member.registers.len());
+        let complete = member.complete;
         self.set_complete(cx.members, owner, 0);
         let Some(member) = cx.members.get_mut(owner) else { return };
         (member.incarnation, member.floor) = (cx.me.incarnation, 0);
         // Numbers go on, so that what is renewed comes behind what is not yet.
         self.set_complete(cx.members, owner, complete);
-        for _ in 0..count {
+        loop {
             let oldest = cx.members.get(owner).and_then(|member| member.registers.front());
-            let Some(register) = oldest.and_then(|slot| self.table.get(slot)) else { return };
+            let old = |register: &&super::table::Register| register.version.incarnation != cx.me.incarnation;
+            let Some(register) = oldest.and_then(|slot| self.table.get(slot)).filter(old) else { return };
             let (key, value) = (register.owned_key(), register.owned_value());
             let value = (register.state == State::Value).then_some(&value[..]);
-            // What is in the table fits into it again.
-            let _version = self.write_own(cx, &key, value);
+            if self.write_own(cx, &key, value).is_err() {
+                debug_assert!(false, "what is in the table fits into it again");
+                return;
+            }
         }
     }
 

@@ -354,9 +354,7 @@ impl Gossip {
             let to = self.peers.get(peer)?.address;
             let len = self.compose(peer, &mut buffer[..mtu]);
             if len == 0 {
-                // A mark without anything behind it: forget it, or the loop would not end.
-                self.stats.empty_turns += 1;
-                self.peers.settle(peer);
+                self.on_empty_turn(peer);
                 continue;
             }
             let segment = self.seal(peer, &mut buffer[..HEADER_LEN + len]);
@@ -364,6 +362,15 @@ impl Gossip {
             return Some(Transmit { to, len, segment_size: (len > segment).then_some(segment) });
         }
         None
+    }
+
+    /// Nobody wrote anything. Who had no room only for the sake of others has a turn now, with all the room; without one
+    /// the marks have nothing behind them, and go, or the loop would not end.
+    fn on_empty_turn(&mut self, peer: PeerIdx) {
+        if self.peers.get(peer).is_none_or(|link| link.turns == 0) {
+            self.stats.empty_turns += 1;
+            self.peers.settle(peer);
+        }
     }
 
     /// A datagram to an address without a link.

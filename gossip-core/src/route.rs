@@ -23,7 +23,7 @@ use crate::register::Register;
 use crate::store::{Freshness, NewMessage, Row, Slot, Stage};
 use crate::time::Instant;
 use crate::view::PeerState;
-use crate::wire::{Data, Frame, FrameError, Frames, Header, Kind, Unlink};
+use crate::wire::{Data, Frame, FrameError, Frames, HEADER_LEN, Header, Kind, Unlink};
 
 /// The sub-protocols.
 #[derive(Clone, Debug)]
@@ -400,6 +400,10 @@ impl Gossip {
         self.stats.evicted += 1;
         self.tell(Fact::Evicted { slot });
         self.messages.remove(&mut self.origins, slot, self.gate.is_enabled());
+        if self.messages.get(slot).is_none() {
+            // It was never recorded, so nothing about it is.
+            self.unrecorded_acknowledgements.clear(slot as usize);
+        }
         self.unrecorded_origins.set(row as usize);
         if !delivered {
             self.note_gap(row, seq, seq);
@@ -476,7 +480,9 @@ impl Gossip {
                     continue;
                 };
                 writer.on_transmit(&mut cx, to, &mut packet);
-                if packet.len() == before && cx.peers.is_due(to, due) {
+                // Who can place nothing in a whole datagram never will: no turn would help.
+                let is_hopeless = first && before == 0 && packet.room() + HEADER_LEN >= mtu;
+                if packet.len() == before && cx.peers.is_due(to, due) && !is_hopeless {
                     next_turns |= bit(due);
                 }
             }
@@ -501,4 +507,34 @@ fn kept_behind(protocols: &Protocols, cx: &Cx<'_>, to: PeerIdx, writer: Due, tur
 /// A goodbye wants no answer.
 fn is_last_word(opened: Opened<'_>) -> bool {
     Frames::new(opened).flatten().any(|(kind, _)| kind == Kind::UNLINK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::ids::NodeId;
+    use crate::wire::Probe;
+
+    /// In the shortest datagrams, what is kept for other writers is more than there is; and they have nothing to say.
+    #[test]
+    fn the_shares_of_others_silence_nobody() {
+        let mut config = Config::local(NodeId(1));
+        config.mtu = crate::config::MTU_MIN;
+        let mut gossip = Gossip::new(config, [1; 32], Instant::ZERO).expect("a preset is in its bounds");
+        gossip.link(NodeId(2), Incarnation(1), ([10, 0, 0, 2], 7_000).into(), 0);
+        let mut buffer = [0; crate::config::MTU_MIN as usize];
+        while gossip.poll_transmit(Instant::ZERO, &mut buffer).is_some() {}
+
+        let peer = gossip.peers.find(NodeId(2)).expect("it was linked");
+        let (mut cx, protocols) = gossip.split();
+        protocols.detector.on_probe(&mut cx, peer, Probe { number: 7 });
+        for due in Due::ALL {
+            gossip.peers.mark(peer, due);
+        }
+        assert!(gossip.poll_transmit(Instant::ZERO, &mut buffer).is_some(), "the probe is answered");
+        while gossip.poll_transmit(Instant::ZERO, &mut buffer).is_some() {}
+        assert!(!gossip.peers.is_anything_due(peer));
+        gossip.check_invariants();
+    }
 }

@@ -46,6 +46,9 @@ counters! {
         repairs_sent,
         /// Messages asked for.
         pulls_sent,
+        /// Copies of messages that were not sent, as they never fit into this node's datagrams: they came from a node with
+        /// a larger [`Config::mtu`](crate::Config::mtu). Who is linked with nobody else is told of a gap in time.
+        unsendable,
         /// Messages stored before and given up to make room, or too old.
         evicted,
         /// Messages that were declared as never to be delivered here.

@@ -152,3 +152,28 @@ fn too_large_names_the_exact_bound() {
     pair.run(Duration::from_secs(1));
     assert_eq!(pair.payloads(1).len(), 1);
 }
+
+#[test]
+fn what_does_not_fit_into_a_datagram_is_counted_and_owed_to_nobody() {
+    let mut pair = Pair::new(|config| {
+        config.trace_path = true;
+        config.mtu = if config.id == NodeId(1) { 1_200 } else { 256 };
+    });
+    pair.nodes[1].join(pair.now, address(0)).expect("room for a contact");
+    pair.run(Duration::from_millis(500));
+    let (now, max) = (pair.now, pair.nodes[1].payload_max());
+    pair.nodes[0].submit(now, Order::Unordered, &[7; 600]).expect("room");
+    pair.run(Duration::from_secs(2));
+    assert_eq!(pair.payloads(1), [[7; 600]], "what came is delivered, however long it is");
+
+    // The first node forgets everything, and is told again: of what fits.
+    let mut config = Config::local(NodeId(1));
+    config.started_at = 2;
+    pair.nodes[0] = Gossip::new(config, [3; 32], pair.now).expect("a preset is in its bounds");
+    pair.nodes[1].submit(pair.now, Order::Unordered, &[8; 256][..max]).expect("room");
+    pair.nodes[0].join(pair.now, address(1)).expect("room for a contact");
+    pair.events[0].clear();
+    pair.run(Duration::from_secs(5));
+    assert_eq!(pair.payloads(0), [&[8; 256][..max]]);
+    assert!(pair.nodes[1].stats().unsendable > 0, "the long message was wanted");
+}

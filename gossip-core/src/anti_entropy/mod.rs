@@ -47,6 +47,7 @@ use core::time::Duration;
 
 use alloc::boxed::Box;
 
+use crate::broadcast::len_max;
 use crate::comparison::Comparison;
 use crate::config::{Config, Repair};
 use crate::ids::{Incarnation, NodeId};
@@ -57,7 +58,7 @@ use crate::storage::{Bits, Grid, Slots};
 use crate::store::{Messages, Origin, Row, Slot};
 use crate::time::Instant;
 use crate::view::Reason;
-use crate::wire::{Blob, Data, Frontier, Kind, Page, PageHead, Root, RunsBuffer, Wanted};
+use crate::wire::{Blob, Data, Frontier, HEADER_LEN, Kind, Page, PageHead, Root, RunsBuffer, Wanted};
 
 use answering::OwedAbsent;
 use judging::Verdict;
@@ -80,6 +81,8 @@ pub(crate) struct AntiEntropy {
     comparison: Comparison,
     /// Links by messages: a copy is owed.
     owed: Grid,
+    /// Bytes of frames that a datagram holds.
+    room: usize,
     absences: Slots<OwedAbsent>,
     /// Links that are to be asked for what is missing.
     asked: Bits,
@@ -105,6 +108,7 @@ impl AntiEntropy {
         Self {
             comparison: Comparison::new(Due::Repair, links, timing.repair_period),
             owed: Grid::new(links, limits.messages as usize),
+            room: usize::from(config.mtu) - HEADER_LEN,
             absences: Slots::new(2 * links),
             asked: Bits::new(links),
             lacking: Bits::new(origins),
@@ -316,10 +320,14 @@ impl AntiEntropy {
 
     fn write_copies(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) -> Result<(), Full> {
         while let Some(slot) = self.owed.next_in_row(to.row(), 0) {
-            if let Some(message) = cx.messages.get(slot as Slot) {
-                crate::broadcast::write(packet, cx.now, cx.me.node, message, Data::RESENT)?;
-                cx.stats.data_sent += 1;
-                cx.stats.repairs_sent += 1;
+            match cx.messages.get(slot as Slot) {
+                Some(message) if len_max(message) > self.room => cx.stats.unsendable += 1,
+                Some(message) => {
+                    crate::broadcast::write(packet, cx.now, cx.me.node, message, Data::RESENT)?;
+                    cx.stats.data_sent += 1;
+                    cx.stats.repairs_sent += 1;
+                }
+                None => {}
             }
             self.owed.clear(to.row(), slot);
         }

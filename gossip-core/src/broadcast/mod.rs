@@ -20,7 +20,8 @@
 //! # Bounds
 //!
 //! Work per accepted message is one draw per link (rumor) or one bit per link (flood); per round, that much for each hot
-//! message. A message is sent at most once per link by a flood, at most `rounds` times by a rumor.
+//! message. What came from a node with a larger MTU and does not fit into a datagram of this one is kept and delivered, but
+//! not passed on; that is counted. A message is sent at most once per link by a flood, at most `rounds` times by a rumor.
 //!
 //! # Sources, and where this differs
 //!
@@ -47,7 +48,7 @@ use crate::store::Messages;
 use crate::store::{Message, Slot};
 use crate::time::Instant;
 use crate::view::Reason;
-use crate::wire::{Blob, Data, Kind};
+use crate::wire::{Blob, Data, HEADER_LEN, Kind};
 
 /// Bytes kept for new messages in each datagram: the head of a message and a short payload.
 const SHARE: usize = 300;
@@ -62,6 +63,8 @@ pub(crate) struct Broadcast {
     period: Duration,
     /// Links by messages: a copy is to be sent.
     owed: Grid,
+    /// Bytes of frames that a datagram holds.
+    room: usize,
     /// Where to go on in each link's line.
     cursors: Box<[u32]>,
     /// Rounds that each message has left.
@@ -78,6 +81,7 @@ impl Broadcast {
             mode: config.broadcast,
             period: config.timing.round_period,
             owed: Grid::new(links, messages),
+            room: usize::from(config.mtu) - HEADER_LEN,
             cursors: (0..links).map(|_| 0).collect(),
             rounds_left: (0..messages).map(|_| 0).collect(),
             hot: Bits::new(messages),
@@ -195,11 +199,15 @@ impl Protocol for Broadcast {
     fn on_transmit(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) {
         let row = to.row();
         while let Some(slot) = self.owed.next_in_row(row, self.cursors[row] as usize) {
-            if let Some(message) = cx.messages.get(slot as Slot) {
-                if write(packet, cx.now, cx.me.node, message, 0).is_err() {
-                    return;
+            match cx.messages.get(slot as Slot) {
+                Some(message) if len_max(message) > self.room => cx.stats.unsendable += 1,
+                Some(message) => {
+                    if write(packet, cx.now, cx.me.node, message, 0).is_err() {
+                        return;
+                    }
+                    cx.stats.data_sent += 1;
                 }
-                cx.stats.data_sent += 1;
+                None => {}
             }
             self.owed.clear(row, slot);
             self.cursors[row] = slot as u32 + 1;
@@ -214,6 +222,13 @@ impl Protocol for Broadcast {
     fn reason(&self) -> Reason {
         Reason::Round
     }
+}
+
+/// The most bytes that the frame of a message takes, here and now or later.
+pub(crate) fn len_max(message: &Message) -> usize {
+    let path = message.path().len();
+    let grows = 0 < path && path < Path::MAX * 8;
+    Data::OVERHEAD_MAX + path + if grows { 8 } else { 0 } + message.payload().len()
 }
 
 /// Writes one message as it is now.

@@ -46,19 +46,23 @@
 //! Per-owner versions with "newer than" deltas are Scuttlebutt (van Renesse et al. 2008, §3). There removals need a
 //! collection that is known to be safe; here the interval that every update names makes forgetting safe at any time.
 
+mod applying;
+mod comparing;
 mod own;
 mod table;
+mod writing;
 
 use core::hash::Hasher;
-use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::comparison::Comparison;
 use crate::config::Config;
 use crate::event::{Event, Key, Scope};
 use crate::ids::{Incarnation, NodeId, Version};
-use crate::members::{Member, Members, Row};
-use crate::pack::{Full, Packer};
+#[cfg(any(test, feature = "__internals"))]
+use crate::members::Member;
+use crate::members::{Members, Row};
+use crate::pack::Packer;
 #[cfg(any(test, feature = "__internals"))]
 use crate::peer::Peers;
 use crate::peer::{Due, PeerIdx};
@@ -67,18 +71,15 @@ use crate::rng::Rng;
 use crate::storage::Grid;
 use crate::time::Instant;
 use crate::view::{PeerState, Reason, RegisterView};
-use crate::wire::{Blob, Kind, List, Page, PageHead, RegisterFrontier, RegisterState, Root, Update};
+use crate::wire::Update;
 
-use table::{Change, Registers, Slot, State};
+use table::{Registers, Slot, State};
 
 /// Bytes kept for registers in each datagram: a few short ones.
 const SHARE: usize = 200;
 
 /// The key of a member's own address. Keys that start with the zero byte are not for users.
 const MEMBER_KEY: &[u8] = &[0];
-
-/// Versions at or above this are refused, so that sums cannot overflow.
-const VERSION_MAX: u64 = 1 << 62;
 
 /// The sub-protocol.
 #[derive(Clone, Debug)]
@@ -187,247 +188,9 @@ impl Register {
         }
     }
 
-    // ---- frames
-
     /// A higher incarnation of this node than its own, if one was seen since the last call.
     pub(crate) fn take_superseded(&mut self) -> Option<Incarnation> {
         self.superseded.take()
-    }
-
-    pub(crate) fn on_updates(&mut self, cx: &mut Cx<'_>, from: PeerIdx, updates: List<'_, Update<'_>>) {
-        for update in updates.iter() {
-            self.on_update(cx, from, &update);
-        }
-    }
-
-    fn on_update(&mut self, cx: &mut Cx<'_>, from: PeerIdx, update: &Update<'_>) {
-        let sane = update.version < VERSION_MAX && update.after < update.version.max(1) && update.version > 0;
-        let known_state = !matches!(update.state, RegisterState::Other(_));
-        if !sane || !known_state {
-            cx.stats.refused_form += 1;
-            return;
-        }
-        if update.owner == cx.me.node {
-            self.on_own_echo(cx, from, update);
-            return;
-        }
-        let Some(owner) = self.owner(cx, update.owner, update.incarnation) else { return };
-        if cx.members.get(owner).is_some_and(|member| member.incarnation > update.incarnation) {
-            cx.stats.refused_stale += 1;
-            return;
-        }
-        self.doubt_between(cx, from, owner, update);
-        let version = Version { incarnation: update.incarnation, number: update.version };
-        if update.state == RegisterState::Nothing {
-            self.extend(cx, owner, update.after, update.version);
-            self.close(cx, from, owner, version);
-        } else if self.apply(cx, from, owner, update, version) {
-            self.extend(cx, owner, update.after, update.version);
-        }
-    }
-
-    /// The owner's row, in the given life or a later one; made where there is none.
-    fn owner(&mut self, cx: &mut Cx<'_>, node: NodeId, incarnation: Incarnation) -> Option<Row> {
-        let Some(row) = cx.members.find_or_insert(cx.now, node, incarnation) else {
-            cx.stats.refused_register += 1;
-            return None;
-        };
-        self.adopt(cx, row, incarnation);
-        Some(row)
-    }
-
-    /// A later life of an owner voids what the earlier one wrote.
-    fn adopt(&mut self, cx: &mut Cx<'_>, row: Row, incarnation: Incarnation) {
-        if cx.members.get(row).is_none_or(|member| member.incarnation >= incarnation) {
-            return;
-        }
-        self.forget_all(cx, row, Version { incarnation, number: 0 });
-        self.set_complete(cx.members, row, 0);
-        let Some(member) = cx.members.get_mut(row) else { return };
-        (member.incarnation, member.floor) = (incarnation, 0);
-        if matches!(member.state, PeerState::Down | PeerState::Left) {
-            cx.members.set_state(cx.now, row, PeerState::Known);
-        }
-    }
-
-    fn forget_all(&mut self, cx: &mut Cx<'_>, row: Row, as_of: Version) {
-        while let Some(slot) = cx.members.get(row).and_then(|member| member.registers.front()) {
-            self.forget(cx.members, slot, as_of);
-        }
-    }
-
-    fn forget(&mut self, members: &mut Members, slot: Slot, as_of: Version) {
-        self.owed.clear_column(slot as usize);
-        self.table.forget(members, slot, as_of);
-    }
-
-    /// Between two versions there is nothing: what is here all the same was removed, or replaced by what is still to come.
-    fn doubt_between(&mut self, cx: &Cx<'_>, from: PeerIdx, owner: Row, update: &Update<'_>) {
-        let end = update.version + u64::from(update.state == RegisterState::Nothing);
-        let stale = |register: &table::Register| register.version.number < end && register.doubted_by.is_none();
-        loop {
-            let mut newer = self.table.newer_than(cx.members, owner, update.after);
-            let Some(slot) = newer.find(|(_, register)| stale(register)).map(|(slot, _)| slot) else { return };
-            drop(newer);
-            self.table.doubt(slot, Some(from.row() as u8));
-        }
-    }
-
-    /// The peer has no more of this owner: what it said is not there, and has not replaced since, was removed.
-    fn close(&mut self, cx: &mut Cx<'_>, from: PeerIdx, owner: Row, version: Version) {
-        if cx.members.get(owner).is_none_or(|member| member.complete != version.number) {
-            return;
-        }
-        let doubted = |register: &table::Register| register.doubted_by == Some(from.row() as u8);
-        loop {
-            let mut all = self.table.of(cx.members, owner);
-            let Some(slot) = all.find(|(_, register)| doubted(register)).map(|(slot, _)| slot) else { return };
-            drop(all);
-            self.forget(cx.members, slot, version);
-        }
-    }
-
-    /// Takes a register over if it is newer. False where there is no room.
-    fn apply(&mut self, cx: &mut Cx<'_>, from: PeerIdx, owner: Row, update: &Update<'_>, version: Version) -> bool {
-        if let Some(slot) = self.table.find(owner, update.key.0) {
-            let known = self.table.get(slot).map(|register| (register.version, register.state));
-            if known.is_some_and(|(known, state)| known > version || known == version && state != State::Forgotten) {
-                self.owed.clear(from.row(), slot as usize);
-                if known.is_some_and(|(known, _)| known == version) {
-                    self.table.doubt(slot, None);
-                }
-                return true;
-            }
-        }
-        let change = Change {
-            owner,
-            version,
-            removed: update.state == RegisterState::Removed,
-            changed_at: Instant::from_micros(cx.now.as_micros().saturating_sub(u64::from(update.age_ms) * 1_000)),
-            key: update.key.0,
-            value: update.value.0,
-        };
-        if change.key.is_empty()
-            || change.key.len() > crate::config::KEY_MAX
-            || core::str::from_utf8(change.key).is_err()
-            || change.key.len() + change.value.len() > self.update_max
-        {
-            cx.stats.refused_form += 1;
-            return true;
-        }
-        let Ok(slot) = self.table.put(cx.members, &change) else {
-            cx.stats.refused_register += 1;
-            return false;
-        };
-        cx.stats.registers_applied += 1;
-        self.spread(cx, slot, Some(from));
-        if change.key == MEMBER_KEY {
-            own::read_member(cx, owner, change.value);
-        }
-        true
-    }
-
-    /// Sends a register to all links but one, after the batch delay.
-    fn spread(&mut self, cx: &mut Cx<'_>, slot: Slot, except: Option<PeerIdx>) {
-        for (peer, _) in cx.peers.iter() {
-            if Some(peer) == except {
-                self.owed.clear(peer.row(), slot as usize);
-            } else {
-                self.owed.set(peer.row(), slot as usize);
-            }
-        }
-        self.flush_at = self.flush_at.min(cx.now + self.batch_delay);
-    }
-
-    /// `(after, version]` is complete, and perhaps what follows it.
-    fn extend(&mut self, cx: &mut Cx<'_>, owner: Row, after: u64, version: u64) {
-        let Some(member) = cx.members.get(owner) else { return };
-        if member.complete < after || member.complete >= version {
-            return;
-        }
-        let complete = self.table.reach(cx.members, owner, version);
-        self.set_complete(cx.members, owner, complete);
-    }
-
-    /// Keeps the root in step.
-    fn set_complete(&mut self, members: &mut Members, row: Row, complete: u64) {
-        let Some(member) = members.get_mut(row) else { return };
-        let before = fingerprint(self.root_key, member.node, member.incarnation, member.complete);
-        member.complete = complete;
-        let after = fingerprint(self.root_key, member.node, member.incarnation, complete);
-        self.root = self.root.wrapping_sub(before).wrapping_add(after);
-    }
-
-    pub(crate) fn on_root(&mut self, cx: &mut Cx<'_>, from: PeerIdx, root: Root) {
-        if self.repair && root.sum != self.root {
-            self.comparison.owe_page(cx.peers, from);
-        }
-    }
-
-    pub(crate) fn on_frontiers(&mut self, cx: &mut Cx<'_>, from: PeerIdx, page: &Page<'_, RegisterFrontier>) {
-        if !self.repair {
-            return;
-        }
-        let mut behind = false;
-        let mut next = page.head.node;
-        for entry in page.entries.iter() {
-            self.owe_unlisted(cx, from, next, Some(entry.owner));
-            behind |= self.compare(cx, from, &entry);
-            let Some(after) = entry.owner.0.checked_add(1) else { break };
-            next = NodeId(after);
-        }
-        if !page.more {
-            self.owe_unlisted(cx, from, next, None);
-        }
-        if behind {
-            self.comparison.reply(cx.now, cx.peers, from, page.head);
-        }
-        if page.more {
-            self.comparison.owe_root(cx.peers, from);
-        }
-        self.flush_at = self.flush_at.min(cx.now + self.batch_delay);
-    }
-
-    /// The peer does not know these owners at all.
-    fn owe_unlisted(&mut self, cx: &Cx<'_>, to: PeerIdx, from: NodeId, end: Option<NodeId>) {
-        for (row, member) in cx.members.from(from) {
-            if end.is_some_and(|end| member.node >= end) {
-                return;
-            }
-            if member.complete > 0 {
-                self.owe_owner(cx, to, row, 0);
-            }
-        }
-    }
-
-    /// Compares one entry of a page. True if this node is behind.
-    fn compare(&mut self, cx: &mut Cx<'_>, from: PeerIdx, entry: &RegisterFrontier) -> bool {
-        let Some(row) = cx.members.find(entry.owner) else { return true };
-        let Some(member) = cx.members.get(row) else { return true };
-        let here = (member.incarnation, member.complete);
-        let there = (entry.incarnation, entry.complete);
-        if here.0 > there.0 {
-            self.owe_owner(cx, from, row, 0);
-        } else if here > there {
-            let start = if there.1 < member.floor { 0 } else { there.1 };
-            self.owe_owner(cx, from, row, start);
-        }
-        here < there && entry.owner != cx.me.node
-    }
-
-    /// Owes everything of an owner that is newer than `after`.
-    fn owe_owner(&mut self, cx: &Cx<'_>, to: PeerIdx, owner: Row, after: u64) {
-        let mut last = 0;
-        for (slot, register) in self.table.of(cx.members, owner) {
-            last = register.version.number;
-            if last > after {
-                self.owed.set(to.row(), slot as usize);
-            }
-        }
-        let behind_floor = |member: &Member| after < member.floor;
-        if cx.members.get(owner).is_some_and(|member| member.complete > last || behind_floor(member)) {
-            self.closings.set(to.row(), owner as usize);
-        }
     }
 
     /// Panics where the table is wrong, the root is not the sum of all owners, or something is owed of nothing, to
@@ -454,71 +217,6 @@ impl Register {
                 assert!(goes_out, "registers are owed without a mark");
             }
         }
-    }
-
-    // ---- writing
-
-    fn write_updates(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) -> Result<(), Full> {
-        while let Some(first) = self.owed.next_in_row(to.row(), 0) {
-            let Some(owner) = self.table.get(first as Slot).map(|register| register.owner) else {
-                self.owed.clear(to.row(), first);
-                continue;
-            };
-            // In the order of versions, so that each one extends what the reader has.
-            let (table, owed, members, now) = (&self.table, &self.owed, &*cx.members, cx.now);
-            let slots = || table.of(members, owner).filter(|(slot, _)| owed.contains(to.row(), *slot as usize));
-            let updates = slots().filter_map(|(slot, _)| update(table, members, now, slot));
-            let written = packet.list(Kind::UPDATES, updates);
-            let done: heapless::Vec<Slot, 64> = slots().take(written.min(64)).map(|(slot, _)| slot).collect();
-            if done.is_empty() {
-                return Err(Full);
-            }
-            for slot in done {
-                self.owed.clear(to.row(), slot as usize);
-            }
-        }
-        while let Some(owner) = self.closings.next_in_row(to.row(), 0) {
-            if packet.list(Kind::UPDATES, self.closing(cx, owner as Row)) == 0 {
-                return Err(Full);
-            }
-            self.closings.clear(to.row(), owner);
-        }
-        Ok(())
-    }
-
-    /// "After my last register of this owner there is nothing more."
-    fn closing(&self, cx: &Cx<'_>, owner: Row) -> Option<Update<'static>> {
-        let member = cx.members.get(owner)?;
-        let last = self.table.of(cx.members, owner).last().map_or(0, |(_, register)| register.version.number);
-        Some(Update {
-            owner: member.node,
-            incarnation: member.incarnation,
-            after: last.min(member.complete.saturating_sub(1)),
-            version: member.complete.max(1),
-            state: RegisterState::Nothing,
-            age_ms: 0,
-            key: Blob(&[]),
-            value: Blob(&[]),
-        })
-    }
-
-    fn write_comparison(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) -> Result<(), Full> {
-        if let Some(head) = self.comparison.owed_page(to) {
-            let entries = cx.members.from(head.node).filter(|(_, member)| member.complete > 0).map(|(_, member)| {
-                RegisterFrontier { owner: member.node, incarnation: member.incarnation, complete: member.complete }
-            });
-            let paged = packet.page(Kind::REGISTER_FRONTIERS, &head, entries)?;
-            let last =
-                cx.members.from(head.node).filter(|(_, member)| member.complete > 0).nth(paged.entries.max(1) - 1);
-            let next = last.filter(|_| paged.more).and_then(|(_, member)| member.node.0.checked_add(1));
-            let next = next.map(|node| PageHead { node: NodeId(node), incarnation: Incarnation(0) });
-            self.comparison.page_written(to, next);
-        }
-        if self.comparison.owes_root(to) {
-            packet.frame(Kind::REGISTER_ROOT, &Root { sum: self.root, rows: cx.members.len() as u32 })?;
-            self.comparison.root_written(to);
-        }
-        Ok(())
     }
 
     /// Peers for whom something was gathered are due now.
@@ -644,24 +342,6 @@ impl Protocol for Register {
     }
 }
 
-/// One register as it is now, with the strongest true claim about what lies before it.
-fn update<'a>(table: &'a Registers, members: &Members, now: Instant, slot: Slot) -> Option<Update<'a>> {
-    let register = table.get(slot)?;
-    let owner = members.get(register.owner)?;
-    let version = register.version.number;
-    let complete = owner.complete >= version;
-    Some(Update {
-        owner: owner.node,
-        incarnation: register.version.incarnation,
-        after: if complete { table.version_before(members, slot) } else { version - 1 },
-        version,
-        state: if register.state == State::Value { RegisterState::Value } else { RegisterState::Removed },
-        age_ms: register.age_ms(now),
-        key: Blob(register.key()),
-        value: Blob(register.value()),
-    })
-}
-
 /// The share of one owner in the root; nothing where nothing is known.
 fn fingerprint(key: u64, node: NodeId, incarnation: Incarnation, complete: u64) -> u64 {
     if complete == 0 {
@@ -677,17 +357,4 @@ fn fingerprint(key: u64, node: NodeId, incarnation: Incarnation, complete: u64) 
 /// Whether a key is not for users.
 fn is_reserved(key: &[u8]) -> bool {
     key.first() == Some(&0)
-}
-
-/// A member's own address, as the value of its register.
-fn encode_member(address: Option<SocketAddr>, leaving: bool) -> heapless::Vec<u8, 24> {
-    let mut value = heapless::Vec::new();
-    let _fits = value.push(u8::from(leaving));
-    if let Some(address) = address {
-        let mut bytes = [0; 20];
-        if let Ok(bytes) = postcard::to_slice(&crate::wire::Address(address), &mut bytes) {
-            let _fits = value.extend_from_slice(bytes);
-        }
-    }
-    value
 }

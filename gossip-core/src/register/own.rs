@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 
 use super::table::{Change, State};
-use super::{MEMBER_KEY, Register, encode_member, is_reserved};
+use super::{MEMBER_KEY, Register, is_reserved};
 use crate::config::KEY_MAX;
 use crate::error::SubmitError;
 use crate::ids::Version;
@@ -133,4 +133,17 @@ pub(super) fn read_member(cx: &mut Cx<'_>, owner: Row, value: &[u8]) {
     } else if state == PeerState::Left {
         cx.members.set_state(cx.now, owner, PeerState::Known);
     }
+}
+
+/// A member's own address, as the value of its register.
+fn encode_member(address: Option<SocketAddr>, leaving: bool) -> heapless::Vec<u8, 24> {
+    let mut value = heapless::Vec::new();
+    let _fits = value.push(u8::from(leaving));
+    if let Some(address) = address {
+        let mut bytes = [0; 20];
+        if let Ok(bytes) = postcard::to_slice(&Address(address), &mut bytes) {
+            let _fits = value.extend_from_slice(bytes);
+        }
+    }
+    value
 }

@@ -1,33 +1,32 @@
 //! The public verbs, and the order of calls.
+//!
+//! Every verb of an input goes the same way: the time is taken over, the router does the work, and what follows from it is
+//! marks in tables. Every poll of an output looks for the next mark.
 
-use alloc::vec::Vec;
+mod life;
+mod views;
+
 use core::net::SocketAddr;
 
-use crate::anti_entropy::AntiEntropy;
-use crate::auth::{Auth, Envelope, Subkey};
-use crate::broadcast::Broadcast;
-use crate::config::{Config, Durability};
-use crate::error::{ConfigError, JoinError, RestoreError, SubmitError};
-use crate::event::{Event, Order, Path, Scope};
-use crate::failure_detector::FailureDetector;
-use crate::ids::{Incarnation, MessageId, NodeId, Version};
+use crate::auth::{Auth, Subkey};
+use crate::config::Config;
+use crate::error::{JoinError, SubmitError};
+use crate::event::{Event, Order, Scope};
+use crate::ids::{MessageId, Version};
 use crate::io::Transmit;
 use crate::leave::Phase;
 use crate::members::Members;
-use crate::membership::Membership;
-use crate::peer::{PeerIdx, Peers};
-use crate::persist::{Gate, PersistSeq, Record, StoredRecord};
+use crate::peer::Peers;
+use crate::persist::{Gate, PersistSeq, Record};
 use crate::protocol::Me;
 use crate::record::Clock;
-use crate::register::Register;
-use crate::rng::Rng;
 use crate::route::Protocols;
 use crate::stats::Stats;
 use crate::storage::Bits;
 use crate::store::{Messages, NewMessage, Origins, Row};
 use crate::time::Instant;
-use crate::view::{MessageView, PeerState, PeerView, Reason, RegisterView};
-use crate::wire::{Data, HEADER_LEN};
+use crate::view::Reason;
+use crate::wire::HEADER_LEN;
 
 /// One node of a gossip cluster, as a state machine without I/O.
 ///
@@ -41,7 +40,7 @@ pub struct Gossip {
     pub(crate) config: Config,
     pub(crate) auth: Auth,
     pub(crate) me: Me,
-    subkey: Subkey,
+    pub(crate) subkey: Subkey,
     /// The latest time that the caller has told.
     pub(crate) now: Instant,
     /// The last time that the caller has told; earlier than `now` where its clock went back.
@@ -71,104 +70,10 @@ pub struct Gossip {
     pub(crate) unrecorded_acknowledgements: Bits,
 }
 
-/// Streams of random numbers, one for each user, so that one more draw here shifts nothing there.
-mod label {
-    pub(super) const INCARNATION: u32 = 0;
-    pub(super) const TABLES: u32 = 1;
-    pub(super) const MEMBERSHIP: u32 = 2;
-    pub(super) const DETECTOR: u32 = 3;
-    pub(super) const BROADCAST: u32 = 4;
-}
-
 /// The longest chain of things that make each other due within one tick, with room to spare.
 const TICK_ROUNDS: usize = 8;
 
 impl Gossip {
-    /// Makes a node that remembers nothing of an earlier life.
-    ///
-    /// `seed` must be unpredictable and different for every life of every node (adapters take it from the system);
-    /// with the same configuration, seed, inputs and polls a node does the same again, bit for bit. All memory but
-    /// payloads is allocated here.
-    ///
-    /// # Errors
-    ///
-    /// The field of the configuration that is out of its bounds, and the bound.
-    pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Result<Self, ConfigError> {
-        config.check()?;
-        Ok(Self::build(config, seed, now, 0))
-    }
-
-    /// Makes a node that remembers what `records` say: what an earlier life of it handed out by
-    /// [`Gossip::poll_persist`], as far as it got durable, in any order.
-    ///
-    /// # Errors
-    ///
-    /// The configuration is wrong, a record does not parse, or the records are another node's.
-    #[allow(single_use_lifetimes, reason = "an anonymous lifetime is not allowed here")]
-    pub fn restore<'a>(
-        config: Config,
-        seed: [u8; 32],
-        now: Instant,
-        records: impl IntoIterator<Item = StoredRecord<'a>>,
-    ) -> Result<Self, RestoreError> {
-        config.check()?;
-        let records: Vec<_> = records.into_iter().collect();
-        let last = crate::restore::last_incarnation(&records, config.id)?;
-        let after = last.map_or(0, |incarnation| (incarnation.start() + 1).min(Incarnation::START_MAX));
-        let mut gossip = Self::build(config, seed, now, after);
-        gossip.restore_records(records)?;
-        Ok(gossip)
-    }
-
-    /// A node whose incarnation starts at `start` at the earliest.
-    fn build(config: Config, seed: [u8; 32], now: Instant, start: u64) -> Self {
-        let limits = &config.limits;
-        let mut rng = Rng::new(&seed, label::INCARNATION);
-        let incarnation = Incarnation::new(config.started_at.max(start), rng.u32());
-        let me = Me { node: config.id, incarnation };
-        let mut tables = Rng::new(&seed, label::TABLES);
-        let auth = Auth::new(&config.security, &config.cluster);
-        let mut members = Members::new(limits.peers as usize, &mut tables);
-        members.find_or_insert(now, me.node, me.incarnation).expect("the first of at least one row");
-        let root_key = auth.root_key();
-        let mut origins = Origins::new(limits.origins as usize, limits.window, root_key, &mut tables);
-        let own_row = origins.insert(now, me.node, me.incarnation).expect("the first of at least one row");
-        let links = limits.links.into();
-        let protocols = Protocols {
-            membership: Membership::new(&config, now, Rng::new(&seed, label::MEMBERSHIP)),
-            detector: FailureDetector::new(links, &config.timing, Rng::new(&seed, label::DETECTOR)),
-            repair: AntiEntropy::new(&config),
-            broadcast: Broadcast::new(&config, Rng::new(&seed, label::BROADCAST)),
-            registers: Register::new(&config, root_key, now, &mut tables),
-        };
-        let mut gossip = Self {
-            subkey: auth.subkey(me.node, me.incarnation),
-            auth,
-            me,
-            now,
-            told: now,
-            clock: Clock::new(&config, now),
-            gate: Gate::new(config.durability == Durability::Records),
-            peers: Peers::new(links),
-            members,
-            origins,
-            messages: Messages::new(limits.messages as usize, limits.payload_bytes, &mut tables),
-            stats: Stats::default(),
-            protocols,
-            own_row,
-            last_fifo: 0,
-            raised: false,
-            phase: Phase::Active,
-            sweep_at: now + config.timing.horizon / 8,
-            untold_gaps: Bits::new(limits.origins as usize),
-            unrecorded_origins: Bits::new(limits.origins as usize),
-            unrecorded_acknowledgements: Bits::new(limits.messages as usize),
-            config,
-        };
-        gossip.publish_address();
-        gossip
-    }
-
     // ---- input events
 
     /// A datagram came from `from`; it is opened in place. Never fails: what is wrong with it is counted in [`Stats`].
@@ -364,63 +269,6 @@ impl Gossip {
         None
     }
 
-    /// Nobody wrote anything. Who had no room only for the sake of others has a turn now, with all the room; without one
-    /// the marks have nothing behind them, and go, or the loop would not end.
-    fn on_empty_turn(&mut self, peer: PeerIdx) {
-        if self.peers.get(peer).is_none_or(|link| link.turns == 0) {
-            self.stats.empty_turns += 1;
-            self.peers.settle(peer);
-        }
-    }
-
-    /// A datagram to an address without a link.
-    fn compose_greeting(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
-        loop {
-            let (mut cx, protocols) = self.split();
-            let (to, node, len) = protocols.membership.compose(&mut cx, buffer)?;
-            if len == 0 {
-                continue;
-            }
-            let len = HEADER_LEN + len;
-            let number = crate::wire::datagram_number(self.peers.next_epoch(), 1);
-            self.seal_numbered(number, node, &mut buffer[..len]);
-            return Some(Transmit { to, len, segment_size: None });
-        }
-    }
-
-    /// More datagrams for the same peer, while they have the length of the first one. Returns the length of all.
-    fn compose_more(&mut self, peer: PeerIdx, buffer: &mut [u8], segment: usize) -> usize {
-        let mut len = segment;
-        // Short datagrams are the end of what is owed; and a short segment has no room for the frames of the next one.
-        let worthwhile = 2 * segment > usize::from(self.config.mtu);
-        while worthwhile && len + segment <= buffer.len() && self.peers.is_anything_due(peer) {
-            let room = &mut buffer[len..len + segment];
-            let written = self.compose(peer, room);
-            if written == 0 {
-                break;
-            }
-            len += self.seal(peer, &mut buffer[len..len + HEADER_LEN + written]);
-            if HEADER_LEN + written < segment {
-                break;
-            }
-        }
-        len
-    }
-
-    fn seal(&mut self, peer: PeerIdx, datagram: &mut [u8]) -> usize {
-        let to = self.peers.get(peer).map(|link| link.node);
-        let number = self.peers.next_number(peer);
-        self.seal_numbered(number, to, datagram)
-    }
-
-    fn seal_numbered(&mut self, number: u64, to: Option<NodeId>, datagram: &mut [u8]) -> usize {
-        let envelope = Envelope { sender: self.me.node, incarnation: self.me.incarnation, number, to };
-        self.auth.seal(&self.subkey, &envelope, datagram);
-        self.stats.datagrams_sent += 1;
-        self.stats.bytes_sent += datagram.len() as u64;
-        datagram.len()
-    }
-
     /// The next thing to tell the application. Take it only when there is room for it: what is not taken waits here, and
     /// what waits too long for the store becomes a [`Event::Gap`].
     #[must_use]
@@ -460,7 +308,7 @@ impl Gossip {
         }
     }
 
-    /// The next thing to make durable; none without [`Durability::Records`].
+    /// The next thing to make durable; none without [`Durability::Records`](crate::Durability::Records).
     #[must_use]
     pub fn poll_persist(&mut self) -> Option<Record> {
         if self.gate.is_enabled() { self.next_record() } else { None }
@@ -490,92 +338,6 @@ impl Gossip {
         (at != Instant::NEVER).then_some((at, reason))
     }
 
-    // ---- views
-
-    /// This node.
-    pub fn id(&self) -> NodeId {
-        self.me.node
-    }
-
-    /// This life of it.
-    pub fn incarnation(&self) -> Incarnation {
-        self.me.incarnation
-    }
-
-    /// Where this node can be reached, as far as it was told: the advertised address, or the one that others see.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.protocols.membership.address()
-    }
-
-    /// The configuration.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// The largest payload that [`Gossip::submit`] accepts, in bytes: what fits in one datagram with all its heads, and
-    /// with the longest path where paths are traced.
-    pub fn payload_max(&self) -> usize {
-        let path = if self.config.trace_path { Path::MAX * 8 } else { 0 };
-        usize::from(self.config.mtu) - HEADER_LEN - Data::OVERHEAD_MAX - path
-    }
-
-    /// How many members the cluster has, as far as this node knows, itself included.
-    pub fn size_estimate(&self) -> u32 {
-        self.members.alive()
-    }
-
-    /// The contacts.
-    pub fn contacts(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.protocols.membership.contacts()
-    }
-
-    /// The stored messages, in the order in which they were accepted; own ones that nobody else holds yet come last.
-    pub fn messages(&self) -> impl Iterator<Item = MessageView> + '_ {
-        self.messages.iter().map(|(_, message)| message.view())
-    }
-
-    /// One stored message.
-    pub fn get(&self, id: MessageId) -> Option<MessageView> {
-        self.messages.get(self.find(id)?).map(|message| message.view())
-    }
-
-    /// Whether the record of a stored message is durable; always, without [`Durability::Records`].
-    pub fn is_durable(&self, id: MessageId) -> bool {
-        self.find(id)
-            .and_then(|slot| self.messages.get(slot))
-            .is_some_and(|message| self.gate.is_durable(message.record))
-    }
-
-    /// Every other node that this one knows, by id.
-    pub fn peers(&self) -> impl Iterator<Item = PeerView> + '_ {
-        self.members.from(NodeId(0)).filter(|(_, member)| member.node != self.me.node).filter_map(|(_, member)| {
-            let link = self.peers.find(member.node);
-            Some(PeerView {
-                node: member.node,
-                incarnation: member.incarnation,
-                address: member.address?,
-                state: member.state,
-                round_trip: link.and_then(|peer| self.protocols.detector.round_trip(peer)),
-            })
-        })
-    }
-
-    /// The registers whose key starts with `prefix`, of all nodes, by node; of one node the one
-    /// changed longest ago first.
-    pub fn registers<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = RegisterView> + 'a {
-        self.protocols.registers.iter(&self.members, prefix)
-    }
-
-    /// One register.
-    pub fn register(&self, node: NodeId, key: &str) -> Option<RegisterView> {
-        self.protocols.registers.get(&self.members, node, key)
-    }
-
-    /// The counters.
-    pub fn stats(&self) -> Stats {
-        self.stats
-    }
-
     // ---- inside
 
     /// Time does not go back: an earlier `now` counts as the latest one.
@@ -589,42 +351,6 @@ impl Gossip {
 
     fn find(&self, id: MessageId) -> Option<crate::store::Slot> {
         self.messages.find(self.origins.find(id.origin, id.incarnation)?, id.seq)
-    }
-
-    /// Tells everybody where this node is, if that is news.
-    pub(crate) fn publish_address(&mut self) {
-        let leaving = !self.phase.is_active();
-        let address = self.protocols.membership.address();
-        let (mut cx, protocols) = self.split();
-        protocols.registers.publish_member(&mut cx, address, leaving);
-    }
-
-    /// An earlier life of this node had a higher incarnation than this one: its clock went back. Takes a higher one,
-    /// once; if that does not help, another live node has this id. Messages that were submitted before keep their ids,
-    /// as messages of one more life; registers get new versions.
-    pub(crate) fn raise_incarnation(&mut self, above: Incarnation) {
-        if self.raised || above < self.me.incarnation || above.start() >= Incarnation::START_MAX {
-            return;
-        }
-        let incarnation = Incarnation::new(above.start() + 1, self.me.incarnation.chance());
-        if self.origins.get(self.own_row).is_some_and(|origin| origin.known == 0) {
-            self.origins.remove(self.own_row);
-        }
-        let Some(row) = self.origins.insert(self.now, self.me.node, incarnation) else { return };
-        for peer in 0..self.peers.capacity() {
-            if let Some(peer) = self.peers.at(peer) {
-                self.unlink(peer, PeerState::Known, None);
-            }
-        }
-        self.raised = true;
-        self.own_row = row;
-        self.last_fifo = 0;
-        self.me.incarnation = incarnation;
-        self.subkey = self.auth.subkey(self.me.node, incarnation);
-        self.gate.void_incarnation();
-        let (mut cx, protocols) = self.split();
-        protocols.registers.renew(&mut cx);
-        self.publish_address();
     }
 
     /// Gives up what is older than the horizon, and forgets origins that were silent for long.

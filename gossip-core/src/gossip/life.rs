@@ -1,0 +1,163 @@
+//! How a life begins: with memory or without, under a name that no earlier life had.
+//!
+//! A node's name is its id and its incarnation, and the incarnation has to grow from life to life. Mostly the clock sees to
+//! that, or a record does. Where neither did, the first neighbor that remembers a higher one says so, and the life goes
+//! on under a new name.
+
+use alloc::vec::Vec;
+
+use super::Gossip;
+use crate::anti_entropy::AntiEntropy;
+use crate::auth::Auth;
+use crate::broadcast::Broadcast;
+use crate::config::{Config, Durability};
+use crate::error::{ConfigError, RestoreError};
+use crate::failure_detector::FailureDetector;
+use crate::ids::Incarnation;
+use crate::leave::Phase;
+use crate::members::Members;
+use crate::membership::Membership;
+use crate::peer::Peers;
+use crate::persist::{Gate, StoredRecord};
+use crate::protocol::Me;
+use crate::record::Clock;
+use crate::register::Register;
+use crate::rng::Rng;
+use crate::route::Protocols;
+use crate::stats::Stats;
+use crate::storage::Bits;
+use crate::store::{Messages, Origins};
+use crate::time::Instant;
+use crate::view::PeerState;
+
+/// Streams of random numbers, one for each user, so that one more draw here shifts nothing there.
+mod label {
+    pub(super) const INCARNATION: u32 = 0;
+    pub(super) const TABLES: u32 = 1;
+    pub(super) const MEMBERSHIP: u32 = 2;
+    pub(super) const DETECTOR: u32 = 3;
+    pub(super) const BROADCAST: u32 = 4;
+}
+
+impl Gossip {
+    /// Makes a node that remembers nothing of an earlier life.
+    ///
+    /// `seed` must be unpredictable and different for every life of every node (adapters take it from the system);
+    /// with the same configuration, seed, inputs and polls a node does the same again, bit for bit. All memory but
+    /// payloads is allocated here.
+    ///
+    /// # Errors
+    ///
+    /// The field of the configuration that is out of its bounds, and the bound.
+    pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self::build(config, seed, now, 0))
+    }
+
+    /// Makes a node that remembers what `records` say: what an earlier life of it handed out by
+    /// [`Gossip::poll_persist`], as far as it got durable, in any order.
+    ///
+    /// # Errors
+    ///
+    /// The configuration is wrong, a record does not parse, or the records are another node's.
+    #[allow(single_use_lifetimes, reason = "an anonymous lifetime is not allowed here")]
+    pub fn restore<'a>(
+        config: Config,
+        seed: [u8; 32],
+        now: Instant,
+        records: impl IntoIterator<Item = StoredRecord<'a>>,
+    ) -> Result<Self, RestoreError> {
+        config.check()?;
+        let records: Vec<_> = records.into_iter().collect();
+        let last = crate::restore::last_incarnation(&records, config.id)?;
+        let after = last.map_or(0, |incarnation| (incarnation.start() + 1).min(Incarnation::START_MAX));
+        let mut gossip = Self::build(config, seed, now, after);
+        gossip.restore_records(records)?;
+        Ok(gossip)
+    }
+
+    /// A node whose incarnation starts at `start` at the earliest.
+    fn build(config: Config, seed: [u8; 32], now: Instant, start: u64) -> Self {
+        let limits = &config.limits;
+        let mut rng = Rng::new(&seed, label::INCARNATION);
+        let incarnation = Incarnation::new(config.started_at.max(start), rng.u32());
+        let me = Me { node: config.id, incarnation };
+        let mut tables = Rng::new(&seed, label::TABLES);
+        let auth = Auth::new(&config.security, &config.cluster);
+        let mut members = Members::new(limits.peers as usize, &mut tables);
+        members.find_or_insert(now, me.node, me.incarnation).expect("the first of at least one row");
+        let root_key = auth.root_key();
+        let mut origins = Origins::new(limits.origins as usize, limits.window, root_key, &mut tables);
+        let own_row = origins.insert(now, me.node, me.incarnation).expect("the first of at least one row");
+        let links = limits.links.into();
+        let protocols = Protocols {
+            membership: Membership::new(&config, now, Rng::new(&seed, label::MEMBERSHIP)),
+            detector: FailureDetector::new(links, &config.timing, Rng::new(&seed, label::DETECTOR)),
+            repair: AntiEntropy::new(&config),
+            broadcast: Broadcast::new(&config, Rng::new(&seed, label::BROADCAST)),
+            registers: Register::new(&config, root_key, now, &mut tables),
+        };
+        let mut gossip = Self {
+            subkey: auth.subkey(me.node, me.incarnation),
+            auth,
+            me,
+            now,
+            told: now,
+            clock: Clock::new(&config, now),
+            gate: Gate::new(config.durability == Durability::Records),
+            peers: Peers::new(links),
+            members,
+            origins,
+            messages: Messages::new(limits.messages as usize, limits.payload_bytes, &mut tables),
+            stats: Stats::default(),
+            protocols,
+            own_row,
+            last_fifo: 0,
+            raised: false,
+            phase: Phase::Active,
+            sweep_at: now + config.timing.horizon / 8,
+            untold_gaps: Bits::new(limits.origins as usize),
+            unrecorded_origins: Bits::new(limits.origins as usize),
+            unrecorded_acknowledgements: Bits::new(limits.messages as usize),
+            config,
+        };
+        gossip.publish_address();
+        gossip
+    }
+
+    /// Tells everybody where this node is, if that is news.
+    pub(crate) fn publish_address(&mut self) {
+        let leaving = !self.phase.is_active();
+        let address = self.protocols.membership.address();
+        let (mut cx, protocols) = self.split();
+        protocols.registers.publish_member(&mut cx, address, leaving);
+    }
+
+    /// An earlier life of this node had a higher incarnation than this one: its clock went back. Takes a higher one,
+    /// once; if that does not help, another live node has this id. Messages that were submitted before keep their ids,
+    /// as messages of one more life; registers get new versions.
+    pub(crate) fn raise_incarnation(&mut self, above: Incarnation) {
+        if self.raised || above < self.me.incarnation || above.start() >= Incarnation::START_MAX {
+            return;
+        }
+        let incarnation = Incarnation::new(above.start() + 1, self.me.incarnation.chance());
+        if self.origins.get(self.own_row).is_some_and(|origin| origin.known == 0) {
+            self.origins.remove(self.own_row);
+        }
+        let Some(row) = self.origins.insert(self.now, self.me.node, incarnation) else { return };
+        for peer in 0..self.peers.capacity() {
+            if let Some(peer) = self.peers.at(peer) {
+                self.unlink(peer, PeerState::Known, None);
+            }
+        }
+        self.raised = true;
+        self.own_row = row;
+        self.last_fifo = 0;
+        self.me.incarnation = incarnation;
+        self.subkey = self.auth.subkey(self.me.node, incarnation);
+        self.gate.void_incarnation();
+        let (mut cx, protocols) = self.split();
+        protocols.registers.renew(&mut cx);
+        self.publish_address();
+    }
+}

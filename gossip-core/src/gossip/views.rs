@@ -1,0 +1,97 @@
+//! What can be looked at without changing anything.
+
+use core::net::SocketAddr;
+
+use super::Gossip;
+use crate::config::Config;
+use crate::event::Path;
+use crate::ids::{Incarnation, MessageId, NodeId};
+use crate::stats::Stats;
+use crate::view::{MessageView, PeerView, RegisterView};
+use crate::wire::{Data, HEADER_LEN};
+
+impl Gossip {
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        self.me.node
+    }
+
+    /// This life of it.
+    pub fn incarnation(&self) -> Incarnation {
+        self.me.incarnation
+    }
+
+    /// Where this node can be reached, as far as it was told: the advertised address, or the one that others see.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.protocols.membership.address()
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The largest payload that [`Gossip::submit`] accepts, in bytes: what fits in one datagram with all its heads, and
+    /// with the longest path where paths are traced.
+    pub fn payload_max(&self) -> usize {
+        let path = if self.config.trace_path { Path::MAX * 8 } else { 0 };
+        usize::from(self.config.mtu) - HEADER_LEN - Data::OVERHEAD_MAX - path
+    }
+
+    /// How many members the cluster has, as far as this node knows, itself included.
+    pub fn size_estimate(&self) -> u32 {
+        self.members.alive()
+    }
+
+    /// The contacts.
+    pub fn contacts(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.protocols.membership.contacts()
+    }
+
+    /// The stored messages, in the order in which they were accepted; own ones that nobody else holds yet come last.
+    pub fn messages(&self) -> impl Iterator<Item = MessageView> + '_ {
+        self.messages.iter().map(|(_, message)| message.view())
+    }
+
+    /// One stored message.
+    pub fn get(&self, id: MessageId) -> Option<MessageView> {
+        self.messages.get(self.find(id)?).map(|message| message.view())
+    }
+
+    /// Whether the record of a stored message is durable; always, without [`Durability::Records`](crate::Durability::Records).
+    pub fn is_durable(&self, id: MessageId) -> bool {
+        self.find(id)
+            .and_then(|slot| self.messages.get(slot))
+            .is_some_and(|message| self.gate.is_durable(message.record))
+    }
+
+    /// Every other node that this one knows, by id.
+    pub fn peers(&self) -> impl Iterator<Item = PeerView> + '_ {
+        self.members.from(NodeId(0)).filter(|(_, member)| member.node != self.me.node).filter_map(|(_, member)| {
+            let link = self.peers.find(member.node);
+            Some(PeerView {
+                node: member.node,
+                incarnation: member.incarnation,
+                address: member.address?,
+                state: member.state,
+                round_trip: link.and_then(|peer| self.protocols.detector.round_trip(peer)),
+            })
+        })
+    }
+
+    /// The registers whose key starts with `prefix`, of all nodes, by node; of one node the one
+    /// changed longest ago first.
+    pub fn registers<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = RegisterView> + 'a {
+        self.protocols.registers.iter(&self.members, prefix)
+    }
+
+    /// One register.
+    pub fn register(&self, node: NodeId, key: &str) -> Option<RegisterView> {
+        self.protocols.registers.get(&self.members, node, key)
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+}

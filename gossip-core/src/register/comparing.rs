@@ -1,0 +1,107 @@
+//! Who is behind: roots and pages in, roots and pages out, and what they make this node owe.
+
+use super::Register;
+use crate::ids::{Incarnation, NodeId};
+use crate::members::{Member, Row};
+use crate::pack::{Full, Packer};
+use crate::peer::PeerIdx;
+use crate::protocol::Cx;
+use crate::wire::{Kind, Page, PageHead, RegisterFrontier, Root};
+
+impl Register {
+    pub(crate) fn on_root(&mut self, cx: &mut Cx<'_>, from: PeerIdx, root: Root) {
+        if self.repair && root.sum != self.root {
+            self.comparison.owe_page(cx.peers, from);
+        }
+    }
+
+    pub(crate) fn on_frontiers(&mut self, cx: &mut Cx<'_>, from: PeerIdx, page: &Page<'_, RegisterFrontier>) {
+        if !self.repair {
+            return;
+        }
+        let mut behind = false;
+        let mut next = page.head.node;
+        for entry in page.entries.iter() {
+            self.owe_unlisted(cx, from, next, Some(entry.owner));
+            behind |= self.compare(cx, from, &entry);
+            let Some(after) = entry.owner.0.checked_add(1) else { break };
+            next = NodeId(after);
+        }
+        if !page.more {
+            self.owe_unlisted(cx, from, next, None);
+        }
+        if behind {
+            self.comparison.reply(cx.now, cx.peers, from, page.head);
+        }
+        if page.more {
+            self.comparison.owe_root(cx.peers, from);
+        }
+        self.flush_at = self.flush_at.min(cx.now + self.batch_delay);
+    }
+
+    /// The peer does not know these owners at all.
+    fn owe_unlisted(&mut self, cx: &Cx<'_>, to: PeerIdx, from: NodeId, end: Option<NodeId>) {
+        for (row, member) in cx.members.from(from) {
+            if end.is_some_and(|end| member.node >= end) {
+                return;
+            }
+            if member.complete > 0 {
+                self.owe_owner(cx, to, row, 0);
+            }
+        }
+    }
+
+    /// Compares one entry of a page. True if this node is behind.
+    fn compare(&mut self, cx: &mut Cx<'_>, from: PeerIdx, entry: &RegisterFrontier) -> bool {
+        let Some(row) = cx.members.find(entry.owner) else { return true };
+        let Some(member) = cx.members.get(row) else { return true };
+        let here = (member.incarnation, member.complete);
+        let there = (entry.incarnation, entry.complete);
+        if here.0 > there.0 {
+            self.owe_owner(cx, from, row, 0);
+        } else if here > there {
+            let start = if there.1 < member.floor { 0 } else { there.1 };
+            self.owe_owner(cx, from, row, start);
+        }
+        here < there && entry.owner != cx.me.node
+    }
+
+    /// Owes everything of an owner that is newer than `after`.
+    fn owe_owner(&mut self, cx: &Cx<'_>, to: PeerIdx, owner: Row, after: u64) {
+        let mut last = 0;
+        for (slot, register) in self.table.of(cx.members, owner) {
+            last = register.version.number;
+            if last > after {
+                self.owed.set(to.row(), slot as usize);
+            }
+        }
+        let behind_floor = |member: &Member| after < member.floor;
+        if cx.members.get(owner).is_some_and(|member| member.complete > last || behind_floor(member)) {
+            self.closings.set(to.row(), owner as usize);
+        }
+    }
+
+    pub(super) fn write_comparison(
+        &mut self,
+        cx: &mut Cx<'_>,
+        to: PeerIdx,
+        packet: &mut Packer<'_>,
+    ) -> Result<(), Full> {
+        if let Some(head) = self.comparison.owed_page(to) {
+            let entries = cx.members.from(head.node).filter(|(_, member)| member.complete > 0).map(|(_, member)| {
+                RegisterFrontier { owner: member.node, incarnation: member.incarnation, complete: member.complete }
+            });
+            let paged = packet.page(Kind::REGISTER_FRONTIERS, &head, entries)?;
+            let last =
+                cx.members.from(head.node).filter(|(_, member)| member.complete > 0).nth(paged.entries.max(1) - 1);
+            let next = last.filter(|_| paged.more).and_then(|(_, member)| member.node.0.checked_add(1));
+            let next = next.map(|node| PageHead { node: NodeId(node), incarnation: Incarnation(0) });
+            self.comparison.page_written(to, next);
+        }
+        if self.comparison.owes_root(to) {
+            packet.frame(Kind::REGISTER_ROOT, &Root { sum: self.root, rows: cx.members.len() as u32 })?;
+            self.comparison.root_written(to);
+        }
+        Ok(())
+    }
+}

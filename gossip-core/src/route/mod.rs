@@ -1,0 +1,262 @@
+//! The foreman: the only place where sub-protocols meet.
+//!
+//! A datagram comes in, is opened, and its frames go to whom they concern; facts go to everybody. Next door: links begin
+//! and end ([`links`]), messages enter the store there and nowhere else ([`accept`]), datagrams go out ([`compose`]).
+
+mod accept;
+mod compose;
+mod links;
+
+use core::net::SocketAddr;
+
+use crate::anti_entropy::AntiEntropy;
+use crate::auth::{Opened, Reject};
+use crate::broadcast::Broadcast;
+use crate::failure_detector::FailureDetector;
+use crate::gossip::Gossip;
+use crate::membership::{Decision, Greeter, Membership};
+use crate::peer::PeerIdx;
+use crate::protocol::{Cx, Fact, Protocol};
+use crate::register::Register;
+use crate::view::PeerState;
+use crate::wire::{Frame, FrameError, Frames, Header, Kind, Unlink};
+
+/// The sub-protocols.
+#[derive(Clone, Debug)]
+pub(crate) struct Protocols {
+    pub(crate) membership: Membership,
+    pub(crate) detector: FailureDetector,
+    pub(crate) repair: AntiEntropy,
+    pub(crate) broadcast: Broadcast,
+    pub(crate) registers: Register,
+}
+
+impl Protocols {
+    /// All of them, in the order in which they hear of facts, tick and write.
+    pub(crate) fn all(&mut self) -> [&mut dyn Protocol; 5] {
+        [&mut self.membership, &mut self.detector, &mut self.repair, &mut self.broadcast, &mut self.registers]
+    }
+
+    pub(crate) fn each(&self) -> [&dyn Protocol; 5] {
+        [&self.membership, &self.detector, &self.repair, &self.broadcast, &self.registers]
+    }
+}
+
+impl Gossip {
+    /// The bench and the specialists, to be used side by side.
+    pub(crate) fn split(&mut self) -> (Cx<'_>, &mut Protocols) {
+        let cx = Cx {
+            now: self.now,
+            me: self.me,
+            peers: &mut self.peers,
+            members: &mut self.members,
+            origins: &mut self.origins,
+            messages: &mut self.messages,
+            stats: &mut self.stats,
+        };
+        (cx, &mut self.protocols)
+    }
+
+    /// Tells everybody.
+    pub(crate) fn tell(&mut self, fact: Fact) {
+        let (mut cx, protocols) = self.split();
+        for protocol in protocols.all() {
+            protocol.on_fact(&mut cx, fact);
+        }
+    }
+
+    // ---- datagrams in
+
+    pub(crate) fn on_datagram(&mut self, from: SocketAddr, datagram: &mut [u8]) {
+        let header = match Header::parse(datagram).map_err(Reject::from) {
+            Ok(header) => header,
+            Err(reject) => return self.count_reject(reject),
+        };
+        if let Err(reject) = self.auth.check(&header) {
+            return self.count_reject(reject);
+        }
+        let greeter = Greeter {
+            node: header.sender,
+            incarnation: header.incarnation,
+            address: from,
+            number: header.number,
+            len: datagram.len(),
+        };
+        let peer = self.peers.find(header.sender).filter(|&peer| {
+            let link = self.peers.get(peer);
+            !header.open && link.is_some_and(|link| link.incarnation == header.incarnation && link.address == from)
+        });
+        match peer {
+            Some(peer) => self.on_linked(peer, &header, datagram),
+            None => self.on_unlinked(&greeter, &header, datagram),
+        }
+    }
+
+    fn on_linked(&mut self, peer: PeerIdx, header: &Header, datagram: &mut [u8]) {
+        let Some(link) = self.peers.get_mut(peer) else { return };
+        if !link.window.test(header.number) {
+            self.stats.refused_replay += 1;
+            return;
+        }
+        let opened = match self.auth.open(&link.subkey, self.me.node, header, datagram) {
+            Ok(opened) => opened,
+            Err(reject) => return self.count_reject(reject),
+        };
+        link.window.mark(header.number);
+        link.heard = self.now;
+        self.protocols.detector.on_heard(self.now, peer);
+        self.each_frame(opened, |gossip, frame| gossip.on_frame(peer, frame));
+        if let Some(above) = self.protocols.registers.take_superseded() {
+            self.raise_incarnation(above);
+        }
+    }
+
+    fn on_unlinked(&mut self, greeter: &Greeter, header: &Header, datagram: &mut [u8]) {
+        let subkey = self.auth.subkey(header.sender, header.incarnation);
+        let opened = match self.auth.open(&subkey, self.me.node, header, datagram) {
+            Ok(opened) => opened,
+            Err(reject) => return self.count_reject(reject),
+        };
+        let (mut cx, protocols) = self.split();
+        if greeter.node == cx.me.node {
+            protocols.membership.on_own_id(&mut cx, greeter);
+        } else if header.open {
+            self.each_frame(opened, |gossip, frame| gossip.on_greeting(greeter, frame));
+            self.publish_address();
+        } else if !is_last_word(opened) {
+            protocols.membership.on_stranger(&mut cx, greeter);
+        }
+    }
+
+    /// Reads frame by frame, until the datagram ends or breaks.
+    fn each_frame<'d>(&mut self, opened: Opened<'d>, mut handle: impl FnMut(&mut Self, Frame<'d>)) {
+        for frame in Frames::new(opened) {
+            let Ok((kind, body)) = frame else {
+                self.stats.refused_frame += 1;
+                return;
+            };
+            match Frame::parse(kind, body) {
+                Ok(frame) => handle(self, frame),
+                Err(FrameError::Broken) => self.stats.refused_frame += 1,
+                Err(FrameError::Unknown) => self.stats.unknown_frame += 1,
+            }
+        }
+    }
+
+    /// One frame from the far end of a link.
+    fn on_frame(&mut self, from: PeerIdx, frame: Frame<'_>) {
+        if self.peers.get(from).is_none() {
+            return;
+        }
+        if let Frame::Data(data) = frame {
+            return self.offer(from, &data);
+        }
+        if let Frame::Unlink(unlink) = frame {
+            return self.on_unlink(from, unlink);
+        }
+        let (mut cx, protocols) = self.split();
+        match frame {
+            Frame::Probe(probe) => protocols.detector.on_probe(&mut cx, from, probe),
+            Frame::Ack(ack) => protocols.detector.on_ack(&mut cx, from, ack),
+            Frame::Root(root) => protocols.repair.on_root(&mut cx, from, root),
+            Frame::Frontiers(page) => protocols.repair.on_frontiers(&mut cx, from, &page),
+            Frame::Pull(pull) => protocols.repair.on_pull(&mut cx, from, pull),
+            Frame::Absent(absent) => protocols.repair.on_absent(&mut cx, from, absent),
+            Frame::RegisterRoot(root) => protocols.registers.on_root(&mut cx, from, root),
+            Frame::RegisterFrontiers(page) => protocols.registers.on_frontiers(&mut cx, from, &page),
+            Frame::Updates(updates) => protocols.registers.on_updates(&mut cx, from, updates),
+            Frame::Conflict(conflict) => protocols.membership.on_conflict(&conflict),
+            Frame::Peers(peers) => protocols.membership.on_peers(&mut cx, peers),
+            Frame::Hello(_) | Frame::Retry(_) | Frame::Welcome(_) => cx.stats.refused_unasked += 1,
+            Frame::Data(_) | Frame::Unlink(_) => unreachable!("handled above"),
+        }
+    }
+
+    /// One frame of a greeting.
+    fn on_greeting(&mut self, greeter: &Greeter, frame: Frame<'_>) {
+        let (mut cx, protocols) = self.split();
+        let decision = match frame {
+            Frame::Hello(hello) => protocols.membership.on_hello(&mut cx, greeter, &hello),
+            Frame::Welcome(welcome) => protocols.membership.on_welcome(&mut cx, greeter, &welcome),
+            Frame::Retry(retry) => {
+                protocols.membership.on_retry(&mut cx, greeter, retry);
+                None
+            }
+            // Members are believed from whoever is linked now; the answer that made the link comes before them.
+            Frame::Peers(peers) => {
+                protocols.membership.on_peers(&mut cx, peers);
+                None
+            }
+            _ => {
+                cx.stats.refused_stranger += 1;
+                None
+            }
+        };
+        if let Some(decision) = decision {
+            self.decide(decision);
+        }
+    }
+
+    fn decide(&mut self, decision: Decision) {
+        match decision {
+            Decision::Admit { node, incarnation, address, nonce, instead } => {
+                if let Some(peer) = instead {
+                    self.unlink(peer, PeerState::Known, Some(Unlink::SURPLUS));
+                }
+                self.link(node, incarnation, address, nonce);
+            }
+            Decision::Drop { peer } => self.unlink(peer, PeerState::Known, None),
+            Decision::Raise { above } => self.raise_incarnation(above),
+        }
+    }
+
+    fn on_unlink(&mut self, from: PeerIdx, unlink: Unlink) {
+        let state = if unlink.reason == Unlink::LEAVING { PeerState::Left } else { PeerState::Known };
+        self.unlink(from, state, None);
+    }
+
+    fn count_reject(&mut self, reject: Reject) {
+        let counter = match reject {
+            Reject::TooShort => &mut self.stats.refused_short,
+            Reject::Version => &mut self.stats.refused_version,
+            Reject::Flags => &mut self.stats.refused_flags,
+            Reject::KeyId => &mut self.stats.refused_key,
+            Reject::Cluster => &mut self.stats.refused_cluster,
+            Reject::Tag => &mut self.stats.refused_tag,
+        };
+        *counter += 1;
+    }
+
+    // ---- ticks
+
+    pub(crate) fn run_timeouts(&mut self) {
+        for index in 0..self.protocols.all().len() {
+            loop {
+                let (mut cx, protocols) = self.split();
+                let Some(fact) = protocols.all()[index].on_timeout(&mut cx) else { break };
+                self.on_fact(fact);
+            }
+        }
+    }
+
+    /// A fact that asks for something only the router can do.
+    fn on_fact(&mut self, fact: Fact) {
+        match fact {
+            Fact::Silent { peer } => {
+                self.stats.links_lost += 1;
+                self.unlink(peer, PeerState::Down, None);
+            }
+            Fact::Lost { row, upto } => self.lose(row, upto),
+            Fact::Accepted { .. }
+            | Fact::Duplicate { .. }
+            | Fact::Evicted { .. }
+            | Fact::LinkUp { .. }
+            | Fact::LinkDown { .. } => self.tell(fact),
+        }
+    }
+}
+
+/// A goodbye wants no answer.
+fn is_last_word(opened: Opened<'_>) -> bool {
+    Frames::new(opened).flatten().any(|(kind, _)| kind == Kind::UNLINK)
+}

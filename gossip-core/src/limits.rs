@@ -96,7 +96,7 @@ impl Limits {
         const CLUSTER_NAME: usize = 64;
         let (links, contacts) = (usize::from(self.links), usize::from(self.contacts));
         let (peers, origins) = (self.peers as usize, self.origins as usize);
-        let (messages, registers) = (self.messages as usize, self.registers as usize);
+        let (messages, registers) = (self.message_slots(), self.registers as usize);
         [
             Peers::heap_bytes(links),
             Members::heap_bytes(peers),
@@ -114,6 +114,12 @@ impl Limits {
         ]
         .into_iter()
         .fold(0, usize::saturating_add)
+    }
+
+    /// Places for messages: those that are kept, and an eighth for those that wait until their removal is recorded.
+    pub(crate) const fn message_slots(&self) -> usize {
+        let messages = self.messages as usize;
+        messages + messages / 8 + 4
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {

@@ -176,7 +176,23 @@ impl Members {
         self.alive -= u32::from(is_alive(state));
     }
 
+    /// A node that has left stays so for the rest of its life.
     pub(crate) fn set_state(&mut self, now: Instant, row: Row, state: PeerState) {
+        if self.rows.get(row).is_some_and(|member| member.state != PeerState::Left) {
+            self.put_state(now, row, state);
+        }
+    }
+
+    /// A node begins a new life.
+    pub(crate) fn begin_anew(&mut self, now: Instant, row: Row, incarnation: Incarnation) {
+        let Some(member) = self.rows.get_mut(row) else { return };
+        (member.incarnation, member.floor) = (incarnation, 0);
+        if matches!(member.state, PeerState::Down | PeerState::Left) {
+            self.put_state(now, row, PeerState::Known);
+        }
+    }
+
+    fn put_state(&mut self, now: Instant, row: Row, state: PeerState) {
         let Some(member) = self.rows.get_mut(row) else { return };
         if member.state != state {
             self.alive = self.alive + u32::from(is_alive(state)) - u32::from(is_alive(member.state));

@@ -62,7 +62,7 @@ pub(crate) struct Peer {
     pub(crate) window: Window,
     /// When something genuine last came.
     pub(crate) heard: Instant,
-    /// The nonce of the last greeting that was answered, so that a repeated one changes nothing.
+    /// The number of the last greeting that was answered, so that a repeated or overtaken one changes nothing.
     pub(crate) greeted: u64,
     /// The number of the latest datagram that the peer said it could not place.
     strayed: u64,

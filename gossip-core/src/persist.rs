@@ -119,6 +119,9 @@ pub struct StoredRecord<'a> {
     pub value: &'a [u8],
 }
 
+/// In place of a number: a record of an earlier life.
+pub(crate) const RESTORED: PersistSeq = PersistSeq(u64::MAX);
+
 /// What waits until it is durable, and what does not.
 ///
 /// Records are numbered when they are handed out. Without records everything is durable at once, so that nobody has two
@@ -147,7 +150,7 @@ impl Gate {
     }
 
     pub(crate) const fn is_durable(&self, record: PersistSeq) -> bool {
-        !self.enabled || record.0 != 0 && record.0 <= self.durable
+        !self.enabled || record.0 != 0 && record.0 <= self.durable || record.0 == RESTORED.0
     }
 
     /// Whether the incarnation is still to be recorded.

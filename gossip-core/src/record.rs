@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! node          key: none                         value: node 8 · incarnation 8
-//! origins       key: node 8 · incarnation 8       value: top 8 · known 8 · fifo done 8 · window 32 · idle ms 4 · at ms 8
+//! origins       key: node 8 · incarnation 8       value: top 8 · known 8 · fifo done 8 · gap first 8 · gap last 8 (0: none)
+//!                                                       · window 32 · idle ms 4 · at ms 8
 //! messages      key: node 8 · incarnation 8 · seq 8
 //!               value: order 1 · hops 1 · path length 1 · previous 8 · age ms 4 · at ms 8 · path and payload
 //! acknowledged  key: as messages                  value: none
@@ -61,7 +62,8 @@ pub(crate) fn origin_key(node: NodeId, incarnation: Incarnation) -> Key {
 
 pub(crate) fn origin_value(origin: &Origin, clock: Clock, now: Instant) -> Head {
     let mut value: Head = Head::new();
-    for number in [origin.top, origin.known, origin.fifo_done] {
+    let (first, last) = origin.gap.unwrap_or_default();
+    for number in [origin.top, origin.known, origin.fifo_done, first, last] {
         extend(&mut value, &number.to_le_bytes());
     }
     let idle = u32::try_from(now.saturating_since(origin.heard).as_millis()).unwrap_or(u32::MAX);
@@ -80,6 +82,7 @@ pub(crate) struct StoredOrigin {
     pub(crate) top: u64,
     pub(crate) known: u64,
     pub(crate) fifo_done: u64,
+    pub(crate) gap: Option<(u64, u64)>,
     pub(crate) window: [u64; (WINDOW_MAX / 64) as usize],
     pub(crate) idle_ms: u32,
 }
@@ -88,13 +91,14 @@ pub(crate) fn read_origin(key: &[u8], value: &[u8], clock: Clock) -> Option<Stor
     let (mut key, mut value) = (Reader(key), Reader(value));
     let (node, incarnation) = (NodeId(key.u64()?), Incarnation(key.u64()?));
     let (top, known, fifo_done) = (value.u64()?, value.u64()?, value.u64()?);
+    let gap = Some((value.u64()?, value.u64()?)).filter(|&(first, last)| 0 < first && first <= last);
     let mut window = [0; (WINDOW_MAX / 64) as usize];
     for word in &mut window {
         *word = value.u64()?;
     }
     let idle_ms = value.age(clock)?;
     let whole = key.0.is_empty() && value.0.is_empty() && top.max(known) < crate::anti_entropy::SEQ_MAX;
-    whole.then_some(StoredOrigin { node, incarnation, top, known, fifo_done, window, idle_ms })
+    whole.then_some(StoredOrigin { node, incarnation, top, known, fifo_done, gap, window, idle_ms })
 }
 
 pub(crate) fn message_key(id: MessageId) -> Key {

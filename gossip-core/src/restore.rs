@@ -53,6 +53,10 @@ impl Gossip {
         self.unrecorded_origins.clear(row);
         let origin = self.origins.get(row as Row)?;
         let key = record::origin_key(origin.node, origin.incarnation);
+        if self.is_silent(row as Row) {
+            self.origins.remove(row as Row);
+            return Some(Record { seq: self.gate.number(), table: Table::Origins, key, value: None });
+        }
         let head = record::origin_value(origin, self.clock, self.now);
         let value = Some(Value { head, body: bytes::Bytes::new() });
         Some(Record { seq: self.gate.number(), table: Table::Origins, key, value })
@@ -125,6 +129,10 @@ impl Gossip {
         if let Some(row) = self.origins.get_mut(row) {
             row.heard = before(self.now, idle);
             row.fifo_done = origin.fifo_done;
+            row.gap = origin.gap;
+        }
+        if origin.gap.is_some() {
+            self.untold_gaps.set(row as usize);
         }
         Ok(())
     }
@@ -149,7 +157,12 @@ impl Gossip {
         match freshness {
             Some(Freshness::New) => self.origins.see(self.now, row, id.seq),
             Some(Freshness::Seen) => {}
-            Some(Freshness::Ahead) | None => return Err(malformed(Table::Messages)),
+            // The window had moved on over what was given up, but that was not on record yet.
+            Some(Freshness::Ahead) => {
+                self.lose_all(row, id.seq - WINDOW_MAX);
+                self.origins.see(self.now, row, id.seq);
+            }
+            None => return Err(malformed(Table::Messages)),
         }
         let new = NewMessage {
             id,
@@ -171,7 +184,7 @@ impl Gossip {
         if let Some(message) = self.messages.get_mut(slot) {
             message.acknowledged = acknowledged;
         }
-        self.messages.want_record(slot);
+        self.messages.restored(slot);
         self.readmit(slot, acknowledged);
         let (cx, protocols) = self.split();
         protocols.repair.note_holes(&cx, row);

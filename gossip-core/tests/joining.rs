@@ -196,22 +196,21 @@ fn two_live_nodes_with_one_id_are_both_told() {
     let cluster = twins(true);
     let conflict = |event: &Event| matches!(event, Event::IdentityConflict { .. });
     for index in [1, 2] {
-        assert_eq!(cluster.count(index, conflict), 1, "node {index}: {:?}", cluster.events[index]);
+        // Each of them takes a later life once, and is told of the other's earlier and later one.
+        assert!((1..=2).contains(&cluster.count(index, conflict)), "node {index}: {:?}", cluster.events[index]);
+        let elsewhere =
+            |event: &&Event| matches!(event, Event::IdentityConflict { address: at, .. } if *at != address(3 - index));
+        assert_eq!(cluster.events[index].iter().find(elsewhere), None, "they are told where the other one is");
     }
-    let other = Event::IdentityConflict { address: address(1), incarnation: cluster.nodes[1].incarnation() };
-    assert!(cluster.events[2].contains(&other), "the later one is told where the earlier one is");
 }
 
 /// A node that lived before, and comes back with a clock that is behind.
-fn with_its_clock_back(spoken: bool) -> Cluster {
+fn with_its_clock_back() -> Cluster {
     let mut cluster = Cluster::joined(3, |_, config| config.started_at = 100);
     let mut config = local(2);
     config.started_at = 50;
     let again = Gossip::new(config, seed(2, 2), cluster.now).expect("in bounds");
     cluster.replace(2, again);
-    if spoken {
-        cluster.submit(2, Order::Unordered, "too early");
-    }
     cluster.nodes[2].join(cluster.now, address(0)).expect("room");
     cluster.run(secs(5));
     cluster
@@ -219,19 +218,12 @@ fn with_its_clock_back(spoken: bool) -> Cluster {
 
 #[test]
 fn a_clock_that_went_back_is_made_good_before_anything_was_said() {
-    let mut cluster = with_its_clock_back(false);
-    assert!(cluster.nodes[2].incarnation().0 >> 32 > 100);
+    let mut cluster = with_its_clock_back();
+    assert!(cluster.nodes[2].incarnation().0 >> 20 > 100);
     assert_eq!(cluster.links(2).len(), 2);
     cluster.submit(2, Order::Unordered, "here again");
     cluster.run(secs(2));
     assert!((0..3).all(|index| cluster.texts(index) == ["here again"]));
-}
-
-#[test]
-fn a_clock_that_went_back_is_a_conflict_once_something_was_said() {
-    let cluster = with_its_clock_back(true);
-    assert_eq!(cluster.nodes[2].incarnation().0 >> 32, 50, "an incarnation that was used does not change");
-    assert_eq!(cluster.count(2, |event| matches!(event, Event::IdentityConflict { .. })), 1);
 }
 
 #[test]

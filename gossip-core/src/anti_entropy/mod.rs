@@ -107,7 +107,7 @@ impl AntiEntropy {
         let (links, origins) = (usize::from(limits.links), limits.origins as usize);
         Self {
             comparison: Comparison::new(Due::Repair, links, timing.repair_period),
-            owed: Grid::new(links, limits.messages as usize),
+            owed: Grid::new(links, limits.message_slots()),
             room: usize::from(config.mtu) - HEADER_LEN,
             absences: Slots::new(2 * links),
             asked: Bits::new(links),
@@ -134,7 +134,10 @@ impl AntiEntropy {
     }
 
     pub(crate) fn on_root(&mut self, cx: &mut Cx<'_>, from: PeerIdx, root: Root) {
-        if self.enabled && root.sum != cx.origins.root() {
+        if root.sum == cx.origins.root() {
+            // The peer has seen all that this node has, its own messages among it.
+            cx.messages.share_all();
+        } else if self.enabled {
             self.comparison.owe_page(cx.peers, from);
         }
     }
@@ -324,6 +327,7 @@ impl AntiEntropy {
                 Some(message) if len_max(message) > self.room => cx.stats.unsendable += 1,
                 Some(message) => {
                     crate::broadcast::write(packet, cx.now, cx.me.node, message, Data::RESENT)?;
+                    cx.messages.sent(cx.now, slot as Slot);
                     cx.stats.data_sent += 1;
                     cx.stats.repairs_sent += 1;
                 }

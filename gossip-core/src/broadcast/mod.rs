@@ -76,7 +76,7 @@ pub(crate) struct Broadcast {
 
 impl Broadcast {
     pub(crate) fn new(config: &Config, rng: Rng) -> Self {
-        let (links, messages) = (usize::from(config.limits.links), config.limits.messages as usize);
+        let (links, messages) = (usize::from(config.limits.links), config.limits.message_slots());
         Self {
             mode: config.broadcast,
             period: config.timing.round_period,
@@ -205,6 +205,7 @@ impl Protocol for Broadcast {
                     if write(packet, cx.now, cx.me.node, message, 0).is_err() {
                         return;
                     }
+                    cx.messages.sent(cx.now, slot as Slot);
                     cx.stats.data_sent += 1;
                 }
                 None => {}

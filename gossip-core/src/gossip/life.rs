@@ -108,7 +108,7 @@ impl Gossip {
             peers: Peers::new(links),
             members,
             origins,
-            messages: Messages::new(limits.messages as usize, limits.payload_bytes, &mut tables),
+            messages: Messages::new(limits, &mut tables),
             stats: Stats::default(),
             protocols,
             own_row,
@@ -118,7 +118,7 @@ impl Gossip {
             sweep_at: now + config.timing.horizon / 8,
             untold_gaps: Bits::new(limits.origins as usize),
             unrecorded_origins: Bits::new(limits.origins as usize),
-            unrecorded_acknowledgements: Bits::new(limits.messages as usize),
+            unrecorded_acknowledgements: Bits::new(limits.message_slots()),
             config,
         };
         gossip.publish_address();
@@ -141,7 +141,11 @@ impl Gossip {
             return;
         }
         let incarnation = Incarnation::new(above.start() + 1, self.me.incarnation.chance());
-        if self.origins.get(self.own_row).is_some_and(|origin| origin.known == 0) {
+        let silent = self.origins.get(self.own_row).is_some_and(|origin| origin.known == 0);
+        if !silent && self.origins.is_full() {
+            return;
+        }
+        if silent {
             self.origins.remove(self.own_row);
         }
         let Some(row) = self.origins.insert(self.now, self.me.node, incarnation) else { return };

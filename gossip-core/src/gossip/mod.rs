@@ -257,9 +257,8 @@ impl Gossip {
         }
         while let Some(peer) = self.peers.most_urgent() {
             let to = self.peers.get(peer)?.address;
-            let len = self.compose(peer, &mut buffer[..mtu]);
+            let len = self.compose_owed(peer, &mut buffer[..mtu]);
             if len == 0 {
-                self.on_empty_turn(peer);
                 continue;
             }
             let segment = self.seal(peer, &mut buffer[..HEADER_LEN + len]);
@@ -294,6 +293,7 @@ impl Gossip {
         self.untold_gaps.clear(row);
         let origin = self.origins.get_mut(row as Row)?;
         let (first, last) = origin.gap.take()?;
+        self.unrecorded_origins.set(row);
         Some(Event::Gap { origin: origin.node, incarnation: origin.incarnation, first, last })
     }
 
@@ -365,20 +365,27 @@ impl Gossip {
                 self.give_up(slot);
             }
         }
-        let mut next = 0;
-        while let Some(row) = self.next_silent_origin(next) {
-            next = row + 1;
-            self.unrecorded_origins.clear(row as usize);
-            self.origins.remove(row);
+        for row in 0..self.config.limits.origins {
+            if !self.is_silent(row) {
+                continue;
+            }
+            if self.gate.is_enabled() {
+                // The row goes when its removal is handed out.
+                self.unrecorded_origins.set(row as usize);
+            } else {
+                self.origins.remove(row);
+            }
         }
     }
 
-    fn next_silent_origin(&self, from: Row) -> Option<Row> {
+    /// Whether nothing holds the row of an origin any more, and its origin has been silent for 5/4 of the horizon.
+    pub(crate) fn is_silent(&self, row: Row) -> bool {
         let patience = self.config.timing.horizon * 5 / 4;
-        let silent = |origin: &crate::store::Origin| {
-            origin.held.is_empty() && origin.gap.is_none() && self.now.saturating_since(origin.heard) >= patience
-        };
-        let mut rows = self.origins.iter().filter(|&(row, _)| row >= from && row != self.own_row);
-        rows.find(|(_, origin)| silent(origin)).map(|(row, _)| row)
+        self.origins.get(row).is_some_and(|origin| {
+            row != self.own_row
+                && origin.held.is_empty()
+                && origin.gap.is_none()
+                && self.now.saturating_since(origin.heard) >= patience
+        })
     }
 }

@@ -23,8 +23,8 @@ pub(super) struct Answer {
 pub(super) enum Say {
     /// Say that again, with this cookie.
     Retry { echo: u64, cookie: u64 },
-    /// The greeting was understood.
-    Welcome { nonce: u64, verdict: Verdict, incarnation: Incarnation },
+    /// The greeting was understood; and who else lives under the greeter's id, if somebody does.
+    Welcome { nonce: u64, verdict: Verdict, incarnation: Incarnation, other: Option<(Incarnation, SocketAddr)> },
     /// There is no link any more. For the node of this id.
     Unlink { node: NodeId, reason: u8 },
     /// Another node has your id. For the node of this id.

@@ -53,9 +53,13 @@ fn compose_answer(cx: &mut Cx<'_>, answer: &Answer, packet: &mut Packer<'_>) -> 
             cx.stats.retries_sent += 1;
             (packet.frame(Kind::RETRY, &Retry { echo, cookie }), None)
         }
-        Say::Welcome { nonce, verdict, incarnation } => {
+        Say::Welcome { nonce, verdict, incarnation, other } => {
             let welcome = Welcome { nonce, observed: Address(answer.to), verdict, incarnation };
             let written = packet.frame(Kind::WELCOME, &welcome);
+            if let Some((incarnation, address)) = other {
+                // The greeting was padded, so this fits as well.
+                let _fits = packet.frame(Kind::CONFLICT, &Conflict { incarnation, address: Address(address) });
+            }
             packet.list(Kind::PEERS, some_members(cx.members, nonce));
             (written, None)
         }

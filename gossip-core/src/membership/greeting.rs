@@ -42,8 +42,8 @@ pub(crate) enum Decision {
         node: NodeId,
         incarnation: Incarnation,
         address: SocketAddr,
-        /// Of the greeting, where it was the other one's.
-        nonce: u64,
+        /// Of the datagram, where the other one greeted.
+        number: u64,
         instead: Option<PeerIdx>,
     },
     /// Take a higher incarnation than this one, if that is still possible.
@@ -84,19 +84,21 @@ impl Membership {
         }
         self.learn_address(hello.to.0, false);
         let link = cx.peers.find(greeter.node);
-        if link.and_then(|peer| cx.peers.get(peer)).is_some_and(|peer| peer.greeted == hello.nonce) {
+        if link.and_then(|peer| cx.peers.get(peer)).is_some_and(|peer| greeter.number <= peer.greeted) {
             cx.stats.refused_replay += 1;
             return None;
         }
         let (verdict, instead) = self.judge(cx, greeter, hello, link);
         let known = cx.members.find(greeter.node).and_then(|row| cx.members.get(row));
         let incarnation = known.map_or(Incarnation(0), |member| member.incarnation);
-        self.answer(greeter, Say::Welcome { nonce: hello.nonce, verdict, incarnation });
+        let twin = link.and_then(|peer| cx.peers.get(peer)).filter(|twin| twin.address != greeter.address);
+        let other = twin.filter(|_| verdict == Verdict::Superseded).map(|twin| (twin.incarnation, twin.address));
+        self.answer(greeter, Say::Welcome { nonce: hello.nonce, verdict, incarnation, other });
         (verdict == Verdict::Linked).then_some(Decision::Admit {
             node: greeter.node,
             incarnation: greeter.incarnation,
             address: greeter.address,
-            nonce: hello.nonce,
+            number: greeter.number,
             instead,
         })
     }
@@ -124,7 +126,8 @@ impl Membership {
         if link.is_some() && !self.closed {
             return (Verdict::Linked, None);
         }
-        let has_row = known.is_some() || !cx.members.is_full();
+        let has_left = known.is_some_and(|member| member.state == PeerState::Left);
+        let has_row = known.is_some_and(|_| !has_left) || known.is_none() && !cx.members.is_full();
         if hello.flags & Hello::LINK != 0 && has_row && !self.closed {
             if !cx.peers.is_full() {
                 return (Verdict::Linked, None);
@@ -153,6 +156,15 @@ impl Membership {
         cx.stats.refused_own_id += 1;
         if greeter.incarnation != cx.me.incarnation {
             self.conflict = Some((greeter.address, greeter.incarnation));
+        }
+    }
+
+    /// Somebody whom this node greets says that another live node has its id.
+    pub(crate) fn on_twin(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, conflict: &Conflict) {
+        if self.attempts.find(|attempt| attempt.address == greeter.address).is_some() {
+            self.on_conflict(conflict);
+        } else {
+            cx.stats.refused_unasked += 1;
         }
     }
 
@@ -214,10 +226,7 @@ impl Membership {
         self.settle(cx, row, greeter.node, verdict);
         match verdict {
             Verdict::Linked => admission,
-            Verdict::Superseded => {
-                self.conflict = Some((greeter.address, welcome.incarnation));
-                Some(Decision::Raise { above: welcome.incarnation })
-            }
+            Verdict::Superseded => Some(Decision::Raise { above: welcome.incarnation }),
             _ => {
                 self.bridge(cx, greeter, attempt.purpose);
                 self.revive(cx, greeter);
@@ -237,7 +246,7 @@ impl Membership {
             instead = self.draw_link(cx.peers);
         }
         let (node, incarnation, address) = (greeter.node, greeter.incarnation, greeter.address);
-        Some(Decision::Admit { node, incarnation, address, nonce: 0, instead })
+        Some(Decision::Admit { node, incarnation, address, number: 0, instead })
     }
 
     /// A contact lives that this node's members do not include: that is the other side of a split. Ask it for a link

@@ -23,6 +23,7 @@ impl Membership {
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>, row: u32) {
         let node = self.attempts.get(row).and_then(|attempt| attempt.node);
         self.attempts.remove(row);
+        self.refill_at = self.refill_at.min(cx.now + self.refill_pause());
         let member = node.and_then(|node| cx.members.find(node));
         if let Some(member) = member
             && cx.members.get(member).is_some_and(|member| member.state == PeerState::Known)

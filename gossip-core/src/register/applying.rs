@@ -63,11 +63,7 @@ impl Register {
         }
         self.forget_all(cx, row, Version { incarnation, number: 0 });
         self.set_complete(cx.members, row, 0);
-        let Some(member) = cx.members.get_mut(row) else { return };
-        (member.incarnation, member.floor) = (incarnation, 0);
-        if matches!(member.state, PeerState::Down | PeerState::Left) {
-            cx.members.set_state(cx.now, row, PeerState::Known);
-        }
+        cx.members.begin_anew(cx.now, row, incarnation);
     }
 
     pub(super) fn forget_all(&mut self, cx: &mut Cx<'_>, row: Row, as_of: Version) {
@@ -166,6 +162,12 @@ impl Register {
             return;
         }
         let complete = self.table.reach(cx.members, owner, version);
+        // What was passed over may have been removed: nobody can learn of that from here by newer versions alone.
+        if version > member.complete + 1
+            && let Some(member) = cx.members.get_mut(owner)
+        {
+            member.floor = member.floor.max(version - 1);
+        }
         self.set_complete(cx.members, owner, complete);
     }
 

@@ -127,11 +127,8 @@ pub(super) fn read_member(cx: &mut Cx<'_>, owner: Row, value: &[u8]) {
     if let Some(address) = address.filter(|&address| crate::membership::is_usable(address)) {
         member.address = Some(address);
     }
-    let state = member.state;
     if leaving != 0 {
         cx.members.set_state(cx.now, owner, PeerState::Left);
-    } else if state == PeerState::Left {
-        cx.members.set_state(cx.now, owner, PeerState::Known);
     }
 }
 

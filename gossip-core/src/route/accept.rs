@@ -117,6 +117,10 @@ impl Gossip {
     /// Makes room for `len` bytes, by giving up the oldest messages that may be given up.
     pub(crate) fn make_room(&mut self, len: usize) -> bool {
         while !self.messages.has_room(len) {
+            // Who waits for its removal to be recorded has made room already.
+            if self.messages.waits_for_records() {
+                return false;
+            }
             let victim = self.messages.oldest().take(VICTIMS_MAX).find(|&slot| self.may_give_up(slot));
             let Some(slot) = victim else { return false };
             self.give_up(slot);
@@ -157,6 +161,15 @@ impl Gossip {
             origin.gap = Some((start.min(first), end.max(last)));
             self.untold_gaps.set(row as usize);
         }
+    }
+
+    /// Gives up everything up to a number, seen or not, for what is known to have been given up before.
+    pub(crate) fn lose_all(&mut self, row: Row, upto: u64) {
+        let Some(first) = self.origins.get(row).map(|origin| origin.top + 1).filter(|&first| first <= upto) else {
+            return;
+        };
+        self.note_gap(row, first, upto);
+        self.origins.advance(self.now, row, upto);
     }
 
     /// Nobody has what is missing of an origin up to a number.

@@ -48,13 +48,19 @@ impl Gossip {
         len
     }
 
-    /// Nobody wrote anything. Who had no room only for the sake of others has a turn now, with all the room; without one
-    /// the marks have nothing behind them, and go, or the loop would not end.
-    pub(crate) fn on_empty_turn(&mut self, peer: PeerIdx) {
-        if self.peers.get(peer).is_none_or(|link| link.turns == 0) {
-            self.stats.empty_turns += 1;
-            self.peers.settle(peer);
+    /// A datagram for a peer to which something is owed. Where nobody could write for the sake of others, those who wanted
+    /// to have their turn at once, with all the room. If that fills nothing either, the marks have nothing behind them,
+    /// and go, or the loop would not end.
+    pub(crate) fn compose_owed(&mut self, peer: PeerIdx, datagram: &mut [u8]) -> usize {
+        for _ in 0..2 {
+            let len = self.compose(peer, datagram);
+            if len > 0 {
+                return len;
+            }
         }
+        self.stats.empty_turns += 1;
+        self.peers.settle(peer);
+        0
     }
 
     /// Fills `datagram` with what is owed to `to`. Returns the bytes of frames.

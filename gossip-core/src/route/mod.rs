@@ -187,6 +187,10 @@ impl Gossip {
                 protocols.membership.on_peers(&mut cx, peers);
                 None
             }
+            Frame::Conflict(conflict) => {
+                protocols.membership.on_twin(&mut cx, greeter, &conflict);
+                None
+            }
             _ => {
                 cx.stats.refused_stranger += 1;
                 None
@@ -199,11 +203,11 @@ impl Gossip {
 
     fn decide(&mut self, decision: Decision) {
         match decision {
-            Decision::Admit { node, incarnation, address, nonce, instead } => {
+            Decision::Admit { node, incarnation, address, number, instead } => {
                 if let Some(peer) = instead {
                     self.unlink(peer, PeerState::Known, Some(Unlink::SURPLUS));
                 }
-                self.link(node, incarnation, address, nonce);
+                self.link(node, incarnation, address, number);
             }
             Decision::Drop { peer } => self.unlink(peer, PeerState::Known, None),
             Decision::Raise { above } => self.raise_incarnation(above),

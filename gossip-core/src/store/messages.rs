@@ -10,7 +10,8 @@ use super::origins::{Freshness, Origin};
 use super::origins::{Origins, Row};
 use crate::event::{Delivery, Order, Path};
 use crate::ids::MessageId;
-use crate::persist::PersistSeq;
+use crate::limits::Limits;
+use crate::persist::{PersistSeq, RESTORED};
 use crate::rng::Rng;
 use crate::storage::{Index, Links, List, Slots};
 use crate::time::Instant;
@@ -38,6 +39,8 @@ pub(crate) struct Message {
     /// The age that the message had when it was accepted, in milliseconds.
     age_ms: u32,
     pub(crate) accepted_at: Instant,
+    /// Since when it grows older. Never, while nobody can have it: an own message that was not sent yet.
+    aging_since: Instant,
     /// The number of its record: durable when confirmed up to there. Zero without records.
     pub(crate) record: PersistSeq,
     /// Path, then payload.
@@ -86,7 +89,7 @@ impl Message {
 
     /// Time since it was submitted, in milliseconds.
     pub(crate) fn age_ms(&self, now: Instant) -> u32 {
-        let here = now.saturating_since(self.accepted_at).as_millis();
+        let here = now.saturating_since(self.aging_since).as_millis();
         self.age_ms.saturating_add(u32::try_from(here).unwrap_or(u32::MAX))
     }
 
@@ -140,13 +143,18 @@ pub(crate) struct Messages {
     unstored: List,
     unremoved: List,
     record_links: Links,
-    unshared: u32,
+    /// Own messages that nobody else is known to hold; through the links of arrival.
+    unshared: List,
+    /// Messages that are not being removed, and the most of them.
+    kept: u32,
+    kept_max: u32,
     bytes: u32,
     bytes_max: u32,
 }
 
 impl Messages {
-    pub(crate) fn new(capacity: usize, bytes_max: u32, rng: &mut Rng) -> Self {
+    pub(crate) fn new(limits: &Limits, rng: &mut Rng) -> Self {
+        let capacity = limits.message_slots();
         Self {
             slots: Slots::new(capacity),
             index: Index::new(capacity),
@@ -159,9 +167,11 @@ impl Messages {
             unstored: List::default(),
             unremoved: List::default(),
             record_links: Links::new(capacity),
-            unshared: 0,
+            unshared: List::default(),
+            kept: 0,
+            kept_max: limits.messages,
             bytes: 0,
-            bytes_max,
+            bytes_max: limits.payload_bytes,
         }
     }
 
@@ -185,8 +195,8 @@ impl Messages {
     }
 
     /// How many own messages nobody else is known to hold.
-    pub(crate) const fn unshared(&self) -> u32 {
-        self.unshared
+    pub(crate) fn unshared(&self) -> u32 {
+        self.unshared.len() as u32
     }
 
     /// The lowest number of an origin that is held.
@@ -207,8 +217,8 @@ impl Messages {
 
     /// Everything that is kept, in the order in which it was accepted; what is unshared comes last.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &Message)> {
-        let unshared = self.slots.iter().filter(|(_, message)| message.unshared);
-        self.arrival.iter(&self.arrival_links).filter_map(|slot| Some((slot, self.slots.get(slot)?))).chain(unshared)
+        let slots = self.arrival.iter(&self.arrival_links).chain(self.unshared.iter(&self.arrival_links));
+        slots.filter_map(|slot| Some((slot, self.slots.get(slot)?)))
     }
 
     /// The next kept message, from a slot on, that is at least `age_ms` old.
@@ -219,7 +229,13 @@ impl Messages {
 
     /// Whether a message of `len` bytes could be hung up without taking one down.
     pub(crate) fn has_room(&self, len: usize) -> bool {
-        !self.slots.is_full() && u64::from(self.bytes) + len as u64 <= u64::from(self.bytes_max)
+        let fits = u64::from(self.bytes) + len as u64 <= u64::from(self.bytes_max);
+        self.kept < self.kept_max && !self.slots.is_full() && fits
+    }
+
+    /// Whether only records stand in the way: to take more messages down would help nobody.
+    pub(crate) fn waits_for_records(&self) -> bool {
+        self.slots.is_full() && !self.unremoved.is_empty()
     }
 
     /// The messages that may be taken down, oldest first.
@@ -245,13 +261,15 @@ impl Messages {
             acknowledged: false,
             age_ms: new.age_ms,
             accepted_at: now,
+            aging_since: if new.unshared { Instant::NEVER } else { now },
             record: PersistSeq::default(),
             blob: Bytes::from(blob),
         };
         let slot = self.slots.insert(message).ok()?;
+        self.kept += 1;
         self.index.insert(self.hash(new.row, new.id.seq), slot).expect("the index has room for every slot");
         if new.unshared {
-            self.unshared += 1;
+            self.unshared.push_back(&mut self.arrival_links, slot);
         } else {
             self.arrival.push_back(&mut self.arrival_links, slot);
         }
@@ -265,12 +283,13 @@ impl Messages {
         let Some(message) = self.slots.get_mut(slot) else { return };
         let (row, seq, stage) = (message.row, message.id.seq, message.stage);
         if message.unshared {
-            self.unshared -= 1;
+            self.unshared.remove(&mut self.arrival_links, slot);
             message.unshared = false;
         } else {
             self.arrival.remove(&mut self.arrival_links, slot);
         }
         message.stage = Stage::Removing;
+        self.kept -= 1;
         self.bytes -= message.blob.len() as u32;
         message.blob = Bytes::new();
         message.path_len = 0;
@@ -294,13 +313,27 @@ impl Messages {
         }
     }
 
+    /// A copy goes out: from now on somebody may have it.
+    pub(crate) fn sent(&mut self, now: Instant, slot: Slot) {
+        if let Some(message) = self.slots.get_mut(slot) {
+            message.aging_since = message.aging_since.min(now);
+        }
+    }
+
+    /// Somebody else holds all own messages.
+    pub(crate) fn share_all(&mut self) {
+        while let Some(slot) = self.unshared.front() {
+            self.share(slot);
+        }
+    }
+
     /// Somebody else holds this own message.
     pub(crate) fn share(&mut self, slot: Slot) {
         if let Some(message) = self.slots.get_mut(slot)
             && message.unshared
         {
             message.unshared = false;
-            self.unshared -= 1;
+            self.unshared.remove(&mut self.arrival_links, slot);
             self.arrival.push_back(&mut self.arrival_links, slot);
         }
     }
@@ -343,6 +376,13 @@ impl Messages {
         self.unstored.push_back(&mut self.record_links, slot);
     }
 
+    /// The message came from a record of an earlier life.
+    pub(crate) fn restored(&mut self, slot: Slot) {
+        if let Some(message) = self.slots.get_mut(slot) {
+            message.record = RESTORED;
+        }
+    }
+
     /// The next message to record.
     pub(crate) fn next_unstored(&self) -> Option<Slot> {
         self.unstored.front()
@@ -383,6 +423,7 @@ impl Messages {
         }
         for (list, links) in [
             (self.arrival, &self.arrival_links),
+            (self.unshared, &self.arrival_links),
             (self.ready, &self.order_links),
             (self.unstored, &self.record_links),
             (self.unremoved, &self.record_links),
@@ -391,7 +432,9 @@ impl Messages {
         }
         let count = |fits: fn(&Message) -> bool| self.slots.iter().filter(|(_, message)| fits(message)).count();
         let is_kept = |message: &Message| message.stage != Stage::Removing;
-        assert_eq!(count(|message| message.unshared), self.unshared as usize, "how many messages are unshared");
+        assert_eq!(count(|message| message.unshared), self.unshared.len(), "how many messages are unshared");
+        assert_eq!(count(|message| message.stage != Stage::Removing), self.kept as usize, "how many messages are kept");
+        assert!(self.kept <= self.kept_max, "more messages than the limit");
         assert_eq!(count(|message| message.stage == Stage::Ready), self.ready.len(), "the line of those ready");
         assert_eq!(count(|message| message.stage == Stage::Removing), self.unremoved.len(), "the line of removals");
         let arrived = count(|message| message.stage != Stage::Removing && !message.unshared);

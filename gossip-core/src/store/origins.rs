@@ -208,6 +208,10 @@ impl Origins {
         self.rows.len()
     }
 
+    pub(crate) fn is_full(&self) -> bool {
+        self.rows.is_full()
+    }
+
     /// The sum of all rows' fingerprints: equal roots, equal tables.
     pub(crate) const fn root(&self) -> u64 {
         self.root

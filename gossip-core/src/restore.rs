@@ -9,7 +9,7 @@ use crate::ids::{Incarnation, NodeId};
 use crate::order;
 use crate::persist::{Record, StoredRecord, Table, Value};
 use crate::record;
-use crate::store::{Freshness, NewMessage, Row, Slot, WINDOW_MAX};
+use crate::store::{Freshness, NewMessage, Row, Slot, Stage, WINDOW_MAX};
 use crate::time::Instant;
 
 /// The incarnation on record, if there is one.
@@ -43,6 +43,7 @@ impl Gossip {
         }
         self.next_message_record()
             .or_else(|| self.next_origin_record())
+            .or_else(|| self.next_purge_record())
             .or_else(|| self.next_removal_record())
             .or_else(|| self.next_acknowledgement_record())
             .or_else(|| self.next_register_record())
@@ -150,7 +151,7 @@ impl Gossip {
         let message = record::read_message(stored.value, self.clock).ok_or(malformed(Table::Messages))?;
         let row = self.restore_row(id.origin, id.incarnation)?;
         let len = message.path.len() + message.payload.len();
-        if !self.make_room(len) {
+        if !self.make_room_for_restored(len) {
             return Err(RestoreError::TooMany { table: Table::Messages, max: self.config.limits.messages });
         }
         let freshness = self.origins.get(row).map(|origin| origin.freshness(id.seq, WINDOW_MAX));
@@ -189,6 +190,35 @@ impl Gossip {
         let (cx, protocols) = self.split();
         protocols.repair.note_holes(&cx, row);
         Ok(())
+    }
+
+    /// As [`Gossip::make_room`]; but so many may go at once that their removals cannot wait in the store.
+    fn make_room_for_restored(&mut self, len: usize) -> bool {
+        while !self.messages.has_room(len) {
+            let Some(slot) = self.messages.oldest().find(|&slot| self.may_give_up(slot)) else { return false };
+            let Some(message) = self.messages.get(slot) else { return false };
+            let (row, id, delivered) = (message.row, message.id, message.stage == Stage::Delivered);
+            self.purged.push((id, message.acknowledged));
+            self.messages.remove(&mut self.origins, slot, false);
+            if !delivered {
+                self.note_gap(row, id.seq, id.seq);
+            }
+        }
+        true
+    }
+
+    /// What was not taken over from the records of the earlier life is removed from them.
+    fn next_purge_record(&mut self) -> Option<Record> {
+        let (id, acknowledged) = self.purged.last_mut()?;
+        let key = record::message_key(*id);
+        if core::mem::take(acknowledged) {
+            return Some(Record { seq: self.gate.number(), table: Table::Acknowledged, key, value: None });
+        }
+        self.purged.pop();
+        if self.purged.is_empty() {
+            self.purged = Vec::new();
+        }
+        Some(Record { seq: self.gate.number(), table: Table::Messages, key, value: None })
     }
 
     /// Sends a restored message in again, if it is to be delivered again or never was.

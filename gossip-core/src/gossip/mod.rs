@@ -6,6 +6,7 @@
 mod life;
 mod views;
 
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::auth::{Auth, Subkey};
@@ -66,6 +67,9 @@ pub struct Gossip {
     pub(crate) untold_gaps: Bits,
     /// Origins of which something is to be recorded.
     pub(crate) unrecorded_origins: Bits,
+    /// Messages of the earlier life for which there was no room, to be removed from its records, and whether they were
+    /// acknowledged.
+    pub(crate) purged: Vec<(MessageId, bool)>,
     /// Messages whose acknowledgement is to be recorded.
     pub(crate) unrecorded_acknowledgements: Bits,
 }

@@ -21,7 +21,9 @@ impl Register {
     }
 
     fn on_update(&mut self, cx: &mut Cx<'_>, from: PeerIdx, update: &Update<'_>) {
-        let sane = update.version < VERSION_MAX && update.after < update.version.max(1) && update.version > 0;
+        // A closing update may speak of no version at all; any other one has its own.
+        let end = update.version.saturating_add(u64::from(update.state == RegisterState::Nothing));
+        let sane = (1..VERSION_MAX).contains(&update.version) && update.after < end;
         let known_state = !matches!(update.state, RegisterState::Other(_));
         if !sane || !known_state {
             cx.stats.refused_form += 1;
@@ -39,10 +41,10 @@ impl Register {
         self.doubt_between(cx, from, owner, update);
         let version = Version { incarnation: update.incarnation, number: update.version };
         if update.state == RegisterState::Nothing {
-            self.extend(cx, owner, update.after, update.version);
+            self.extend(cx, owner, update);
             self.close(cx, from, owner, version);
         } else if self.apply(cx, from, owner, update, version) {
-            self.extend(cx, owner, update.after, update.version);
+            self.extend(cx, owner, update);
         }
     }
 
@@ -156,18 +158,17 @@ impl Register {
     }
 
     /// `(after, version]` is complete, and perhaps what follows it.
-    fn extend(&mut self, cx: &mut Cx<'_>, owner: Row, after: u64, version: u64) {
-        let Some(member) = cx.members.get(owner) else { return };
-        if member.complete < after || member.complete >= version {
+    fn extend(&mut self, cx: &mut Cx<'_>, owner: Row, update: &Update<'_>) {
+        let Some(member) = cx.members.get_mut(owner) else { return };
+        if member.complete < update.after || member.complete >= update.version {
             return;
         }
-        let complete = self.table.reach(cx.members, owner, version);
         // What was passed over may have been removed: nobody can learn of that from here by newer versions alone.
-        if version > member.complete + 1
-            && let Some(member) = cx.members.get_mut(owner)
-        {
-            member.floor = member.floor.max(version - 1);
+        let passed_over = update.version - u64::from(update.state != RegisterState::Nothing);
+        if passed_over > member.complete {
+            member.floor = member.floor.max(passed_over);
         }
+        let complete = self.table.reach(cx.members, owner, update.version);
         self.set_complete(cx.members, owner, complete);
     }
 

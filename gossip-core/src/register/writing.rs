@@ -45,7 +45,7 @@ impl Register {
         Some(Update {
             owner: member.node,
             incarnation: member.incarnation,
-            after: last.min(member.complete.saturating_sub(1)),
+            after: last.min(member.complete),
             version: member.complete.max(1),
             state: RegisterState::Nothing,
             age_ms: 0,

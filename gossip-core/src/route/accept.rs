@@ -154,7 +154,7 @@ impl Gossip {
     }
 
     /// The application is to be told that these will not come.
-    fn note_gap(&mut self, row: Row, first: u64, last: u64) {
+    pub(crate) fn note_gap(&mut self, row: Row, first: u64, last: u64) {
         self.stats.gapped += last - first + 1;
         if let Some(origin) = self.origins.get_mut(row) {
             let (start, end) = origin.gap.unwrap_or((first, last));

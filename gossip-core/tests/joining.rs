@@ -475,3 +475,32 @@ mod forged {
         assert_eq!(cluster.links(0), [id(1)]);
     }
 }
+
+#[cfg(feature = "__internals")]
+#[test]
+fn a_datagram_of_many_greetings_gets_one_answer_that_is_no_longer() {
+    use gossip_core::auth::{Auth, Envelope};
+    use gossip_core::pack::Packer;
+    use gossip_core::wire::{Address, HEADER_LEN, Hello, Kind, datagram_number};
+    use gossip_core::{Incarnation, NodeId, Security};
+
+    let mut cluster = Cluster::new(1, |_, _| {});
+    let hello = Hello { nonce: 5, cookie: 0, flags: Hello::LINK, to: Address(address(0)) };
+    let mut datagram = [0; 1_200];
+    let mut packet = Packer::new(&mut datagram, 1_200);
+    while packet.frame(Kind::HELLO, &hello).is_ok() {}
+    let len = HEADER_LEN + packet.len();
+    let auth = Auth::new(&Security::Plain, "gossip");
+    let (sender, incarnation) = (NodeId(9), Incarnation(1 << 32));
+    let envelope = Envelope { sender, incarnation, number: datagram_number(1, 1), to: None };
+    auth.seal(&auth.subkey(sender, incarnation), &envelope, &mut datagram[..len]);
+    cluster.nodes[0].handle_packet(cluster.now, address(120), &mut datagram[..len]);
+    let mut buffer = [0; 1_200];
+    let answers = std::iter::from_fn(|| cluster.nodes[0].poll_transmit(cluster.now, &mut buffer));
+    let lens: Vec<_> = answers.map(|transmit| transmit.len).collect();
+    assert!(
+        lens.len() <= 1 && lens.iter().sum::<usize>() <= len,
+        "{len} bytes gave {} bytes",
+        lens.iter().sum::<usize>()
+    );
+}

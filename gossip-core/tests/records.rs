@@ -320,6 +320,31 @@ fn registers_come_back_with_a_later_incarnation_and_others_follow() {
 }
 
 #[test]
+fn a_raised_incarnation_keeps_the_restored_registers() {
+    let config = |started_at| {
+        let mut config = local(1);
+        (config.durability, config.started_at) = (Durability::Records, started_at);
+        config
+    };
+    let mut first = Gossip::new(config(5), seed(1, 1), Instant::ZERO).expect("in bounds");
+    first.set(Instant::ZERO, Scope::Own, "color", b"red").expect("room");
+    let records: Vec<Record> = std::iter::from_fn(|| first.poll_persist()).collect();
+    // The others know a later life: the records are an old backup.
+    let mut cluster = Cluster::joined(2, |index, config| {
+        if index == 1 {
+            config.started_at = 50;
+        }
+    });
+    let again = Store::of(&records).restore(config(5), Instant::ZERO).expect("they are its own");
+    cluster.replace(1, again);
+    cluster.nodes[1].join(cluster.now, address(0)).expect("room");
+    cluster.run(secs(5));
+    assert!(start(&cluster.nodes[1]) > 50, "raised");
+    assert!(cluster.nodes[1].register(id(1), "color").is_some(), "its own register is still there");
+    assert!(cluster.nodes[0].register(id(1), "color").is_some(), "and others know it");
+}
+
+#[test]
 fn a_restored_node_still_serves_what_it_stored() {
     let mut cluster = recording(|_| {});
     cluster.submit(1, Order::Fifo, "from the first life");

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use common::{Cluster, Packet, address, id, ms, secs};
-use gossip_core::{Broadcast, Config, Event, Gossip, Instant, Order, Rounds, Scope};
+use gossip_core::{Broadcast, Config, Event, Gossip, Instant, Order, PeerState, Rounds, Scope};
 
 /// Six nodes with all sorts of traffic over a bad wire, one of which sleeps for a while and one leaves.
 fn busy(configure: impl Fn(usize, &mut Config), prepare: impl Fn(&mut Cluster)) -> Cluster {
@@ -260,4 +260,52 @@ fn time_that_goes_back_is_counted_and_harmless() {
     assert_eq!(cluster.nodes[0].stats().time_went_back, before + 2);
     cluster.run(secs(1));
     assert_eq!(cluster.texts(1), ["x"]);
+}
+
+#[test]
+fn a_probe_that_found_no_room_is_sent_all_the_same() {
+    // The smallest MTU: what is kept for new messages is more than there is.
+    for mtu in [1_200, 256] {
+        probes_are_composed(mtu);
+    }
+}
+
+fn probes_are_composed(mtu: u16) {
+    let mut cluster = Cluster::joined(3, |_, config| {
+        config.mtu = mtu;
+        config.broadcast = Broadcast::Flood { ttl: 3 };
+    });
+    for _ in 0..40 {
+        // Node 0 hears of one message from both others, and has a probe to send, before its socket is free again.
+        let now = cluster.nodes[0].poll_timeout().expect("there are links to probe");
+        cluster.run(now.saturating_since(cluster.now) - core::time::Duration::from_micros(1));
+        if cluster.nodes[0].timeout_reason() != Some(gossip_core::Reason::Probe) {
+            cluster.run(ms(1));
+            continue;
+        }
+        let mut node = cluster.nodes[0].clone();
+        let (mut first, mut second) = (cluster.nodes[1].clone(), cluster.nodes[2].clone());
+        let mut buffer = [0; 1_200];
+        let buffer = &mut buffer[..mtu.into()];
+        first.submit(now, Order::Unordered, b"x").expect("room");
+        while let Some(transmit) = first.poll_transmit(now, buffer) {
+            let (to, index) = if transmit.to == address(0) { (&mut node, 1) } else { (&mut second, 1) };
+            to.handle_packet(now, address(index), &mut buffer[..transmit.len]);
+        }
+        while let Some(transmit) = second.poll_transmit(now, buffer) {
+            if transmit.to == address(0) {
+                node.handle_packet(now, address(2), &mut buffer[..transmit.len]);
+            }
+        }
+        node.handle_timeout(now);
+        // From now on both others are silent for good.
+        while node.poll_transmit(now, buffer).is_some() {}
+        while let Some(at) = node.poll_timeout().filter(|&at| at < now + secs(60)) {
+            node.handle_timeout(at);
+            while node.poll_transmit(at, buffer).is_some() {}
+        }
+        let linked = node.peers().filter(|peer| peer.state == PeerState::Linked).count();
+        assert_eq!(linked, 0, "links with the dead after a minute, mtu {mtu}");
+        cluster.run(ms(2));
+    }
 }

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gossip_core::{Config, Durability, Event, Gossip, Instant, Record};
 
 #[allow(unused_imports, reason = "each test file uses its own part of this")]
-pub(crate) use names::{address, id, local, ms, secs, seed};
+pub(crate) use names::{address, id, local, ms, secs, seed, start};
 
 /// How long every datagram takes.
 pub(crate) const DELAY: Duration = Duration::from_millis(1);

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use gossip_core::{Config, NodeId};
+use gossip_core::{Config, Gossip, NodeId};
 
 pub(crate) fn address(index: usize) -> SocketAddr {
     ([10, 0, (index / 200) as u8, (index % 200) as u8 + 1], 7_000).into()
@@ -32,4 +32,9 @@ pub(crate) const fn ms(millis: u64) -> Duration {
 
 pub(crate) const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
+}
+
+/// The start time in a node's incarnation.
+pub(crate) fn start(node: &Gossip) -> u64 {
+    node.incarnation().0 >> 20
 }

@@ -155,6 +155,20 @@ pub enum Durability {
 }
 
 /// The pace of everything periodic.
+///
+/// The presets in milliseconds (our choice: some round trips of each kind of network, and no more than a few datagrams
+/// per second and link when nothing happens):
+///
+/// | | `lan` | `wan` | `embedded` | `local` |
+/// |---|---|---|---|---|
+/// | `probe_period` | 1000 | 2000 | 4000 | 250 |
+/// | `probe_timeout` | 200 | 600 | 1000 | 100 |
+/// | `round_period` | 50 | 200 | 200 | 10 |
+/// | `repair_period` | 500 | 1000 | 2000 | 100 |
+/// | `batch_delay` | 10 | 50 | 50 | 2 |
+/// | `horizon` | 600000 | 3600000 | 300000 | 120000 |
+/// | `retry_first` | 500 | 1000 | 1000 | 100 |
+/// | `retry_cap` | 30000 | 60000 | 60000 | 2000 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Timing {
@@ -334,5 +348,45 @@ pub(crate) fn within(field: &'static str, value: u64, min: u64, max: u64) -> Res
         Err(ConfigError::TooLarge { field, value, max })
     } else {
         Ok(())
+    }
+}
+
+/// The figures of a table of presets in the documentation of a source file, row by row.
+#[cfg(test)]
+pub(crate) fn documented_rows(source: &str) -> impl Iterator<Item = &str> {
+    source.lines().filter_map(|line| line.strip_prefix("/// | `")?.split_once(" | ")).map(|(_, figures)| figures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The figures of the presets on this page are what the presets say.
+    #[test]
+    fn the_documented_figures_are_true() {
+        let columns = [Timing::lan(), Timing::wan(), Timing::embedded(), Timing::local()].map(|timing| {
+            [
+                timing.probe_period,
+                timing.probe_timeout,
+                timing.round_period,
+                timing.repair_period,
+                timing.batch_delay,
+                timing.horizon,
+                timing.retry_first,
+                timing.retry_cap,
+            ]
+        });
+        assert_eq!(documented_rows(include_str!("config.rs")).count(), columns[0].len());
+        for (row, figures) in documented_rows(include_str!("config.rs")).enumerate() {
+            let actual: String = columns.iter().map(|column| std::format!(" {} |", column[row].as_millis())).collect();
+            assert_eq!(figures, actual.trim_start(), "row {row}");
+        }
+    }
+
+    #[test]
+    fn presets_are_within_their_bounds() {
+        for preset in [Config::lan, Config::wan, Config::embedded, Config::local] {
+            assert_eq!(preset(NodeId(1)).check(), Ok(()));
+        }
     }
 }

@@ -15,6 +15,22 @@ use crate::store::{Messages, Origins};
 /// The capacity of every table, allocated once in [`Gossip::new`](crate::Gossip::new).
 ///
 /// [`Limits::bytes`] is the promise: the heap owned by one node never exceeds it, whatever is received.
+///
+/// The presets (our choice: `lan` and `wan` for a thousand members, `local` for what runs on one machine, `embedded` for
+/// what fits beside a program in 64 KiB), with the promise for pointers of 64 bits:
+///
+/// | | `lan` | `wan` | `embedded` | `local` |
+/// |---|---|---|---|---|
+/// | `links` | 14 | 14 | 6 | 14 |
+/// | `peers` | 1024 | 1024 | 32 | 256 |
+/// | `contacts` | 8 | 8 | 2 | 8 |
+/// | `messages` | 4096 | 8192 | 32 | 1024 |
+/// | `payload_bytes`, KiB | 2048 | 8192 | 8 | 1024 |
+/// | `origins` | 1024 | 1024 | 32 | 512 |
+/// | `window` | 256 | 256 | 64 | 256 |
+/// | `registers` | 4096 | 4096 | 64 | 1024 |
+/// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
+/// | `bytes()`, KiB, rounded up | 4648 | 11515 | 42 | 1733 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
@@ -138,5 +154,55 @@ impl Limits {
         }
         within("limits.registers", self.registers.into(), self.peers.into(), 1_000_000)?;
         within("limits.register_bytes", self.register_bytes.into(), u64::from(self.peers) * 64, u32::MAX.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::String;
+
+    /// The figures of the presets on this page are what the presets say.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn the_documented_figures_are_true() {
+        let kib = |bytes: usize| bytes.div_ceil(1 << 10);
+        let columns = [Limits::lan(), Limits::wan(), Limits::embedded(), Limits::local()].map(|limits| {
+            [
+                limits.links.into(),
+                limits.peers as usize,
+                limits.contacts.into(),
+                limits.messages as usize,
+                kib(limits.payload_bytes as usize),
+                limits.origins as usize,
+                limits.window.into(),
+                limits.registers as usize,
+                kib(limits.register_bytes as usize),
+                kib(limits.bytes()),
+            ]
+        });
+        let documented = crate::config::documented_rows(include_str!("limits.rs"));
+        let documented: std::vec::Vec<_> = documented.collect();
+        assert_eq!(documented.len(), columns[0].len());
+        for (row, figures) in documented.into_iter().enumerate() {
+            let actual: String = columns.iter().map(|column| std::format!(" {} |", column[row])).collect();
+            assert_eq!(figures, actual.trim_start(), "row {row}");
+        }
+    }
+
+    #[test]
+    fn every_bound_is_named() {
+        let too_small = Limits { links: 0, ..Limits::lan() };
+        let odd = Limits { window: 20, ..Limits::lan() };
+        let crowded = Limits { register_bytes: 1_023 * 64, ..Limits::lan() };
+        for (limits, field, min) in
+            [(too_small, "limits.links", 1), (odd, "limits.window", 24), (crowded, "limits.register_bytes", 1_024 * 64)]
+        {
+            let error = limits.check().expect_err("out of bounds");
+            assert!(
+                matches!(error, ConfigError::TooSmall { field: named, min: bound, .. } if (named, bound) == (field, min)),
+                "{error}"
+            );
+        }
     }
 }

@@ -72,7 +72,7 @@ fn a_raised_incarnation_keeps_the_restored_registers() {
     // The others know a later life: the records are an old backup.
     let mut cluster = Cluster::joined(2, |index, config| {
         if index == 1 {
-            config.started_at = 50
+            config.started_at = 50;
         }
     });
     let again = restore(config(5), &records).expect("they are its own");

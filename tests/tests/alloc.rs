@@ -206,7 +206,7 @@ impl Cluster {
     fn forge(&mut self, seen: &Mail, now: Instant) {
         if !self.arsenal.is_empty() {
             let frames = self.rng.below(self.arsenal.len() as u64) as usize;
-            let mut bytes = [&vec![0; HEADER_LEN], &self.arsenal[frames][..]].concat();
+            let mut bytes = [&[0; HEADER_LEN][..], &self.arsenal[frames][..]].concat();
             self.lie(&mut bytes, seen);
             self.hand(Mail { from: seen.from, to: seen.to, bytes }, now);
         }

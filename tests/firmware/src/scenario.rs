@@ -21,7 +21,7 @@ const SUBMIT_PERIOD: Duration = Duration::from_millis(300);
 const END: Instant = Instant::from_millis(60_000);
 
 /// What came of a run.
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The hash of all outputs.
     pub trace: u64,
     /// Datagrams that the nodes sent, lost ones included.
@@ -41,7 +41,7 @@ impl fmt::Display for Outcome {
 /// # Panics
 ///
 /// If a message is missing at the end.
-pub fn run() -> Outcome {
+pub(crate) fn run() -> Outcome {
     let mut world = World::new();
     world.join();
     while let Some(now) = world.next().filter(|&now| now <= END) {
@@ -113,11 +113,11 @@ impl World {
 
     /// Both nodes submit a message; every fourth time they also change a register.
     fn submit(&mut self, now: Instant) {
-        let order = if self.submitted % 2 == 0 { Order::Fifo } else { Order::Unordered };
+        let order = if self.submitted.is_multiple_of(2) { Order::Fifo } else { Order::Unordered };
         let payload = [self.submitted as u8; 40];
         for node in 0..2 {
             self.input(node, now, Input::Submit { order, payload: &payload });
-            if self.submitted % 4 == 0 {
+            if self.submitted.is_multiple_of(4) {
                 self.input(node, now, Input::Set { scope: Scope::Own, key: "temperature", value: &payload[..2] });
             }
         }
@@ -148,7 +148,7 @@ impl World {
     fn send(&mut self, from: usize, now: Instant, datagram: &[u8]) {
         self.trace.bytes(datagram);
         self.datagrams += 1;
-        if self.datagrams % LOSS != 0 {
+        if !self.datagrams.is_multiple_of(LOSS) {
             self.flying.push_back((now + LATENCY, 1 - from, datagram.to_vec()));
         }
     }

@@ -24,7 +24,7 @@ pub const NODE: usize = 0;
 pub const FRIEND: usize = 1;
 
 /// How many times datagrams go to and fro at one point in time, at most.
-const ROUNDS_MAX: usize = 50;
+const ROUNDS_MAX: usize = 200;
 
 /// How many ticks a node gets on time while it waits, so that leaps of the clock cost little.
 const TICKS_MAX: usize = 100;
@@ -204,12 +204,16 @@ impl Pair {
     }
 
     /// Everything on the way arrives, and so do the answers; every record is written.
+    ///
+    /// # Panics
+    ///
+    /// If the nodes talk without end.
     pub fn exchange(&mut self) {
-        for _ in 0..ROUNDS_MAX {
+        let mut rounds = 0;
+        while self.flying.iter().any(|flying| !flying.is_empty()) || self.stores.iter().any(Store::has_pending) {
             self.deliver();
-            if self.flying.iter().all(Vec::is_empty) && self.stores.iter().all(|store| store.pending.is_empty()) {
-                break;
-            }
+            rounds += 1;
+            assert!(rounds < ROUNDS_MAX, "the nodes answer each other without end at {}", self.now);
         }
     }
 
@@ -276,6 +280,10 @@ impl Store {
             upto = Some(record.seq);
         }
         upto
+    }
+
+    fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     fn records(&self) -> impl Iterator<Item = StoredRecord<'_>> {

@@ -228,7 +228,9 @@ impl Promises {
 
     fn note_delivery(&mut self, gossip: &Gossip, now: Instant, delivery: &Delivery) {
         let id = delivery.id;
-        let born = Instant::from_micros(now.as_micros().saturating_sub(delivery.age.as_micros() as u64));
+        // It may have waited here for others, or for its record.
+        let accepted = gossip.get(id).map_or(now, |message| message.accepted_at);
+        let born = Instant::from_micros(accepted.as_micros().saturating_sub(delivery.age.as_micros() as u64));
         assert_eq!(self.delivered.insert(id, born), None, "at most once: {id} is delivered again");
         let lost = |&(origin, incarnation, first, last): &(_, _, u64, u64)| {
             (origin, incarnation) == (id.origin, id.incarnation) && (first..=last).contains(&id.seq)

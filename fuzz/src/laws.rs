@@ -268,7 +268,8 @@ fn events(gossip: &mut Gossip, outputs: &mut Outputs) {
 }
 
 fn datagrams(gossip: &mut Gossip, now: Instant, outputs: &mut Outputs) {
-    let mut buffer = vec![0; 4 * usize::from(gossip.config().mtu)];
+    // Room for several datagrams of the pair's MTU, so that batches are made as well.
+    let mut buffer = [0; 3 * 1_200];
     while let Some(transmit) = gossip.poll_transmit(now, &mut buffer) {
         let segment = transmit.segment_size.unwrap_or(transmit.len);
         assert!(transmit.len > 0 && segment > 0, "an empty datagram");

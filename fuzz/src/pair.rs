@@ -6,6 +6,7 @@
 //! only then is a lie worth telling. Nothing happens here by itself: datagrams stay on the way, records stay unwritten
 //! and time stands still until the caller says so.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -33,7 +34,7 @@ const TICKS_MAX: usize = 100;
 const STEPS_MAX: usize = 100;
 
 /// What differs from pair to pair.
-#[derive(Clone, Copy, Debug, Default, Arbitrary)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Arbitrary)]
 pub struct Setup {
     /// Flood in place of rumor.
     pub flood: bool,
@@ -126,8 +127,13 @@ impl Pair {
         }
     }
 
-    /// Two nodes that are linked, and have exchanged a message and a register each.
+    /// Two nodes that are linked, and have exchanged a message and a register each. Made once for each set-up.
     pub fn linked(setup: Setup) -> Self {
+        thread_local!(static MADE: RefCell<BTreeMap<Setup, Pair>> = RefCell::default());
+        MADE.with_borrow_mut(|made| made.entry(setup).or_insert_with(|| Self::link(setup)).clone())
+    }
+
+    fn link(setup: Setup) -> Self {
         let mut pair = Self::new(setup);
         if !setup.fixed {
             let _ = pair.input(FRIEND, Input::Join { contact: address(NODE) });

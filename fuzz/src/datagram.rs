@@ -4,7 +4,6 @@
 //! are either a datagram as it is, or frames, for which a valid header with a fitting tag is made. Clones of one linked
 //! pair are attacked, so that each run starts from the same full tables.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use gossip_core::wire::Header;
@@ -19,8 +18,7 @@ use crate::pair::{FRIEND, NODE, Pair, Setup, address, id};
 ///
 /// If the node breaks a law.
 pub fn run(data: &[u8]) {
-    static LINKED: LazyLock<Pair> = LazyLock::new(|| Pair::linked(Setup::default()));
-    let mut pair = LINKED.clone();
+    let mut pair = Pair::linked(Setup::default());
     let mut attack = Attack::new(&pair);
     for piece in pieces(data) {
         let (from, mut datagram) = attack.datagram(piece);

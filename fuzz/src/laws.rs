@@ -228,7 +228,9 @@ impl Promises {
 
     fn note_delivery(&mut self, gossip: &Gossip, now: Instant, delivery: &Delivery) {
         let id = delivery.id;
-        let born = Instant::from_micros(now.as_micros().saturating_sub(delivery.age.as_micros() as u64));
+        // It may have waited here for others, or for its record.
+        let accepted = gossip.get(id).map_or(now, |message| message.accepted_at);
+        let born = Instant::from_micros(accepted.as_micros().saturating_sub(delivery.age.as_micros() as u64));
         assert_eq!(self.delivered.insert(id, born), None, "at most once: {id} is delivered again");
         let lost = |&(origin, incarnation, first, last): &(_, _, u64, u64)| {
             (origin, incarnation) == (id.origin, id.incarnation) && (first..=last).contains(&id.seq)
@@ -266,7 +268,8 @@ fn events(gossip: &mut Gossip, outputs: &mut Outputs) {
 }
 
 fn datagrams(gossip: &mut Gossip, now: Instant, outputs: &mut Outputs) {
-    let mut buffer = vec![0; 4 * usize::from(gossip.config().mtu)];
+    // Room for several datagrams of the pair's MTU, so that batches are made as well.
+    let mut buffer = [0; 3 * 1_200];
     while let Some(transmit) = gossip.poll_transmit(now, &mut buffer) {
         let segment = transmit.segment_size.unwrap_or(transmit.len);
         assert!(transmit.len > 0 && segment > 0, "an empty datagram");

@@ -7,7 +7,6 @@ use crate::members::{Members, Row};
 use crate::peer::PeerIdx;
 use crate::protocol::Cx;
 use crate::time::Instant;
-use crate::view::PeerState;
 use crate::wire::{List, RegisterState, Update};
 
 /// Versions at or above this are refused, so that sums cannot overflow.

@@ -122,7 +122,6 @@ impl List {
     }
 
     /// The number of slots.
-    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn len(&self) -> usize {
         at(self.len)
     }

@@ -236,6 +236,7 @@ impl Origins {
         self.rows.get_mut(row)
     }
 
+    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Row, &Origin)> {
         self.rows.iter()
     }

@@ -62,7 +62,7 @@ pub(crate) fn origin_key(node: NodeId, incarnation: Incarnation) -> Key {
 
 pub(crate) fn origin_value(origin: &Origin, clock: Clock, now: Instant) -> Head {
     let mut value: Head = Head::new();
-    let (first, last) = origin.gap.unwrap_or_default();
+    let (first, last) = origin.last_gap.unwrap_or_default();
     for number in [origin.top, origin.known, origin.fifo_done, first, last] {
         extend(&mut value, &number.to_le_bytes());
     }

@@ -130,7 +130,7 @@ impl Gossip {
         if let Some(row) = self.origins.get_mut(row) {
             row.heard = before(self.now, idle);
             row.fifo_done = origin.fifo_done;
-            row.gap = origin.gap;
+            (row.gap, row.last_gap) = (origin.gap, origin.gap);
         }
         if origin.gap.is_some() {
             self.untold_gaps.set(row as usize);

@@ -297,7 +297,6 @@ impl Gossip {
         self.untold_gaps.clear(row);
         let origin = self.origins.get_mut(row as Row)?;
         let (first, last) = origin.gap.take()?;
-        self.unrecorded_origins.set(row);
         Some(Event::Gap { origin: origin.node, incarnation: origin.incarnation, first, last })
     }
 

@@ -10,6 +10,7 @@ use super::attempts::{Attempt, Notice, Purpose};
 use super::cookie::Bearer;
 use super::{Membership, PEERS_MAX, is_usable};
 use crate::ids::{Incarnation, NodeId};
+use crate::members::Member;
 use crate::peer::{PeerIdx, Peers};
 use crate::protocol::Cx;
 use crate::time::Instant;
@@ -126,7 +127,8 @@ impl Membership {
         if link.is_some() && !self.closed {
             return (Verdict::Linked, None);
         }
-        let has_left = known.is_some_and(|member| member.state == PeerState::Left);
+        let same_life = |member: &Member| member.incarnation == greeter.incarnation;
+        let has_left = known.is_some_and(|member| member.state == PeerState::Left && same_life(member));
         let has_row = known.is_some_and(|_| !has_left) || known.is_none() && !cx.members.is_full();
         if hello.flags & Hello::LINK != 0 && has_row && !self.closed {
             if !cx.peers.is_full() {

@@ -159,6 +159,7 @@ impl Gossip {
         if let Some(origin) = self.origins.get_mut(row) {
             let (start, end) = origin.gap.unwrap_or((first, last));
             origin.gap = Some((start.min(first), end.max(last)));
+            origin.last_gap = origin.gap;
             self.untold_gaps.set(row as usize);
         }
     }

@@ -65,6 +65,9 @@ pub(crate) struct Origin {
     pub(crate) held: List,
     /// Told as lost, and not yet told to the application.
     pub(crate) gap: Option<(u64, u64)>,
+    /// The last `gap`, told or not: what records say must not depend on when events are polled. After a crash it is told,
+    /// perhaps once more.
+    pub(crate) last_gap: Option<(u64, u64)>,
     /// The share of this row in the root.
     fingerprint: u64,
 }
@@ -259,6 +262,7 @@ impl Origins {
                 waiting: List::default(),
                 held: List::default(),
                 gap: None,
+                last_gap: None,
                 fingerprint: 0,
             })
             .ok()?;

@@ -7,6 +7,7 @@ use crate::error::ConfigError;
 use crate::failure_detector::FailureDetector;
 use crate::members::Members;
 use crate::membership::Membership;
+use crate::mtu::Mtus;
 use crate::peer::Peers;
 use crate::register::Register;
 use crate::storage::Bits;
@@ -30,7 +31,7 @@ use crate::store::{Messages, Origins};
 /// | `window` | 256 | 256 | 64 | 256 |
 /// | `registers` | 4096 | 4096 | 64 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
-/// | `bytes()`, KiB, rounded up | 4792 | 11777 | 45 | 1776 |
+/// | `bytes()`, KiB, rounded up | 4793 | 11778 | 45 | 1777 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
@@ -115,6 +116,7 @@ impl Limits {
         let (messages, registers) = (self.message_slots(), self.registers as usize);
         [
             Peers::heap_bytes(links),
+            Mtus::heap_bytes(links + contacts),
             Members::heap_bytes(peers),
             Origins::heap_bytes(origins),
             Messages::heap_bytes(messages),

@@ -47,7 +47,7 @@ use core::time::Duration;
 
 use alloc::boxed::Box;
 
-use crate::broadcast::len_max;
+use crate::broadcast::{len_max, pass_over};
 use crate::comparison::Comparison;
 use crate::config::{Config, Repair};
 use crate::ids::{Incarnation, NodeId};
@@ -58,7 +58,7 @@ use crate::storage::{Bits, Grid, Slots};
 use crate::store::{Messages, Origin, Row, Slot};
 use crate::time::Instant;
 use crate::view::Reason;
-use crate::wire::{Blob, Data, Frontier, HEADER_LEN, Kind, Page, PageHead, Root, RunsBuffer, Wanted};
+use crate::wire::{Blob, Data, Frontier, Kind, Page, PageHead, Root, RunsBuffer, Wanted};
 
 use answering::OwedAbsent;
 use judging::Verdict;
@@ -81,8 +81,6 @@ pub(crate) struct AntiEntropy {
     comparison: Comparison,
     /// Links by messages: a copy is owed.
     owed: Grid,
-    /// Bytes of frames that a datagram holds.
-    room: usize,
     absences: Slots<OwedAbsent>,
     /// Links that are to be asked for what is missing.
     asked: Bits,
@@ -108,7 +106,6 @@ impl AntiEntropy {
         Self {
             comparison: Comparison::new(Due::Repair, links, timing.repair_period),
             owed: Grid::new(links, limits.message_slots()),
-            room: usize::from(config.mtu) - HEADER_LEN,
             absences: Slots::new(2 * links),
             asked: Bits::new(links),
             lacking: Bits::new(origins),
@@ -322,9 +319,10 @@ impl AntiEntropy {
     }
 
     fn write_copies(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) -> Result<(), Full> {
+        let room = cx.room(to);
         while let Some(slot) = self.owed.next_in_row(to.row(), 0) {
             match cx.messages.get(slot as Slot) {
-                Some(message) if len_max(message) > self.room => cx.stats.unsendable += 1,
+                Some(message) if len_max(message) > room => pass_over(cx, slot as Slot),
                 Some(message) => {
                     crate::broadcast::write(packet, cx.now, cx.me.node, message, Data::RESENT)?;
                     cx.messages.sent(cx.now, slot as Slot);

@@ -17,6 +17,7 @@ use crate::ids::Incarnation;
 use crate::leave::Phase;
 use crate::members::Members;
 use crate::membership::Membership;
+use crate::mtu::Mtus;
 use crate::peer::Peers;
 use crate::persist::{Gate, StoredRecord};
 use crate::protocol::Me;
@@ -106,6 +107,7 @@ impl Gossip {
             clock: Clock::new(&config, now),
             gate: Gate::new(config.durability == Durability::Records),
             peers: Peers::new(links),
+            mtus: Mtus::new(config.mtu, links + usize::from(limits.contacts)),
             members,
             origins,
             messages: Messages::new(limits, &mut tables),

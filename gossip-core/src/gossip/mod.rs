@@ -17,6 +17,7 @@ use crate::ids::{MessageId, Version};
 use crate::io::Transmit;
 use crate::leave::Phase;
 use crate::members::Members;
+use crate::mtu::Mtus;
 use crate::peer::Peers;
 use crate::persist::{Gate, PersistSeq, Record};
 use crate::protocol::Me;
@@ -49,6 +50,7 @@ pub struct Gossip {
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
     pub(crate) peers: Peers,
+    pub(crate) mtus: Mtus,
     pub(crate) members: Members,
     pub(crate) origins: Origins,
     pub(crate) messages: Messages,
@@ -232,6 +234,18 @@ impl Gossip {
         self.start_leave();
     }
 
+    /// The system refused a datagram of `len` bytes to `to`, because no path there takes one of that length (`EMSGSIZE`);
+    /// of several at once, `len` is [`Transmit::segment_size`].
+    ///
+    /// It counts as lost. For ten minutes the datagrams to that address are shorter by a step: at most 31,952, 17,866,
+    /// 8,118, 4,304, 1,954, 1,444, 1,232, 958, 460 or [`MTU_MIN`](crate::MTU_MIN) bytes, the first of these that is
+    /// below `len`. Messages and registers that do not fit any more are not sent there ([`Stats::unsendable`]).
+    pub fn handle_too_long(&mut self, now: Instant, to: SocketAddr, len: usize) {
+        self.advance(now);
+        self.stats.too_long += 1;
+        self.mtus.lower(self.now, to, len);
+    }
+
     /// All records up to `upto` are durable.
     pub fn handle_persisted(&mut self, now: Instant, upto: PersistSeq) {
         self.advance(now);
@@ -242,7 +256,7 @@ impl Gossip {
 
     /// The next datagram, composed in `buffer` with the freshest contents; none when nothing is owed to anybody.
     ///
-    /// Where the buffer has room for more than one datagram, several of equal length may be composed for one peer: all
+    /// Where the buffer is longer than [`Config::mtu`], several datagrams of equal length may be composed for one peer: all
     /// but the last have [`Transmit::segment_size`] bytes.
     ///
     /// # Panics

@@ -62,7 +62,7 @@ counters! {
         registers_applied,
         /// Links made.
         links_made,
-        /// Links ended because three probes in a row were not answered.
+        /// Links ended because nothing came any more, and 3 to 32 probes in a row were not answered: so many as the loss asks for.
         links_lost,
         /// Probes sent.
         probes_sent,
@@ -122,5 +122,7 @@ counters! {
         refused_forged,
         /// Refused: a register change for which there is no room.
         refused_register,
+        /// Refused: a register change with a version that its owner has given to another key before.
+        refused_reused_version,
     }
 }

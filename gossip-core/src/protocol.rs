@@ -41,6 +41,29 @@ impl Cx<'_> {
     }
 }
 
+impl Cx<'_> {
+    /// Adds a row for an origin that has none; none where there is no room. What was seen of it before it was forgotten
+    /// is remembered where the origin is a member.
+    pub(crate) fn insert_origin(&mut self, node: NodeId, incarnation: Incarnation) -> Option<Row> {
+        let row = self.origins.insert(self.now, node, incarnation)?;
+        let member = self.members.find(node).and_then(|member| self.members.get(member));
+        if let Some(member) = member.filter(|member| member.incarnation == incarnation) {
+            self.origins.advance(self.now, row, member.forgotten);
+        }
+        Some(row)
+    }
+
+    /// Drops the row of an origin that holds nothing.
+    pub(crate) fn remove_origin(&mut self, row: Row) {
+        let Some(origin) = self.origins.get(row) else { return };
+        let member = self.members.find(origin.node).and_then(|member| self.members.get_mut(member));
+        if let Some(member) = member.filter(|member| member.incarnation == origin.incarnation) {
+            member.forgotten = origin.top;
+        }
+        self.origins.remove(row);
+    }
+}
+
 /// Who this node is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Me {
@@ -63,6 +86,8 @@ pub(crate) enum Fact {
     LinkDown { peer: PeerIdx },
     /// A peer does not answer.
     Silent { peer: PeerIdx },
+    /// An origin is forgotten; its row may be another one's next.
+    Forgotten { row: Row },
     /// Nobody has the messages of an origin up to a number, as far as they were not seen.
     Lost { row: Row, upto: u64 },
 }

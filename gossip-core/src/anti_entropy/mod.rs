@@ -21,8 +21,9 @@
 //!
 //! - What is younger than `grace` (two rounds) is neither sent unasked nor pulled: it is probably under way.
 //! - While something is missing, one link in turn gets a `Pull` every quarter of `repair_period`, for the holes of all origins.
-//! - The first hole of an origin is given up when (a) all links say *gone*; or (b) all have answered, one said *gone*, and
-//!   `patience` (30 repair periods) has passed: it was thrown away where it was had, and nobody fetched it since; or
+//! - The first hole of an origin is given up when (a) all links say *gone*; or (b) one said *gone*, `patience` (30 repair
+//!   periods) has passed, and all others have said *lacking* after that: it was thrown away where it was had, and nobody
+//!   fetched it since; or
 //!   (c) it has been missing for the horizon, after which any copy is refused for its age.
 //! - A page that names an unknown origin makes a row; what the writer does not hold any more is a hole like any other.
 //!   Only where the origin has been silent for half of the horizon it is passed over without a word: then nobody who was
@@ -209,12 +210,12 @@ impl AntiEntropy {
         if idle >= self.horizon || (entry.origin, entry.incarnation) == (cx.me.node, cx.me.incarnation) {
             return None;
         }
-        let Some(row) = cx.origins.insert(cx.now, entry.origin, entry.incarnation) else {
+        let Some(row) = cx.insert_origin(entry.origin, entry.incarnation) else {
             cx.stats.refused_origin += 1;
             return None;
         };
         if let Some(origin) = cx.origins.get_mut(row) {
-            origin.heard = Instant::from_micros(cx.now.as_micros().saturating_sub(crate::time::micros(idle)));
+            origin.heard = cx.now.before(idle);
         }
         if idle >= self.horizon / 2 {
             cx.origins.advance(cx.now, row, entry.low.saturating_sub(1));
@@ -224,7 +225,7 @@ impl AntiEntropy {
 
     /// What was accepted later is not sent unasked.
     fn newest_to_push(&self, now: Instant) -> Instant {
-        Instant::from_micros(now.as_micros().saturating_sub(crate::time::micros(self.grace)))
+        now.before(self.grace)
     }
 
     /// Remembers that an origin has holes, and that they are to be asked for.
@@ -361,6 +362,7 @@ impl Protocol for AntiEntropy {
                 }
             }
             Fact::LinkDown { peer } => self.forget_link(peer),
+            Fact::Forgotten { row } => self.forget_verdict(row),
             Fact::Silent { .. } | Fact::Lost { .. } => {}
         }
     }

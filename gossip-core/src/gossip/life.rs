@@ -78,7 +78,8 @@ impl Gossip {
     }
 
     /// A node whose incarnation starts at `start` at the earliest.
-    fn build(config: Config, seed: [u8; 32], now: Instant, start: u64) -> Self {
+    fn build(config: Config, seed: [u8; 32], told: Instant, start: u64) -> Self {
+        let now = told.inward();
         let limits = &config.limits;
         let mut rng = Rng::new(&seed, label::INCARNATION);
         let incarnation = Incarnation::new(config.started_at.max(start), rng.u32());
@@ -103,7 +104,7 @@ impl Gossip {
             auth,
             me,
             now,
-            told: now,
+            told,
             clock: Clock::new(&config, now),
             gate: Gate::new(config.durability == Durability::Records),
             peers: Peers::new(links),
@@ -149,7 +150,7 @@ impl Gossip {
             return;
         }
         if silent {
-            self.origins.remove(self.own_row);
+            self.forget_origin(self.own_row);
         }
         let Some(row) = self.origins.insert(self.now, self.me.node, incarnation) else { return };
         for peer in 0..self.peers.capacity() {

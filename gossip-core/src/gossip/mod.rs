@@ -43,9 +43,9 @@ pub struct Gossip {
     pub(crate) auth: Auth,
     pub(crate) me: Me,
     pub(crate) subkey: Subkey,
-    /// The latest time that the caller has told.
+    /// The latest time that the caller has told, in the core's own time ([`Instant::inward`]).
     pub(crate) now: Instant,
-    /// The last time that the caller has told; earlier than `now` where its clock went back.
+    /// The last time that the caller has told, as it was told; earlier than `now` where its clock went back.
     told: Instant,
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
@@ -335,7 +335,8 @@ impl Gossip {
     /// deadline: a full socket must not make the loop spin.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.next_deadline().map(|(at, _)| at)
+        // What is due already is due at once, also where the caller's clock is behind.
+        self.next_deadline().map(|(at, _)| if at <= self.now { self.told } else { at.outward() })
     }
 
     /// Why [`Gossip::poll_timeout`] wants that tick.
@@ -343,6 +344,7 @@ impl Gossip {
         self.next_deadline().map(|(_, reason)| reason)
     }
 
+    /// In the core's own time.
     fn next_deadline(&self) -> Option<(Instant, Reason)> {
         if self.phase.is_over() {
             return None;
@@ -350,8 +352,6 @@ impl Gossip {
         let own = [(self.sweep_at, Reason::Expiry), (self.phase.deadline(), Reason::Leave)];
         let theirs = self.protocols.each().map(|protocol| (protocol.deadline(), protocol.reason()));
         let (at, reason) = own.into_iter().chain(theirs).min_by_key(|&(at, _)| at)?;
-        // What is due already is due at once, also where the caller's clock is behind.
-        let at = if at <= self.now { self.told } else { at };
         (at != Instant::NEVER).then_some((at, reason))
     }
 
@@ -359,10 +359,11 @@ impl Gossip {
 
     /// Time does not go back: an earlier `now` counts as the latest one.
     fn advance(&mut self, now: Instant) {
-        if now < self.now {
+        let own = now.inward();
+        if own < self.now {
             self.stats.time_went_back += 1;
         }
-        self.now = self.now.max(now);
+        self.now = self.now.max(own);
         self.told = now;
     }
 
@@ -382,26 +383,39 @@ impl Gossip {
                 self.give_up(slot);
             }
         }
+        self.sweep_origins();
+    }
+
+    fn sweep_origins(&mut self) {
+        // A record of what was seen must outlive the records of the messages that it calls seen: rows wait for the next
+        // sweep.
+        if self.messages.next_unremoved().is_some() || !self.purged.is_empty() {
+            return;
+        }
         for row in 0..self.config.limits.origins {
             if !self.is_silent(row) {
+                continue;
+            }
+            self.origins.retire(row);
+            if row == self.own_row {
                 continue;
             }
             if self.gate.is_enabled() {
                 // The row goes when its removal is handed out.
                 self.unrecorded_origins.set(row as usize);
             } else {
-                self.origins.remove(row);
+                self.forget_origin(row);
             }
         }
     }
 
     /// Whether nothing holds the row of an origin any more, and its origin has been silent for 5/4 of the horizon.
-    pub(crate) fn is_silent(&self, row: Row) -> bool {
+    fn is_silent(&self, row: Row) -> bool {
         let patience = self.config.timing.horizon * 5 / 4;
         self.origins.get(row).is_some_and(|origin| {
-            row != self.own_row
-                && origin.held.is_empty()
+            origin.held.is_empty()
                 && origin.gap.is_none()
+                && origin.first_hole().is_none()
                 && self.now.saturating_since(origin.heard) >= patience
         })
     }

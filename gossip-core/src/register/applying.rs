@@ -1,12 +1,13 @@
 //! What others say about registers: taken over, or doubted, or refused.
 
-use super::table::{self, Change, Slot, State};
+use core::time::Duration;
+
+use super::table::{Change, Slot, State};
 use super::{MEMBER_KEY, Register, fingerprint, own};
 use crate::ids::{Incarnation, NodeId, Version};
 use crate::members::{Members, Row};
 use crate::peer::PeerIdx;
 use crate::protocol::Cx;
-use crate::time::Instant;
 use crate::wire::{List, RegisterState, Update};
 
 /// Versions at or above this are refused, so that sums cannot overflow.
@@ -81,13 +82,7 @@ impl Register {
     /// Between two versions there is nothing: what is here all the same was removed, or replaced by what is still to come.
     fn doubt_between(&mut self, cx: &Cx<'_>, from: PeerIdx, owner: Row, update: &Update<'_>) {
         let end = update.version + u64::from(update.state == RegisterState::Nothing);
-        let stale = |register: &table::Register| register.version.number < end && register.doubted_by.is_none();
-        loop {
-            let mut newer = self.table.newer_than(cx.members, owner, update.after);
-            let Some(slot) = newer.find(|(_, register)| stale(register)).map(|(slot, _)| slot) else { return };
-            drop(newer);
-            self.table.doubt(slot, Some(from.row() as u8));
-        }
+        self.table.doubt_between(cx.members, owner, update.after..end, from.row() as u8);
     }
 
     /// The peer has no more of this owner: what it said is not there, and has not replaced since, was removed.
@@ -95,12 +90,12 @@ impl Register {
         if cx.members.get(owner).is_none_or(|member| member.complete != version.number) {
             return;
         }
-        let doubted = |register: &table::Register| register.doubted_by == Some(from.row() as u8);
-        loop {
-            let mut all = self.table.of(cx.members, owner);
-            let Some(slot) = all.find(|(_, register)| doubted(register)).map(|(slot, _)| slot) else { return };
-            drop(all);
-            self.forget(cx.members, slot, version);
+        let mut at = self.table.first_of(cx.members, owner);
+        while let Some(slot) = at {
+            at = self.table.after(cx.members, slot);
+            if self.table.get(slot).is_some_and(|register| register.doubted_by == Some(from.row() as u8)) {
+                self.forget(cx.members, slot, version);
+            }
         }
     }
 
@@ -111,7 +106,7 @@ impl Register {
             if known.is_some_and(|(known, state)| known > version || known == version && state != State::Forgotten) {
                 self.owed.clear(from.row(), slot as usize);
                 if known.is_some_and(|(known, _)| known == version) {
-                    self.table.doubt(slot, None);
+                    self.table.trust(slot);
                 }
                 return true;
             }
@@ -120,7 +115,7 @@ impl Register {
             owner,
             version,
             removed: update.state == RegisterState::Removed,
-            changed_at: Instant::from_micros(cx.now.as_micros().saturating_sub(u64::from(update.age_ms) * 1_000)),
+            changed_at: cx.now.before(Duration::from_millis(update.age_ms.into())),
             key: update.key.0,
             value: update.value.0,
         };
@@ -192,6 +187,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::gossip::Gossip;
+    use crate::time::Instant;
     use crate::wire::Blob;
 
     const LIAR: NodeId = NodeId(3);

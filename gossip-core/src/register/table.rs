@@ -1,6 +1,7 @@
 //! The registers themselves.
 
 use core::hash::Hasher;
+use core::ops::Range;
 
 use bytes::Bytes;
 
@@ -176,10 +177,36 @@ impl Registers {
         newer.any(|(_, register)| register.version.number == version && register.key() != key)
     }
 
-    /// A link said that this register is not there, or (none) it turned out to be.
-    pub(super) fn doubt(&mut self, slot: Slot, doubted_by: Option<u8>) {
+    /// The register with the lowest version of an owner.
+    pub(super) fn first_of(&self, members: &Members, owner: Row) -> Option<Slot> {
+        members.get(owner)?.registers.front()
+    }
+
+    /// The register with the next higher version of the same owner.
+    pub(super) fn after(&self, members: &Members, slot: Slot) -> Option<Slot> {
+        let register = self.slots.get(slot)?;
+        members.get(register.owner)?.registers.next(&self.links, slot)
+    }
+
+    /// A link said that an owner has no register with a version above the start and below the end of `versions`. Whom
+    /// another link has doubted before keeps that doubt.
+    pub(super) fn doubt_between(&mut self, members: &Members, owner: Row, versions: Range<u64>, by: u8) {
+        let list = members.get(owner).map(|member| member.registers).unwrap_or_default();
+        let mut at = list.back();
+        while let Some(slot) = at {
+            at = list.previous(&self.links, slot);
+            let newer = self.slots.get_mut(slot).filter(|register| register.version.number > versions.start);
+            let Some(register) = newer else { return };
+            if register.version.number < versions.end && register.doubted_by.is_none() {
+                register.doubted_by = Some(by);
+            }
+        }
+    }
+
+    /// A register turned out to be there.
+    pub(super) fn trust(&mut self, slot: Slot) {
         if let Some(register) = self.slots.get_mut(slot) {
-            register.doubted_by = doubted_by;
+            register.doubted_by = None;
         }
     }
 

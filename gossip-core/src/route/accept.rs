@@ -12,7 +12,6 @@ use crate::order;
 use crate::peer::PeerIdx;
 use crate::protocol::Fact;
 use crate::store::{Freshness, NewMessage, Row, Slot, Stage};
-use crate::time::Instant;
 use crate::wire::Data;
 
 /// How many messages are looked at, at most, for one that may make room.
@@ -68,8 +67,7 @@ impl Gossip {
         let slot = self.messages.insert(self.now, &mut self.origins, new)?;
         if let Some(origin) = self.origins.get_mut(new.row) {
             let age = core::time::Duration::from_millis(new.age_ms.into());
-            let born = Instant::from_micros(self.now.as_micros().saturating_sub(crate::time::micros(age)));
-            origin.heard = origin.heard.max(born);
+            origin.heard = origin.heard.max(self.now.before(age));
         }
         if self.gate.is_enabled() {
             self.messages.want_record(slot);
@@ -88,7 +86,7 @@ impl Gossip {
         match self.origins.find(id.origin, id.incarnation) {
             Some(row) => Some(row),
             None if self.is_own(id) => None,
-            None => self.origins.insert(self.now, id.origin, id.incarnation),
+            None => self.split().0.insert_origin(id.origin, id.incarnation),
         }
     }
 
@@ -151,6 +149,13 @@ impl Gossip {
         if !delivered {
             self.note_gap(row, seq, seq);
         }
+    }
+
+    /// Drops the row of an origin that holds nothing.
+    pub(crate) fn forget_origin(&mut self, row: Row) {
+        self.unrecorded_origins.clear(row as usize);
+        self.split().0.remove_origin(row);
+        self.tell(Fact::Forgotten { row });
     }
 
     /// The application is to be told that these will not come.

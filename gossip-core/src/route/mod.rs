@@ -255,6 +255,7 @@ impl Gossip {
             Fact::Accepted { .. }
             | Fact::Duplicate { .. }
             | Fact::Evicted { .. }
+            | Fact::Forgotten { .. }
             | Fact::LinkUp { .. }
             | Fact::LinkDown { .. } => self.tell(fact),
         }

@@ -14,7 +14,8 @@
 //!
 //! `Limits::origins` rows of [`size_of::<Origin>()`] bytes. A row is forgotten when its origin was silent for 5/4 of the
 //! horizon: a message that could still come is older than the horizon then, and is refused for its age (the quarter covers
-//! the time on links, which ages do not count).
+//! the time on links, which ages do not count). A row that has to stay longer *retires* then: it is left out of what nodes
+//! compare, as others have forgotten it. It is back as soon as something new of its origin is seen.
 
 use core::hash::Hasher;
 use core::ops::RangeInclusive;
@@ -68,6 +69,8 @@ pub(crate) struct Origin {
     /// The last `gap`, told or not: what records say must not depend on when events are polled. After a crash it is told,
     /// perhaps once more.
     pub(crate) last_gap: Option<(u64, u64)>,
+    /// Others have forgotten this origin: it is no part of what nodes compare.
+    pub(crate) retired: bool,
     /// The share of this row in the root.
     fingerprint: u64,
 }
@@ -263,6 +266,7 @@ impl Origins {
                 held: List::default(),
                 gap: None,
                 last_gap: None,
+                retired: false,
                 fingerprint: 0,
             })
             .ok()?;
@@ -292,6 +296,7 @@ impl Origins {
         origin.slide();
         origin.known = origin.known.max(seq);
         origin.date_holes(now);
+        origin.retired = false;
         self.refresh(row);
     }
 
@@ -308,6 +313,14 @@ impl Origins {
         origin.slide();
         origin.known = origin.known.max(origin.top);
         origin.date_holes(now);
+        origin.retired = false;
+        self.refresh(row);
+    }
+
+    /// Leaves a row out of what nodes compare, until something new is seen of its origin.
+    pub(crate) fn retire(&mut self, row: Row) {
+        let Some(origin) = self.rows.get_mut(row) else { return };
+        origin.retired = true;
         self.refresh(row);
     }
 
@@ -327,7 +340,7 @@ impl Origins {
     }
 
     /// Rows in the order of (node, incarnation), from the first that is not before the given one; without origins that
-    /// have not said anything.
+    /// have not said anything, and without retired ones.
     pub(crate) fn from(&self, node: NodeId, incarnation: Incarnation) -> impl Iterator<Item = (Row, &Origin)> {
         let start = self.position(node, incarnation).unwrap_or_else(|position| position);
         (start..self.order.len())
@@ -335,7 +348,7 @@ impl Origins {
                 let row = self.order.get(position)?;
                 Some((row, self.rows.get(row)?))
             })
-            .filter(|(_, origin)| origin.known > 0)
+            .filter(|(_, origin)| origin.known > 0 && !origin.retired)
     }
 
     fn position(&self, node: NodeId, incarnation: Incarnation) -> Result<usize, usize> {
@@ -383,9 +396,10 @@ impl Origins {
     }
 }
 
-/// The share of one row in the root; nothing where nothing was seen, as another node may have no row for it.
+/// The share of one row in the root; nothing where nothing was seen or the row is retired, as another node may have no
+/// row for it.
 fn fingerprint(root_key: u64, origin: &Origin) -> u64 {
-    if origin.top == 0 && origin.window.iter().all(|&word| word == 0) {
+    if origin.retired || origin.top == 0 && origin.window.iter().all(|&word| word == 0) {
         return 0;
     }
     let mut hasher = siphasher::sip::SipHasher13::new_with_keys(root_key, 1);

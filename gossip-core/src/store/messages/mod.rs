@@ -109,7 +109,7 @@ impl Message {
             payload: self.owned_payload(),
             hops: self.hops,
             path: self.owned_path(),
-            accepted_at: self.accepted_at,
+            accepted_at: self.accepted_at.outward(),
             delivered: self.stage == Stage::Delivered,
         }
     }
@@ -224,7 +224,7 @@ impl Messages {
 
     /// The next kept message, from a slot on, that is at least `age_ms` old.
     pub(crate) fn next_older(&self, from: Slot, now: Instant, age_ms: u32) -> Option<Slot> {
-        let mut kept = self.slots.iter().filter(|&(slot, message)| slot >= from && message.stage != Stage::Removing);
+        let mut kept = self.slots.iter_from(from).filter(|(_, message)| message.stage != Stage::Removing);
         kept.find(|(_, message)| message.age_ms(now) >= age_ms).map(|(slot, _)| slot)
     }
 

@@ -70,7 +70,7 @@ pub struct Gossip {
     /// Origins of which something is to be recorded.
     pub(crate) unrecorded_origins: Bits,
     /// Messages of the earlier life for which there was no room, to be removed from its records, and whether they were
-    /// acknowledged.
+    /// acknowledged. No more than there were records; the only heap beyond [`Limits::bytes`](crate::Limits::bytes).
     pub(crate) purged: Vec<(MessageId, bool)>,
     /// Messages whose acknowledgement is to be recorded.
     pub(crate) unrecorded_acknowledgements: Bits,

@@ -65,8 +65,8 @@ pub(crate) struct Origin {
     pub(crate) held: List,
     /// Told as lost, and not yet told to the application.
     pub(crate) gap: Option<(u64, u64)>,
-    /// The last `gap`, told or not: what records say must not depend on when events are polled. After a crash it is told,
-    /// perhaps once more.
+    /// The last `gap`, told or not: what records say must not depend on when events are polled, and a gap on record as
+    /// told might not have been heard. So it is told again by each life that starts from the record.
     pub(crate) last_gap: Option<(u64, u64)>,
     /// The share of this row in the root.
     fingerprint: u64,

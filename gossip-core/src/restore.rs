@@ -246,9 +246,7 @@ fn before(now: Instant, age: core::time::Duration) -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    /// The figure that [`Limits::bytes`](crate::Limits::bytes) and [`Gossip::restore`] tell.
+    /// The figure that [`Limits::bytes`](crate::Limits::bytes) and [`Gossip::restore`](crate::Gossip::restore) tell.
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn what_is_to_be_purged_takes_the_bytes_that_are_documented() {

@@ -53,7 +53,7 @@ fn a_node_that_was_off_for_longer_than_the_horizon_starts_again() {
 
 #[test]
 fn forgotten_origins_leave_the_store_too() {
-    let configure = |config: &mut gossip_core::Config| {
+    let configure = |config: &mut Config| {
         config.timing.horizon = secs(1);
         config.limits.origins = 4;
         config.limits.messages = 4;

@@ -68,8 +68,8 @@
 //!    [`Redelivery::UntilAcknowledged`].
 //! 3. **All or told.** A message that [`Gossip::submit`] accepted on a node that stays up reaches every node that stays
 //!    connected with it, under any loss below 100 %, and after any partition that heals within the
-//!    [horizon](Timing::horizon). A node that cannot have it any more is told so: [`Event::Gap`], which is final. Silence
-//!    is a bug. A node's own message that nobody else is known to hold is never given up for another one; `submit` answers
+//!    [horizon](Timing::horizon). A node that cannot have it any more is told so: [`Event::Gap`], which is final (and told
+//!    again by a restored node, which cannot know whether it was heard). Silence is a bug. A node's own message that nobody else is known to hold is never given up for another one; `submit` answers
 //!    [`SubmitError::Busy`] instead. Three limits: what is older than the horizon is repaired no more, and who was
 //!    away for longer starts afresh; with [`Repair::Off`] this promise is given up; and a message that does not fit
 //!    into any datagram on the only way is not passed on there, and told as a gap behind it (all nodes of a cluster

@@ -15,7 +15,8 @@ use crate::store::{Messages, Origins};
 
 /// The capacity of every table, allocated once in [`Gossip::new`](crate::Gossip::new).
 ///
-/// [`Limits::bytes`] is the promise: the heap owned by one node never exceeds it, whatever is received.
+/// [`Limits::bytes`] is the promise: the heap owned by one node never exceeds it, whatever is received (for a restored node,
+/// see there).
 ///
 /// The presets (our choice: `lan` and `wan` for a thousand members, `local` for what runs on one machine, `embedded` for
 /// what fits beside a program in 64 KiB), with the promise for pointers of 64 bits:
@@ -106,8 +107,10 @@ impl Limits {
 
     /// The most bytes of heap that a node with these limits ever owns, for its tables and for all payloads it may hold.
     ///
-    /// Each payload and register counts with the 32 bytes that its reference count takes. What the allocator adds for
-    /// itself, and payloads that the application keeps after they left the store, are not in it.
+    /// Each payload and register counts with the 32 bytes that its reference count takes. Not in it: what the allocator
+    /// adds for itself; payloads that the application keeps after they left the store; and, in a node restored from more
+    /// messages than these limits have places for, 32 bytes for each of the rest, until its removal was handed out by
+    /// [`Gossip::poll_persist`](crate::Gossip::poll_persist).
     pub fn bytes(&self) -> usize {
         const REFERENCE_COUNT: usize = 32;
         const CLUSTER_NAME: usize = 64;

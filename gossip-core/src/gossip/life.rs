@@ -58,6 +58,10 @@ impl Gossip {
     /// Makes a node that remembers what `records` say: what an earlier life of it handed out by
     /// [`Gossip::poll_persist`], as far as it got durable, in any order.
     ///
+    /// The last gap of each origin on record is told again. Messages for which [`Limits`](crate::Limits) have no place
+    /// any more are dropped, the oldest first, and their removals come out of [`Gossip::poll_persist`]; until then each takes
+    /// 32 bytes beyond [`Limits::bytes`](crate::Limits::bytes).
+    ///
     /// # Errors
     ///
     /// The configuration is wrong, a record does not parse, or the records are another node's.

@@ -64,13 +64,13 @@ pub struct Gossip {
     raised: bool,
     pub(crate) phase: Phase,
     /// When to look for what is older than the horizon.
-    sweep_at: Instant,
+    pub(crate) sweep_at: Instant,
     /// Origins with a gap of which the application is to be told.
     pub(crate) untold_gaps: Bits,
     /// Origins of which something is to be recorded.
     pub(crate) unrecorded_origins: Bits,
     /// Messages of the earlier life for which there was no room, to be removed from its records, and whether they were
-    /// acknowledged.
+    /// acknowledged. No more than there were records; the only heap beyond [`Limits::bytes`](crate::Limits::bytes).
     pub(crate) purged: Vec<(MessageId, bool)>,
     /// Messages whose acknowledgement is to be recorded.
     pub(crate) unrecorded_acknowledgements: Bits,
@@ -369,54 +369,5 @@ impl Gossip {
 
     fn find(&self, id: MessageId) -> Option<crate::store::Slot> {
         self.messages.find(self.origins.find(id.origin, id.incarnation)?, id.seq)
-    }
-
-    /// Gives up what is older than the horizon, and forgets origins that were silent for long.
-    fn sweep(&mut self) {
-        let horizon = self.config.timing.horizon;
-        self.sweep_at = self.now + horizon / 8;
-        let limit = u32::try_from(horizon.as_millis()).unwrap_or(u32::MAX);
-        let mut next = 0;
-        while let Some(slot) = self.messages.next_older(next, self.now, limit) {
-            next = slot + 1;
-            if self.may_give_up(slot) {
-                self.give_up(slot);
-            }
-        }
-        self.sweep_origins();
-    }
-
-    fn sweep_origins(&mut self) {
-        // A record of what was seen must outlive the records of the messages that it calls seen: rows wait for the next
-        // sweep.
-        if self.messages.next_unremoved().is_some() || !self.purged.is_empty() {
-            return;
-        }
-        for row in 0..self.config.limits.origins {
-            if !self.is_silent(row) {
-                continue;
-            }
-            self.origins.retire(row);
-            if row == self.own_row {
-                continue;
-            }
-            if self.gate.is_enabled() {
-                // The row goes when its removal is handed out.
-                self.unrecorded_origins.set(row as usize);
-            } else {
-                self.forget_origin(row);
-            }
-        }
-    }
-
-    /// Whether nothing holds the row of an origin any more, and its origin has been silent for 5/4 of the horizon.
-    fn is_silent(&self, row: Row) -> bool {
-        let patience = self.config.timing.horizon * 5 / 4;
-        self.origins.get(row).is_some_and(|origin| {
-            origin.held.is_empty()
-                && origin.gap.is_none()
-                && origin.first_hole().is_none()
-                && self.now.saturating_since(origin.heard) >= patience
-        })
     }
 }

@@ -10,7 +10,7 @@ use crate::members::Members;
 use crate::pack::Packer;
 use crate::protocol::Cx;
 use crate::view::PeerState;
-use crate::wire::{Address, Conflict, HEADER_LEN, Hello, Kind, PeerEntry, Retry, Unlink, Welcome};
+use crate::wire::{Address, Conflict, HEADER_LEN, Hello, Kind, PeerEntry, Retry, Unlink, Verdict, Welcome};
 
 /// A greeting with a cookie is padded to this many bytes of datagram (or to the MTU of that address), so that the answer may name
 /// members: our choice, room for about twelve.
@@ -60,7 +60,10 @@ fn compose_answer(cx: &mut Cx<'_>, answer: &Answer, packet: &mut Packer<'_>) -> 
                 // The greeting was padded, so this fits as well.
                 let _fits = packet.frame(Kind::CONFLICT, &Conflict { incarnation, address: Address(address) });
             }
-            packet.list(Kind::PEERS, some_members(cx.members, nonce));
+            // Who is no neighbor has no business with anybody here.
+            if verdict != Verdict::NotNeighbor {
+                packet.list(Kind::PEERS, some_members(cx.members, nonce));
+            }
             (written, None)
         }
         Say::Unlink { node, reason } => (packet.frame(Kind::UNLINK, &Unlink { reason }), Some(node)),

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 mod names;
+pub(crate) mod store;
 mod views;
 
 use core::net::SocketAddr;

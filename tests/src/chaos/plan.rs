@@ -20,6 +20,12 @@ pub struct Request {
     pub seconds: u32,
 }
 
+/// A horizon that passes while the faults last.
+const HORIZON: Duration = Duration::from_secs(30);
+
+/// When a run begins, in milliseconds: nodes whose clocks have never been set would be another fault.
+const BEGINNING: u64 = 1_000;
+
 /// Everything that a seed draws.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -48,6 +54,10 @@ pub struct Plan {
     trace_path: bool,
     mtu: u16,
     small: bool,
+    /// A horizon that passes within the run, or the preset's, which does not.
+    horizon: Option<Duration>,
+    /// Whether some nodes are silent for so long that they are forgotten.
+    pub(super) quiet: bool,
 }
 
 /// Which faults there are, apart from those of the network's weather.
@@ -120,6 +130,8 @@ impl Plan {
             trace_path: rng.chance(0.25),
             mtu: rng.pick(&[256, 508, 1_200, 1_200, 1_452, 4_000]),
             small: rng.chance(0.4),
+            horizon: rng.chance(0.5).then_some(HORIZON),
+            quiet: rng.chance(0.5),
         }
     }
 
@@ -139,7 +151,8 @@ impl Plan {
     #[must_use]
     pub fn configure(&self, birth: Birth, lives: u32) -> Config {
         let mut config = self.preset.config(id(birth.node));
-        config.started_at = birth.life.into();
+        config.started_at = BEGINNING + birth.at / 1_000;
+        config.timing.horizon = self.horizon.unwrap_or(config.timing.horizon);
         config.security = self.security.clone();
         config.broadcast = self.broadcast;
         config.durability = self.durability;
@@ -255,6 +268,7 @@ fn world(seed: u64, nodes: u32, preset: Preset, rng: &mut Rng) -> sim::Options {
         service: rng.pick(&[0, 0, 20]),
         acknowledge: Chance::of(0.75),
         drift_ppm: rng.pick(&[0, 100, 1_000]) as u32,
+        young_clocks: rng.chance(0.5),
     }
 }
 
@@ -289,7 +303,7 @@ mod tests {
         for seed in 0..300 {
             let plan = Plan::draw(seed, REQUEST);
             for node in [0, plan.nodes - 1] {
-                let config = plan.configure(Birth { node, life: 1 }, 2 * plan.nodes);
+                let config = plan.configure(Birth { node, life: 1, at: 0 }, 2 * plan.nodes);
                 assert!(Gossip::new(config, [0; 32], Instant::ZERO).is_ok(), "seed {seed}: {plan:?}");
             }
         }
@@ -316,6 +330,9 @@ mod tests {
             ("static", share(|plan| !plan.is_full())),
             ("small", share(|plan| plan.small)),
             ("durable", share(Plan::is_durable)),
+            ("horizon", share(|plan| plan.horizon.is_some())),
+            ("quiet", share(|plan| plan.quiet)),
+            ("young clocks", share(|plan| plan.world.young_clocks)),
             ("late", share(|plan| plan.world.drive.late.is_some())),
         ] {
             assert!((2..98).contains(&count), "{name}: {count} of 100");

@@ -174,8 +174,8 @@ pub enum Durability {
 pub struct Timing {
     /// Each link is probed once in this time, 10 ms to 1 h.
     pub probe_period: Duration,
-    /// How long a probe's answer is waited for before the round-trip time is known, and at least, 1 ms to 1 min. Three
-    /// probes in a row without an answer end a link.
+    /// How long a probe's answer is waited for before the round-trip time is known, and at least, 1 ms to 1 min.
+    /// From 3 (no loss) to 32 (heavy loss) probes in a row without an answer end a link.
     pub probe_timeout: Duration,
     /// Time between two rounds of a rumor, 1 ms to 1 min. About one round trip is right: sooner, a node sends what
     /// others have already sent.

@@ -19,6 +19,8 @@ pub enum Event {
     Deliver(Delivery),
     /// These messages of an origin will never be delivered here: nobody who can be asked holds them any more, or they
     /// were pushed out of the store before the application took them. Final: a late copy is dropped.
+    ///
+    /// A restored node tells the last gap of each origin on record again, as it cannot know whether it was heard.
     Gap {
         /// The origin of the messages.
         origin: NodeId,

@@ -20,6 +20,7 @@ impl Gossip {
     #[doc(hidden)]
     pub fn check_invariants(&self) {
         self.peers.check_invariants();
+        self.mtus.check_invariants();
         self.members.check_invariants();
         self.origins.check_invariants();
         self.messages.check_invariants(&self.origins);

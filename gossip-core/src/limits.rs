@@ -7,6 +7,7 @@ use crate::error::ConfigError;
 use crate::failure_detector::FailureDetector;
 use crate::members::Members;
 use crate::membership::Membership;
+use crate::mtu::Mtus;
 use crate::peer::Peers;
 use crate::register::Register;
 use crate::storage::Bits;
@@ -14,7 +15,8 @@ use crate::store::{Messages, Origins};
 
 /// The capacity of every table, allocated once in [`Gossip::new`](crate::Gossip::new).
 ///
-/// [`Limits::bytes`] is the promise: the heap owned by one node never exceeds it, whatever is received.
+/// [`Limits::bytes`] is the promise: the heap owned by one node never exceeds it, whatever is received (for a restored node,
+/// see there).
 ///
 /// The presets (our choice: `lan` and `wan` for a thousand members, `local` for what runs on one machine, `embedded` for
 /// what fits beside a program in 64 KiB), with the promise for pointers of 64 bits:
@@ -30,7 +32,7 @@ use crate::store::{Messages, Origins};
 /// | `window` | 256 | 256 | 64 | 256 |
 /// | `registers` | 4096 | 4096 | 64 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
-/// | `bytes()`, KiB, rounded up | 4792 | 11777 | 45 | 1776 |
+/// | `bytes()`, KiB, rounded up | 4793 | 11778 | 45 | 1777 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
@@ -105,8 +107,10 @@ impl Limits {
 
     /// The most bytes of heap that a node with these limits ever owns, for its tables and for all payloads it may hold.
     ///
-    /// Each payload and register counts with the 32 bytes that its reference count takes. What the allocator adds for
-    /// itself, and payloads that the application keeps after they left the store, are not in it.
+    /// Each payload and register counts with the 32 bytes that its reference count takes. Not in it: what the allocator
+    /// adds for itself; payloads that the application keeps after they left the store; and, in a node restored from more
+    /// messages than these limits have places for, 32 bytes for each of the rest, until its removal was handed out by
+    /// [`Gossip::poll_persist`](crate::Gossip::poll_persist).
     pub fn bytes(&self) -> usize {
         const REFERENCE_COUNT: usize = 32;
         const CLUSTER_NAME: usize = 64;
@@ -115,6 +119,7 @@ impl Limits {
         let (messages, registers) = (self.message_slots(), self.registers as usize);
         [
             Peers::heap_bytes(links),
+            Mtus::heap_bytes(links + contacts),
             Members::heap_bytes(peers),
             Origins::heap_bytes(origins),
             Messages::heap_bytes(messages),

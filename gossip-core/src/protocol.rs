@@ -12,12 +12,14 @@
 
 use crate::ids::{Incarnation, NodeId};
 use crate::members::Members;
+use crate::mtu::Mtus;
 use crate::pack::Packer;
 use crate::peer::{Due, PeerIdx, Peers};
 use crate::stats::Stats;
 use crate::store::{Messages, Origins, Row, Slot};
 use crate::time::Instant;
 use crate::view::Reason;
+use crate::wire::HEADER_LEN;
 
 /// What lies on the bench.
 pub(crate) struct Cx<'a> {
@@ -28,6 +30,15 @@ pub(crate) struct Cx<'a> {
     pub(crate) origins: &'a mut Origins,
     pub(crate) messages: &'a mut Messages,
     pub(crate) stats: &'a mut Stats,
+    pub(crate) mtus: &'a Mtus,
+}
+
+impl Cx<'_> {
+    /// Bytes of frames that a datagram to `peer` holds; none where there is no such link any more.
+    pub(crate) fn room(&self, peer: PeerIdx) -> usize {
+        let mtu = self.peers.get(peer).map(|link| self.mtus.of(self.now, link.address));
+        mtu.map_or(0, |mtu| mtu - HEADER_LEN)
+    }
 }
 
 /// Who this node is.

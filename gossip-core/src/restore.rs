@@ -243,3 +243,13 @@ impl Gossip {
 fn before(now: Instant, age: core::time::Duration) -> Instant {
     Instant::from_micros(now.as_micros().saturating_sub(crate::time::micros(age)))
 }
+
+#[cfg(test)]
+mod tests {
+    /// The figure that [`Limits::bytes`](crate::Limits::bytes) and [`Gossip::restore`](crate::Gossip::restore) tell.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn what_is_to_be_purged_takes_the_bytes_that_are_documented() {
+        assert_eq!(size_of::<(crate::ids::MessageId, bool)>(), 32);
+    }
+}

@@ -17,6 +17,7 @@ use crate::ids::Incarnation;
 use crate::leave::Phase;
 use crate::members::Members;
 use crate::membership::Membership;
+use crate::mtu::Mtus;
 use crate::peer::Peers;
 use crate::persist::{Gate, StoredRecord};
 use crate::protocol::Me;
@@ -56,6 +57,10 @@ impl Gossip {
 
     /// Makes a node that remembers what `records` say: what an earlier life of it handed out by
     /// [`Gossip::poll_persist`], as far as it got durable, in any order.
+    ///
+    /// The last gap of each origin on record is told again. Messages for which [`Limits`](crate::Limits) have no place
+    /// any more are dropped, the oldest first, and their removals come out of [`Gossip::poll_persist`]; until then each takes
+    /// 32 bytes beyond [`Limits::bytes`](crate::Limits::bytes).
     ///
     /// # Errors
     ///
@@ -106,6 +111,7 @@ impl Gossip {
             clock: Clock::new(&config, now),
             gate: Gate::new(config.durability == Durability::Records),
             peers: Peers::new(links),
+            mtus: Mtus::new(config.mtu, links + usize::from(limits.contacts)),
             members,
             origins,
             messages: Messages::new(limits, &mut tables),

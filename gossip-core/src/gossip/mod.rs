@@ -17,6 +17,7 @@ use crate::ids::{MessageId, Version};
 use crate::io::Transmit;
 use crate::leave::Phase;
 use crate::members::Members;
+use crate::mtu::Mtus;
 use crate::peer::Peers;
 use crate::persist::{Gate, PersistSeq, Record};
 use crate::protocol::Me;
@@ -49,6 +50,7 @@ pub struct Gossip {
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
     pub(crate) peers: Peers,
+    pub(crate) mtus: Mtus,
     pub(crate) members: Members,
     pub(crate) origins: Origins,
     pub(crate) messages: Messages,
@@ -62,13 +64,13 @@ pub struct Gossip {
     raised: bool,
     pub(crate) phase: Phase,
     /// When to look for what is older than the horizon.
-    sweep_at: Instant,
+    pub(crate) sweep_at: Instant,
     /// Origins with a gap of which the application is to be told.
     pub(crate) untold_gaps: Bits,
     /// Origins of which something is to be recorded.
     pub(crate) unrecorded_origins: Bits,
     /// Messages of the earlier life for which there was no room, to be removed from its records, and whether they were
-    /// acknowledged.
+    /// acknowledged. No more than there were records; the only heap beyond [`Limits::bytes`](crate::Limits::bytes).
     pub(crate) purged: Vec<(MessageId, bool)>,
     /// Messages whose acknowledgement is to be recorded.
     pub(crate) unrecorded_acknowledgements: Bits,
@@ -232,6 +234,18 @@ impl Gossip {
         self.start_leave();
     }
 
+    /// The system refused a datagram of `len` bytes to `to`, because no path there takes one of that length (`EMSGSIZE`);
+    /// of several at once, `len` is [`Transmit::segment_size`].
+    ///
+    /// It counts as lost. For ten minutes the datagrams to that address are shorter by a step: at most 31,952, 17,866,
+    /// 8,118, 4,304, 1,954, 1,444, 1,232, 958, 460 or [`MTU_MIN`](crate::MTU_MIN) bytes, the first of these that is
+    /// below `len`. Messages and registers that do not fit any more are not sent there ([`Stats::unsendable`]).
+    pub fn handle_too_long(&mut self, now: Instant, to: SocketAddr, len: usize) {
+        self.advance(now);
+        self.stats.too_long += 1;
+        self.mtus.lower(self.now, to, len);
+    }
+
     /// All records up to `upto` are durable.
     pub fn handle_persisted(&mut self, now: Instant, upto: PersistSeq) {
         self.advance(now);
@@ -242,7 +256,7 @@ impl Gossip {
 
     /// The next datagram, composed in `buffer` with the freshest contents; none when nothing is owed to anybody.
     ///
-    /// Where the buffer has room for more than one datagram, several of equal length may be composed for one peer: all
+    /// Where the buffer is longer than [`Config::mtu`], several datagrams of equal length may be composed for one peer: all
     /// but the last have [`Transmit::segment_size`] bytes.
     ///
     /// # Panics
@@ -357,41 +371,5 @@ impl Gossip {
 
     fn find(&self, id: MessageId) -> Option<crate::store::Slot> {
         self.messages.find(self.origins.find(id.origin, id.incarnation)?, id.seq)
-    }
-
-    /// Gives up what is older than the horizon, and forgets origins that were silent for long.
-    fn sweep(&mut self) {
-        let horizon = self.config.timing.horizon;
-        self.sweep_at = self.now + horizon / 8;
-        let limit = u32::try_from(horizon.as_millis()).unwrap_or(u32::MAX);
-        let mut next = 0;
-        while let Some(slot) = self.messages.next_older(next, self.now, limit) {
-            next = slot + 1;
-            if self.may_give_up(slot) {
-                self.give_up(slot);
-            }
-        }
-        for row in 0..self.config.limits.origins {
-            if !self.is_silent(row) {
-                continue;
-            }
-            if self.gate.is_enabled() {
-                // The row goes when its removal is handed out.
-                self.unrecorded_origins.set(row as usize);
-            } else {
-                self.origins.remove(row);
-            }
-        }
-    }
-
-    /// Whether nothing holds the row of an origin any more, and its origin has been silent for 5/4 of the horizon.
-    pub(crate) fn is_silent(&self, row: Row) -> bool {
-        let patience = self.config.timing.horizon * 5 / 4;
-        self.origins.get(row).is_some_and(|origin| {
-            row != self.own_row
-                && origin.held.is_empty()
-                && origin.gap.is_none()
-                && self.now.saturating_since(origin.heard) >= patience
-        })
     }
 }

@@ -104,7 +104,7 @@ impl Register {
         }
     }
 
-    /// Takes a register over if it is newer. False where there is no room.
+    /// Takes a register over if it is newer. False where there is no room: then it has to come again.
     fn apply(&mut self, cx: &mut Cx<'_>, from: PeerIdx, owner: Row, update: &Update<'_>, version: Version) -> bool {
         if let Some(slot) = self.table.find(owner, update.key.0) {
             let known = self.table.get(slot).map(|register| (register.version, register.state));
@@ -130,6 +130,12 @@ impl Register {
             || change.key.len() + change.value.len() > self.update_max
         {
             cx.stats.refused_form += 1;
+            return true;
+        }
+        // Nothing tells which of the two is the true one, so the first one stays: versions are counted, and two with one
+        // number would make a hole seem filled.
+        if self.table.is_taken(cx.members, owner, version.number, change.key) {
+            cx.stats.refused_reused_version += 1;
             return true;
         }
         let Ok(slot) = self.table.put(cx.members, &change) else {
@@ -178,5 +184,62 @@ impl Register {
         member.complete = complete;
         let after = fingerprint(self.root_key, member.node, member.incarnation, complete);
         self.root = self.root.wrapping_sub(before).wrapping_add(after);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::gossip::Gossip;
+    use crate::wire::Blob;
+
+    const LIAR: NodeId = NodeId(3);
+
+    /// A node with one link, over which changes of a third node's registers come.
+    fn hear(updates: &[(u64, u64, &str)]) -> Gossip {
+        let config = Config::local(NodeId(1));
+        let mut gossip = Gossip::new(config, [1; 32], Instant::ZERO).expect("a preset is in its bounds");
+        gossip.link(NodeId(2), Incarnation(1), ([10, 0, 0, 2], 7_000).into(), 0);
+        let from = gossip.peers.find(NodeId(2)).expect("it was linked");
+        for &(after, version, key) in updates {
+            let (mut cx, protocols) = gossip.split();
+            let update = Update {
+                owner: LIAR,
+                incarnation: Incarnation(1),
+                after,
+                version,
+                state: RegisterState::Value,
+                age_ms: 0,
+                key: Blob(key.as_bytes()),
+                value: Blob(b"x"),
+            };
+            protocols.registers.on_update(&mut cx, from, &update);
+            gossip.check_invariants();
+        }
+        gossip
+    }
+
+    fn complete(gossip: &Gossip) -> u64 {
+        let row = gossip.members.find(LIAR).expect("it has registers");
+        gossip.members.get(row).map_or(0, |member| member.complete)
+    }
+
+    /// Else the two would pass for two versions, and a hole for filled.
+    #[test]
+    fn of_two_keys_with_one_version_the_first_stays() {
+        let gossip = hear(&[(0, 1, "a"), (3, 4, "b"), (3, 4, "c"), (4, 5, "a"), (4, 5, "b"), (1, 2, "d")]);
+        assert_eq!(gossip.stats().refused_reused_version, 2);
+        let known: std::vec::Vec<_> =
+            gossip.registers("").map(|register| (register.version.number, register.key)).collect();
+        let known: std::vec::Vec<_> = known.iter().map(|(version, key)| (*version, key.as_str())).collect();
+        assert_eq!(known, [(2, "d"), (4, "b"), (5, "a")]);
+        assert_eq!(complete(&gossip), 2, "version 3 is missing");
+    }
+
+    #[test]
+    fn the_same_change_again_is_no_second_one() {
+        let gossip = hear(&[(0, 1, "a"), (0, 1, "a"), (1, 2, "a"), (0, 1, "a")]);
+        assert_eq!((gossip.stats().refused_reused_version, complete(&gossip)), (0, 2));
     }
 }

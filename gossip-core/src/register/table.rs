@@ -175,6 +175,12 @@ impl Registers {
         reached.max(complete)
     }
 
+    /// Whether an owner has given this version to another key.
+    pub(super) fn is_taken(&self, members: &Members, owner: Row, version: u64, key: &[u8]) -> bool {
+        let mut newer = self.newer_than(members, owner, version.saturating_sub(1));
+        newer.any(|(_, register)| register.version.number == version && register.key() != key)
+    }
+
     /// A link said that this register is not there, or (none) it turned out to be.
     pub(super) fn doubt(&mut self, slot: Slot, doubted_by: Option<u8>) {
         if let Some(register) = self.slots.get_mut(slot) {
@@ -315,8 +321,7 @@ impl Registers {
             lives && register.owner == row
         };
         assert!(registers().all(belongs), "a register of another owner or life in the list of node {}", member.node);
-        // Equal versions are a lie of a member: harmless, and nothing in a version tells which register is the true one.
-        let ascends = |(one, next): (&Register, &Register)| one.version <= next.version;
+        let ascends = |(one, next): (&Register, &Register)| one.version < next.version;
         assert!(registers().zip(registers().skip(1)).all(ascends), "the list of node {} does not ascend", member.node);
         list.len()
     }

@@ -201,4 +201,40 @@ impl Gossip {
         self.unrecorded_origins.set(row as usize);
         order::release(&mut self.origins, &mut self.messages, row);
     }
+
+    /// Gives up what is older than the horizon, and forgets origins that were silent for long.
+    pub(crate) fn sweep(&mut self) {
+        let horizon = self.config.timing.horizon;
+        self.sweep_at = self.now + horizon / 8;
+        let limit = u32::try_from(horizon.as_millis()).unwrap_or(u32::MAX);
+        let mut next = 0;
+        while let Some(slot) = self.messages.next_older(next, self.now, limit) {
+            next = slot + 1;
+            if self.may_give_up(slot) {
+                self.give_up(slot);
+            }
+        }
+        for row in 0..self.config.limits.origins {
+            if !self.is_silent(row) {
+                continue;
+            }
+            if self.gate.is_enabled() {
+                // The row goes when its removal is handed out.
+                self.unrecorded_origins.set(row as usize);
+            } else {
+                self.origins.remove(row);
+            }
+        }
+    }
+
+    /// Whether nothing holds the row of an origin any more, and its origin has been silent for 5/4 of the horizon.
+    pub(crate) fn is_silent(&self, row: Row) -> bool {
+        let patience = self.config.timing.horizon * 5 / 4;
+        self.origins.get(row).is_some_and(|origin| {
+            row != self.own_row
+                && origin.held.is_empty()
+                && origin.gap.is_none()
+                && self.now.saturating_since(origin.heard) >= patience
+        })
+    }
 }

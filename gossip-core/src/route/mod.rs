@@ -53,6 +53,7 @@ impl Gossip {
             origins: &mut self.origins,
             messages: &mut self.messages,
             stats: &mut self.stats,
+            mtus: &self.mtus,
         };
         (cx, &mut self.protocols)
     }

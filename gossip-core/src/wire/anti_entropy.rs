@@ -111,7 +111,8 @@ impl Absent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "u8", into = "u8")]
 pub enum Absence {
-    /// 0: the sender had it, or was told that it is lost, and does not hold it any more.
+    /// 0: the sender had it, or was told that it is lost, and does not hold it any more; or it holds it, and it does not
+    /// fit into any datagram on this way.
     Gone,
     /// 1: the sender lacks it too, and may get it yet.
     Lacking,

@@ -233,6 +233,9 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         within("cluster", self.cluster.len() as u64, 1, 64)?;
         within("mtu", self.mtu.into(), MTU_MIN.into(), MTU_MAX.into())?;
+        if let Some(address) = self.advertise {
+            sendable("advertise", address)?;
+        }
         within("started_at", self.started_at, 0, crate::ids::Incarnation::START_MAX)?;
         self.check_broadcast()?;
         self.timing.check()?;
@@ -263,6 +266,7 @@ impl Config {
     fn check_neighbors(&self, neighbors: &[Neighbor]) -> Result<(), ConfigError> {
         within("membership.neighbors", neighbors.len() as u64, 0, self.limits.links.into())?;
         for (i, neighbor) in neighbors.iter().enumerate() {
+            sendable("membership.neighbors", neighbor.address)?;
             let twice = neighbors[..i].iter().any(|other| other.node == neighbor.node);
             if twice || neighbor.node == self.id {
                 return Err(ConfigError::Neighbor { node: neighbor.node });
@@ -338,6 +342,10 @@ impl Timing {
         time("timing.retry_first", self.retry_first, 10_000, HOUR)?;
         time("timing.retry_cap", self.retry_cap, crate::time::micros(self.retry_first), DAY)
     }
+}
+
+fn sendable(field: &'static str, address: SocketAddr) -> Result<(), ConfigError> {
+    if crate::membership::is_usable(address) { Ok(()) } else { Err(ConfigError::Address { field, address }) }
 }
 
 /// `value` of `field` must lie in `min..=max`.

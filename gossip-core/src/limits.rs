@@ -151,11 +151,7 @@ impl Limits {
         within("limits.origins", self.origins.into(), 1, 65_535)?;
         within("limits.window", self.window.into(), 16, 256)?;
         if !self.window.is_multiple_of(8) {
-            return Err(ConfigError::TooSmall {
-                field: "limits.window",
-                value: self.window.into(),
-                min: u64::from(self.window).next_multiple_of(8),
-            });
+            return Err(ConfigError::NoMultiple { field: "limits.window", value: self.window.into(), of: 8 });
         }
         within("limits.registers", self.registers.into(), self.peers.into(), 1_000_000)?;
         within("limits.register_bytes", self.register_bytes.into(), u64::from(self.peers) * 64, u32::MAX.into())
@@ -200,9 +196,8 @@ mod tests {
         let too_small = Limits { links: 0, ..Limits::lan() };
         let odd = Limits { window: 20, ..Limits::lan() };
         let crowded = Limits { register_bytes: 1_023 * 64, ..Limits::lan() };
-        for (limits, field, min) in
-            [(too_small, "limits.links", 1), (odd, "limits.window", 24), (crowded, "limits.register_bytes", 1_024 * 64)]
-        {
+        assert_eq!(odd.check(), Err(ConfigError::NoMultiple { field: "limits.window", value: 20, of: 8 }));
+        for (limits, field, min) in [(too_small, "limits.links", 1), (crowded, "limits.register_bytes", 1_024 * 64)] {
             let error = limits.check().expect_err("out of bounds");
             assert!(
                 matches!(error, ConfigError::TooSmall { field: named, min: bound, .. } if (named, bound) == (field, min)),

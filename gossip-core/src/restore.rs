@@ -15,7 +15,7 @@ use crate::store::{Freshness, NewMessage, Row, Slot, Stage, WINDOW_MAX};
 pub(crate) fn last_incarnation(records: &[StoredRecord<'_>], id: NodeId) -> Result<Option<Incarnation>, RestoreError> {
     let mut last = None;
     for stored in records.iter().filter(|stored| stored.table == Table::Node) {
-        let (node, incarnation) = record::read_node(stored.value).ok_or(malformed(Table::Node))?;
+        let (node, incarnation) = record::read_node(stored.value)?;
         if node != id {
             return Err(RestoreError::OtherNode { node });
         }

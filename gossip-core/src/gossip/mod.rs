@@ -159,8 +159,8 @@ impl Gossip {
     ///
     /// [`SubmitError::Key`] for a key that is empty, longer than [`KEY_MAX`](crate::KEY_MAX) bytes or starts with a
     /// zero byte; [`SubmitError::TooLarge`] for a value that does not fit in one datagram beside its key;
-    /// [`SubmitError::TooManyRegisters`] without room; [`SubmitError::NotYet`] for [`Scope::Shared`]. Nothing was
-    /// changed then.
+    /// [`SubmitError::TooManyRegisters`] and [`SubmitError::RegisterBytes`] without room; [`SubmitError::NotYet`] for
+    /// [`Scope::Shared`]. Nothing was changed then.
     pub fn set(&mut self, now: Instant, scope: Scope, key: &str, value: &[u8]) -> Result<Version, SubmitError> {
         self.change(now, scope, key, Some(value))
     }
@@ -280,6 +280,9 @@ impl Gossip {
                 continue;
             }
             let segment = self.seal(peer, &mut buffer[..HEADER_LEN + len]);
+            if segment == 0 {
+                continue;
+            }
             let len = self.compose_more(peer, buffer, segment);
             return Some(Transmit { to, len, segment_size: (len > segment).then_some(segment) });
         }

@@ -94,6 +94,8 @@ pub(crate) struct Membership {
     mtu: usize,
     /// The node leaves: no new links.
     closed: bool,
+    /// The datagram that is being read has answered a greeting.
+    answered: bool,
 }
 
 impl Membership {
@@ -126,6 +128,7 @@ impl Membership {
             conflict_told: Incarnation(0),
             mtu: config.mtu.into(),
             closed: false,
+            answered: false,
         }
     }
 

@@ -79,9 +79,14 @@ pub(super) struct Change<'a> {
     pub(super) value: &'a [u8],
 }
 
-/// There is no room.
+/// What there is no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NoRoom;
+pub(super) enum NoRoom {
+    /// One more register.
+    Rows,
+    /// So many more bytes.
+    Bytes,
+}
 
 /// All registers, by key and by version.
 #[derive(Clone, Debug)]
@@ -218,13 +223,18 @@ impl Registers {
         before.map_or(0, |register| register.version.number)
     }
 
+    /// The most bytes of keys and values.
+    pub(super) const fn bytes_max(&self) -> u32 {
+        self.bytes_max
+    }
+
     /// Puts a change in its place. It must be newer than what is there.
     pub(super) fn put(&mut self, members: &mut Members, change: &Change<'_>) -> Result<Slot, NoRoom> {
         let found = self.find(change.owner, change.key);
         let len = (change.key.len() + change.value.len()) as u32;
         let freed = found.and_then(|slot| self.slots.get(slot)).map_or(0, |register| register.blob.len() as u32);
         if u64::from(self.bytes - freed) + u64::from(len) > u64::from(self.bytes_max) {
-            return Err(NoRoom);
+            return Err(NoRoom::Bytes);
         }
         let mut blob = alloc::vec::Vec::with_capacity(len as usize);
         blob.extend_from_slice(change.key);
@@ -246,7 +256,7 @@ impl Registers {
                 slot
             }
             None => {
-                let slot = self.slots.insert(register).map_err(|_| NoRoom)?;
+                let slot = self.slots.insert(register).map_err(|_| NoRoom::Rows)?;
                 self.index
                     .insert(self.hash(change.owner, change.key), slot)
                     .expect("the index has room for every slot");

@@ -43,7 +43,12 @@ impl Gossip {
         if self.is_own(id) {
             return self.stats.refused_forged += 1;
         }
-        if !self.make_room(data.path.0.len() + data.payload.0.len()) {
+        let len = data.path.0.len() + data.payload.0.len();
+        if len > self.config.limits.payload_bytes as usize {
+            self.stats.refused_store += 1;
+            return self.forgo(row, id.seq);
+        }
+        if !self.make_room(len) {
             return self.stats.refused_store += 1;
         }
         let new = NewMessage {
@@ -112,7 +117,7 @@ impl Gossip {
         }
     }
 
-    /// Makes room for `len` bytes, by giving up the oldest messages that may be given up.
+    /// Makes room for `len` bytes, at most those of the store, by giving up the oldest messages that may be given up.
     pub(crate) fn make_room(&mut self, len: usize) -> bool {
         while !self.messages.has_room(len) {
             // Who waits for its removal to be recorded has made room already.
@@ -129,9 +134,23 @@ impl Gossip {
     /// Whether the loss of a message could be told, if it was not delivered yet.
     pub(crate) fn may_give_up(&self, slot: Slot) -> bool {
         let Some(message) = self.messages.get(slot) else { return false };
-        let Some(origin) = self.origins.get(message.row) else { return false };
-        let seq = message.id.seq;
-        message.stage == Stage::Delivered || origin.gap.is_none_or(|(first, last)| last + 1 == seq || first == seq + 1)
+        message.stage == Stage::Delivered || self.may_tell_gap(message.row, message.id.seq)
+    }
+
+    /// Whether a loss joins those of which the application is still to be told: they are one range.
+    fn may_tell_gap(&self, row: Row, seq: u64) -> bool {
+        let Some(origin) = self.origins.get(row) else { return false };
+        origin.gap.is_none_or(|(first, last)| last + 1 == seq || first == seq + 1)
+    }
+
+    /// A message is larger than all the room for payloads: it counts as lost, or it would be asked for again and again.
+    fn forgo(&mut self, row: Row, seq: u64) {
+        if self.may_tell_gap(row, seq) {
+            self.origins.see(self.now, row, seq);
+            self.note_gap(row, seq, seq);
+            self.unrecorded_origins.set(row as usize);
+            order::release(&mut self.origins, &mut self.messages, row);
+        }
     }
 
     /// Takes a message out of the store for good.

@@ -23,7 +23,13 @@ impl Gossip {
                 continue;
             }
             let len = HEADER_LEN + len;
-            let number = crate::wire::datagram_number(self.peers.next_epoch(), 1);
+            let number = match node {
+                None => self.peers.next_open_number()?,
+                Some(node) => match self.peers.find(node) {
+                    Some(peer) => self.peers.next_number(peer)?,
+                    None => self.peers.next_last_number()?,
+                },
+            };
             self.seal_numbered(number, node, &mut buffer[..len]);
             return Some(Transmit { to, len, segment_size: None });
         }
@@ -102,9 +108,10 @@ impl Gossip {
         self.peers.get(peer).map_or(0, |link| self.mtus.of(self.now, link.address))
     }
 
+    /// Returns the length of the datagram; 0 where the link has no number left for it.
     pub(crate) fn seal(&mut self, peer: PeerIdx, datagram: &mut [u8]) -> usize {
         let to = self.peers.get(peer).map(|link| link.node);
-        let number = self.peers.next_number(peer);
+        let Some(number) = self.peers.next_number(peer) else { return 0 };
         self.seal_numbered(number, to, datagram)
     }
 

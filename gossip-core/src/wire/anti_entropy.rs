@@ -13,6 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::field::{Blob, fixed};
+use super::list::{Entry, PageHead};
 use super::runs::Runs;
 use crate::ids::{Incarnation, NodeId};
 
@@ -45,6 +46,12 @@ pub struct Frontier<'a> {
     /// [`RunsBuffer`](super::RunsBuffer).
     #[serde(borrow)]
     pub runs: Blob<'a>,
+}
+
+impl Entry for Frontier<'_> {
+    fn key(&self) -> PageHead {
+        PageHead { node: self.origin, incarnation: self.incarnation }
+    }
 }
 
 impl<'a> Frontier<'a> {

@@ -288,16 +288,22 @@ impl Stream for Events {
 /// What handles ask of the loop, and are answered at once.
 pub(crate) enum Request {
     /// Look at the node or change it, and tell whoever asked.
-    Ask(Box<dyn FnOnce(&mut Recorded, Instant, SocketStats) + Send>),
+    Ask(Ask),
     /// Leave, then end; drop the sender at the end.
     Shutdown(oneshot::Sender<()>),
 }
 
+/// Runs once, in the loop.
+pub(crate) type Ask = Box<dyn FnOnce(&mut Recorded, Instant, SocketStats) + Send>;
+
 /// A change that waits for room, so it may be tried more than once, and for durability; and who waits for both.
 pub(crate) struct Write {
-    pub(crate) write: Box<dyn Fn(&mut Recorded, Instant) -> Outcome + Send>,
+    pub(crate) write: Change,
     pub(crate) reply: oneshot::Sender<Outcome>,
 }
+
+/// Runs in the loop until there is room.
+pub(crate) type Change = Box<dyn Fn(&mut Recorded, Instant) -> Outcome + Send>;
 
 /// How a change ended.
 pub(crate) type Outcome = Result<Answer, InputError>;

@@ -25,7 +25,7 @@ pub const MTU_MIN: u16 = 256;
 /// The largest datagram size that a node can be told to use, in bytes of UDP payload: what fits in an IPv4 packet.
 pub const MTU_MAX: u16 = 65_507;
 
-/// The longest register key, in bytes.
+/// The longest register key, in bytes: our choice, as long as a host name's label (RFC 1035 §2.3.4), and one byte of length.
 pub const KEY_MAX: usize = 63;
 
 /// The configuration of one node.

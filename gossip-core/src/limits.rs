@@ -45,16 +45,16 @@ pub struct Limits {
     pub contacts: u16,
     /// Stored messages, 1 to 1,000,000.
     pub messages: u32,
-    /// Bytes of stored payloads (and paths), at least one datagram.
+    /// Bytes of stored payloads (and paths), at least one datagram, below 2³².
     pub payload_bytes: u32,
     /// Origins, counted per incarnation, 1 to 65,535.
     pub origins: u32,
     /// How far ahead of the first missing message of an origin others are accepted, 16 to 256, a multiple of 8.
     pub window: u16,
     /// Registers of all nodes together, removed ones counted until the horizon; at least `peers`, as each member's
-    /// address is one.
+    /// address is one, at most 1,000,000.
     pub registers: u32,
-    /// Bytes of keys and values of all registers, at least 64 per member.
+    /// Bytes of keys and values of all registers, at least 64 per member, below 2³².
     pub register_bytes: u32,
 }
 

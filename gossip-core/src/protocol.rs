@@ -61,6 +61,7 @@ impl Cx<'_> {
             member.forgotten = origin.top;
         }
         self.origins.remove(row);
+        self.stats.origins_forgotten += 1;
     }
 }
 

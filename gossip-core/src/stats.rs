@@ -116,7 +116,7 @@ counters! {
         refused_store,
         /// Refused: a message of an order or form that this version does not know.
         refused_form,
-        /// Refused: a message that was declared lost before.
+        /// Refused: a message of the range of its origin that was last declared lost.
         refused_gapped,
         /// Refused: a message that claims to be from this node's present life, but is not its own.
         refused_forged,

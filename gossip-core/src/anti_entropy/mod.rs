@@ -31,7 +31,7 @@
 //!
 //! # Bounds
 //!
-//! [`WORK_MAX`] look-ups per received datagram; a `Pull` names at most [`RANGES_MAX`] ranges; answers wait in `2 × links` places
+//! A page makes its reader walk its own table once; a `Pull` costs at most [`WORK_MAX`] look-ups. A `Pull` names at most [`RANGES_MAX`] ranges; answers wait in `2 × links` places
 //! and are dropped beyond (the asker asks again). A lost datagram costs one turn.
 //!
 //! # Sources, and where this differs

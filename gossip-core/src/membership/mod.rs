@@ -34,7 +34,7 @@
 //! - The later incarnation of a node replaces the earlier one. An earlier one that can still answer a cookie is alive:
 //!   both are told ([`Event::IdentityConflict`]).
 //! - `Welcome` names the highest incarnation of the receiver that is known. If that is higher than its own (its clock went
-//!   back), a node that has said nothing yet takes a higher one; another one is told of a conflict.
+//!   back), the node takes a higher one, once in its life; if that does not help, it is told of a conflict.
 //!
 //! # Bounds
 //!

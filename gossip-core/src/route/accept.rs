@@ -110,7 +110,12 @@ impl Gossip {
     }
 
     fn on_duplicate(&mut self, from: PeerIdx, row: Row, id: MessageId) {
-        self.stats.duplicates += 1;
+        let is_lost = self.origins.get(row).and_then(|origin| origin.last_gap);
+        if is_lost.is_some_and(|(first, last)| (first..=last).contains(&id.seq)) {
+            self.stats.refused_gapped += 1;
+        } else {
+            self.stats.duplicates += 1;
+        }
         if let Some(slot) = self.messages.find(row, id.seq) {
             self.messages.share(slot);
             self.tell(Fact::Duplicate { slot, from });

@@ -68,6 +68,7 @@ impl AntiEntropy {
             return;
         }
         let Some(row) = self.row_for(cx, entry) else { return };
+        cx.origins.name_again(row, highest);
         let own = (entry.origin, entry.incarnation) == (cx.me.node, cx.me.incarnation);
         if own {
             share_own(cx, row, entry);

@@ -111,14 +111,19 @@ impl Register {
                 return true;
             }
         }
+        let age = Duration::from_millis(update.age_ms.into());
         let change = Change {
             owner,
             version,
             removed: update.state == RegisterState::Removed,
-            changed_at: cx.now.before(Duration::from_millis(update.age_ms.into())),
+            changed_at: cx.now.before(age),
             key: update.key.0,
             value: update.value.0,
         };
+        if change.removed && age >= self.horizon && self.table.find(owner, change.key).is_none() {
+            // Whoever remembers this removal is about to forget it, as this node may have done: it would be news once more.
+            return true;
+        }
         if change.key.is_empty()
             || change.key.len() > crate::config::KEY_MAX
             || core::str::from_utf8(change.key).is_err()

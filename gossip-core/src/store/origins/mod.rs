@@ -157,6 +157,15 @@ impl Origins {
         self.refresh(row);
     }
 
+    /// Somebody has seen no more than `highest` of an origin: a retired row that knows of more is named to others again.
+    pub(crate) fn name_again(&mut self, row: Row, highest: u64) {
+        let Some(origin) = self.rows.get_mut(row) else { return };
+        if origin.retired && highest < origin.known {
+            origin.retired = false;
+            self.refresh(row);
+        }
+    }
+
     /// Restores what a record says.
     pub(crate) fn restore(&mut self, row: Row, top: u64, known: u64, window: [u64; (WINDOW_MAX / 64) as usize]) {
         let Some(origin) = self.rows.get_mut(row) else { return };

@@ -141,12 +141,17 @@ impl Gossip {
         Ok(())
     }
 
+    /// The row of an origin that spoke `idle_ms` ago, or later: what was seen is recorded now and then, each message at
+    /// once.
     fn restore_row(&mut self, node: NodeId, incarnation: Incarnation, idle_ms: u32) -> Result<Row, RestoreError> {
+        let idle = core::time::Duration::from_millis(idle_ms.into());
         if let Some(row) = self.origins.find(node, incarnation) {
+            if let Some(origin) = self.origins.get_mut(row) {
+                origin.heard = origin.heard.max(self.now.before(idle));
+            }
             return Ok(row);
         }
         let max = self.config.limits.origins;
-        let idle = core::time::Duration::from_millis(idle_ms.into());
         self.split()
             .0
             .insert_origin(node, incarnation, idle)

@@ -10,6 +10,8 @@
 //! Every specialist keeps its own columns, by the row of a peer or the slot of a message, and its own random stream.
 //! Consequences of a fact are marks in one's own rows: they come out at the next datagram or tick, never as a cascade.
 
+use core::time::Duration;
+
 use crate::ids::{Incarnation, NodeId};
 use crate::members::Members;
 use crate::mtu::Mtus;
@@ -42,10 +44,13 @@ impl Cx<'_> {
 }
 
 impl Cx<'_> {
-    /// Adds a row for an origin that has none; none where there is no room. What was seen of it before it was forgotten
-    /// is remembered where the origin is a member.
-    pub(crate) fn insert_origin(&mut self, node: NodeId, incarnation: Incarnation) -> Option<Row> {
+    /// Adds a row for an origin that has none and last spoke `idle` ago; none where there is no room. What was seen of it
+    /// before it was forgotten is remembered where the origin is a member.
+    pub(crate) fn insert_origin(&mut self, node: NodeId, incarnation: Incarnation, idle: Duration) -> Option<Row> {
         let row = self.origins.insert(self.now, node, incarnation)?;
+        if let Some(origin) = self.origins.get_mut(row) {
+            origin.heard = self.now.before(idle);
+        }
         let member = self.members.find(node).and_then(|member| self.members.get(member));
         if let Some(member) = member.filter(|member| member.incarnation == incarnation) {
             self.origins.advance(self.now, row, member.forgotten);

@@ -129,10 +129,9 @@ impl Gossip {
         if is_silent != silent || silent && self.origins.is_full() {
             return Ok(());
         }
-        let row = self.restore_row(origin.node, origin.incarnation)?;
+        let row = self.restore_row(origin.node, origin.incarnation, origin.idle_ms)?;
         self.origins.restore(row, origin.top, origin.known, origin.window);
         if let Some(row) = self.origins.get_mut(row) {
-            row.heard = self.now.before(idle);
             row.fifo_done = origin.fifo_done;
             (row.gap, row.last_gap) = (origin.gap, origin.gap);
         }
@@ -142,18 +141,27 @@ impl Gossip {
         Ok(())
     }
 
-    fn restore_row(&mut self, node: NodeId, incarnation: Incarnation) -> Result<Row, RestoreError> {
+    /// The row of an origin that spoke `idle_ms` ago, or later: what was seen is recorded now and then, each message at
+    /// once.
+    fn restore_row(&mut self, node: NodeId, incarnation: Incarnation, idle_ms: u32) -> Result<Row, RestoreError> {
+        let idle = core::time::Duration::from_millis(idle_ms.into());
         if let Some(row) = self.origins.find(node, incarnation) {
+            if let Some(origin) = self.origins.get_mut(row) {
+                origin.heard = origin.heard.max(self.now.before(idle));
+            }
             return Ok(row);
         }
         let max = self.config.limits.origins;
-        self.origins.insert(self.now, node, incarnation).ok_or(RestoreError::TooMany { table: Table::Origins, max })
+        self.split()
+            .0
+            .insert_origin(node, incarnation, idle)
+            .ok_or(RestoreError::TooMany { table: Table::Origins, max })
     }
 
     fn restore_message(&mut self, stored: &StoredRecord<'_>, records: &[StoredRecord<'_>]) -> Result<(), RestoreError> {
         let id = record::read_message_key(stored.key).ok_or(malformed(Table::Messages))?;
         let message = record::read_message(stored.value, self.clock).ok_or(malformed(Table::Messages))?;
-        let row = self.restore_row(id.origin, id.incarnation)?;
+        let row = self.restore_row(id.origin, id.incarnation, message.age_ms)?;
         let len = message.path.len() + message.payload.len();
         if !self.make_room_for_restored(len) {
             return Err(RestoreError::TooMany { table: Table::Messages, max: self.config.limits.messages });

@@ -93,13 +93,10 @@ impl AntiEntropy {
         if idle >= self.horizon || (entry.origin, entry.incarnation) == (cx.me.node, cx.me.incarnation) {
             return None;
         }
-        let Some(row) = cx.insert_origin(entry.origin, entry.incarnation) else {
+        let Some(row) = cx.insert_origin(entry.origin, entry.incarnation, idle) else {
             cx.stats.refused_origin += 1;
             return None;
         };
-        if let Some(origin) = cx.origins.get_mut(row) {
-            origin.heard = cx.now.before(idle);
-        }
         if idle >= self.horizon / 2 {
             cx.origins.advance(cx.now, row, entry.low.saturating_sub(1));
         }

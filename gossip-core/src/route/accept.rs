@@ -34,7 +34,7 @@ impl Gossip {
         if u128::from(data.age_ms) >= self.config.timing.horizon.as_millis() {
             return self.stats.refused_old += 1;
         }
-        let Some(row) = self.row_of(id) else { return self.stats.refused_origin += 1 };
+        let Some(row) = self.row_of(id, data.age_ms) else { return self.stats.refused_origin += 1 };
         match self.origins.get(row).map(|origin| origin.freshness(id.seq, self.origins.window())) {
             Some(Freshness::New) => {}
             Some(Freshness::Ahead) => return self.on_ahead(row, id),
@@ -87,11 +87,14 @@ impl Gossip {
     }
 
     /// The row of a message's origin; made where there is none.
-    fn row_of(&mut self, id: MessageId) -> Option<Row> {
+    fn row_of(&mut self, id: MessageId, age_ms: u32) -> Option<Row> {
         match self.origins.find(id.origin, id.incarnation) {
             Some(row) => Some(row),
             None if self.is_own(id) => None,
-            None => self.split().0.insert_origin(id.origin, id.incarnation),
+            None => {
+                let age = core::time::Duration::from_millis(age_ms.into());
+                self.split().0.insert_origin(id.origin, id.incarnation, age)
+            }
         }
     }
 

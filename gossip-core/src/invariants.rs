@@ -47,7 +47,9 @@ impl Gossip {
 
     /// Every mark has something behind it, and every gap a mark.
     fn check_marks(&self) {
-        for bits in [&self.untold_gaps, &self.unrecorded_origins, &self.unrecorded_acknowledgements] {
+        for bits in
+            [&self.untold_gaps, &self.unrecorded_origins, &self.unrecorded_losses, &self.unrecorded_acknowledgements]
+        {
             bits.check_invariants();
         }
         for (row, origin) in self.origins.iter() {

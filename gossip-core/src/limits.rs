@@ -32,7 +32,7 @@ use crate::store::{Messages, Origins};
 /// | `window` | 256 | 256 | 64 | 256 |
 /// | `registers` | 4096 | 4096 | 64 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
-/// | `bytes()`, KiB, rounded up | 4809 | 11794 | 45 | 1783 |
+/// | `bytes()`, KiB, rounded up | 4817 | 11802 | 46 | 1787 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
@@ -123,7 +123,7 @@ impl Limits {
             Members::heap_bytes(peers),
             Origins::heap_bytes(origins),
             Messages::heap_bytes(messages),
-            2 * Bits::heap_bytes(origins) + Bits::heap_bytes(messages),
+            3 * Bits::heap_bytes(origins) + Bits::heap_bytes(messages),
             Membership::heap_bytes(links, contacts),
             FailureDetector::heap_bytes(links),
             AntiEntropy::heap_bytes(links, messages, origins),

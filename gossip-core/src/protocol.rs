@@ -51,11 +51,16 @@ impl Cx<'_> {
         if let Some(origin) = self.origins.get_mut(row) {
             origin.heard = self.now.before(idle);
         }
-        let member = self.members.find(node).and_then(|member| self.members.get(member));
-        if let Some(member) = member.filter(|member| member.incarnation == incarnation) {
-            self.origins.advance(self.now, row, member.forgotten);
+        if let Some(top) = self.forgotten(node, incarnation) {
+            self.origins.pass_over(self.now, row, top);
         }
         Some(row)
+    }
+
+    /// What was seen of an origin before it was forgotten, if anything was and it is a member.
+    pub(crate) fn forgotten(&self, node: NodeId, incarnation: Incarnation) -> Option<u64> {
+        let member = self.members.find(node).and_then(|member| self.members.get(member))?;
+        (member.incarnation == incarnation && member.forgotten > 0).then_some(member.forgotten)
     }
 
     /// Drops the row of an origin that holds nothing.

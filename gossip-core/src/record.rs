@@ -5,7 +5,7 @@
 //! origins       key: node 8 · incarnation 8       value: top 8 · known 8 · fifo done 8 · gap first 8 · gap last 8 (0: none)
 //!                                                       · window 32 · idle ms 4 · at ms 8
 //! messages      key: node 8 · incarnation 8 · seq 8
-//!               value: order 1 · hops 1 · path length 1 · previous 8 · age ms 4 · at ms 8 · path and payload
+//!               value: order 1 · hops 1 · path length 1 · previous 8 · base 8 · age ms 4 · at ms 8 · path and payload
 //! acknowledged  key: as messages                  value: none
 //! registers     key: the key                      value: the value
 //! ```
@@ -123,13 +123,14 @@ pub(crate) fn read_message_key(key: &[u8]) -> Option<MessageId> {
     (reader.0.is_empty() && id.seq > 0 && id.seq < crate::anti_entropy::SEQ_MAX).then_some(id)
 }
 
-pub(crate) fn message_head(message: &Message, clock: Clock, now: Instant) -> Head {
+pub(crate) fn message_head(message: &Message, base: u64, clock: Clock, now: Instant) -> Head {
     let order = match message.order {
         Order::Unordered => 0,
         Order::Fifo => 1,
     };
     let mut head: Head = concat([&[order, message.hops, message.blob().1]]);
     extend(&mut head, &message.previous.to_le_bytes());
+    extend(&mut head, &base.to_le_bytes());
     extend(&mut head, &message.age_ms(now).to_le_bytes());
     extend(&mut head, &clock.at(now).to_le_bytes());
     head
@@ -140,6 +141,7 @@ pub(crate) struct StoredMessage<'a> {
     pub(crate) order: Order,
     pub(crate) hops: u8,
     pub(crate) previous: u64,
+    pub(crate) base: u64,
     pub(crate) age_ms: u32,
     pub(crate) path: &'a [u8],
     pub(crate) payload: &'a [u8],
@@ -153,9 +155,9 @@ pub(crate) fn read_message(value: &[u8], clock: Clock) -> Option<StoredMessage<'
         _ => return None,
     };
     let (hops, path_len) = (reader.u8()?, reader.u8()?);
-    let (previous, age_ms) = (reader.u64()?, reader.age(clock)?);
+    let (previous, base, age_ms) = (reader.u64()?, reader.u64()?, reader.age(clock)?);
     let (path, payload) = reader.0.split_at_checked(path_len.into())?;
-    Some(StoredMessage { order, hops, previous, age_ms, path, payload })
+    Some(StoredMessage { order, hops, previous, base, age_ms, path, payload })
 }
 
 /// Reads integers from the front; none where too little is left.

@@ -53,13 +53,20 @@ impl Gossip {
         self.unrecorded_origins.clear(row);
         let origin = self.origins.get(row as Row)?;
         let key = record::origin_key(origin.node, origin.incarnation);
-        if origin.retired && row as Row != self.own_row {
-            self.forget_origin(row as Row);
-            return Some(Record { seq: self.gate.number(), table: Table::Origins, key, value: None });
-        }
         let head = record::origin_value(origin, self.clock, self.now);
-        let value = Some(Value { head, body: bytes::Bytes::new() });
-        Some(Record { seq: self.gate.number(), table: Table::Origins, key, value })
+        let mut value = Some(Value { head, body: bytes::Bytes::new() });
+        if origin.retired && row as Row != self.own_row {
+            // What is remembered of a member stays on record: its next life begins with that row, and forgets it again.
+            let member = self.members.find(origin.node).and_then(|member| self.members.get(member));
+            value = value.filter(|_| member.is_some_and(|member| member.incarnation == origin.incarnation));
+            self.forget_origin(row as Row);
+        }
+        let seq = self.gate.number();
+        if self.unrecorded_losses.contains(row) {
+            self.unrecorded_losses.clear(row);
+            self.messages.wait_for(row as Row, seq);
+        }
+        Some(Record { seq, table: Table::Origins, key, value })
     }
 
     fn next_message_record(&mut self) -> Option<Record> {
@@ -67,7 +74,8 @@ impl Gossip {
         let message = self.messages.get(slot)?;
         let seq = self.gate.number();
         let key = record::message_key(message.id);
-        let head = record::message_head(message, self.clock, self.now);
+        let base = self.origins.get(message.row).map_or(0, |origin| origin.base);
+        let head = record::message_head(message, base, self.clock, self.now);
         let value = Some(Value { head, body: message.blob().0.clone() });
         self.messages.stored(slot, seq);
         Some(Record { seq, table: Table::Messages, key, value })
@@ -166,6 +174,10 @@ impl Gossip {
         if !self.make_room_for_restored(len) {
             return Err(RestoreError::TooMany { table: Table::Messages, max: self.config.limits.messages });
         }
+        if message.base >= id.seq {
+            return Err(malformed(Table::Messages));
+        }
+        self.origins.pass_over(self.now, row, message.base);
         let freshness = self.origins.get(row).map(|origin| origin.freshness(id.seq, WINDOW_MAX));
         match freshness {
             Some(Freshness::New) => self.origins.see(self.now, row, id.seq),

@@ -67,7 +67,7 @@ impl AntiEntropy {
             cx.stats.refused_form += 1;
             return;
         }
-        let Some(row) = self.row_for(cx, entry) else { return };
+        let Some(row) = self.row_for(cx, entry, highest) else { return };
         cx.origins.name_again(row, highest);
         let own = (entry.origin, entry.incarnation) == (cx.me.node, cx.me.incarnation);
         if own {
@@ -85,20 +85,25 @@ impl AntiEntropy {
     }
 
     /// The row of an origin that a page names; made where there is none, unless it would be forgotten at once.
-    fn row_for(&self, cx: &mut Cx<'_>, entry: &Frontier<'_>) -> Option<Row> {
+    fn row_for(&self, cx: &mut Cx<'_>, entry: &Frontier<'_>, highest: u64) -> Option<Row> {
         if let Some(row) = cx.origins.find(entry.origin, entry.incarnation) {
             return Some(row);
         }
         let idle = Duration::from_millis(entry.idle_ms.into());
-        if idle >= self.horizon || (entry.origin, entry.incarnation) == (cx.me.node, cx.me.incarnation) {
+        let own = (entry.origin, entry.incarnation) == (cx.me.node, cx.me.incarnation);
+        // Where both have seen of it, but not the same, who has seen less is told so, even if it is too late for the rest.
+        let forgotten = cx.forgotten(entry.origin, entry.incarnation);
+        let is_late = idle >= self.horizon && forgotten.is_none_or(|top| top == highest);
+        if own || is_late {
             return None;
         }
         let Some(row) = cx.insert_origin(entry.origin, entry.incarnation, idle) else {
             cx.stats.refused_origin += 1;
             return None;
         };
-        if idle >= self.horizon / 2 {
-            cx.origins.advance(cx.now, row, entry.low.saturating_sub(1));
+        let is_new = cx.origins.get(row).is_some_and(|origin| origin.top == 0);
+        if idle >= self.horizon / 2 && is_new {
+            cx.origins.pass_over(cx.now, row, entry.low.saturating_sub(1));
         }
         Some(row)
     }

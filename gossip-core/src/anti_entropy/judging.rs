@@ -44,11 +44,15 @@ impl Verdict {
         self.lacking &= !(1 << peer.row());
     }
 
+    /// Whether all of these links say that they do not hold it any more.
+    fn is_gone(&self, links: u64) -> bool {
+        links != 0 && self.gone & links == links
+    }
+
     /// Whether the hole is lost, given the set of links and for how long it has been there.
     fn is_lost(&self, links: u64, age: Duration, patience: Duration) -> bool {
-        let all_gone = self.gone & links == links;
         let all_answered = (self.gone | self.lacking) & links == links;
-        links != 0 && (all_gone || all_answered && self.gone & links != 0 && age >= patience)
+        self.is_gone(links) || all_answered && self.gone & links != 0 && age >= patience
     }
 }
 
@@ -98,13 +102,17 @@ impl AntiEntropy {
             let hole = origin.first_hole()?;
             let age = hole_age(cx, origin);
             let verdict = self.verdicts[row];
+            // What is missing beyond the mark has not been missing for so long.
             let upto = if age >= self.horizon {
-                (*hole.end()).min(origin.hole_mark)
+                origin.hole_mark
+            } else if verdict.top == origin.top && verdict.is_gone(links) {
+                verdict.upto
             } else if verdict.top == origin.top && verdict.is_lost(links, age, self.patience) {
-                (*hole.end()).min(verdict.upto)
+                verdict.upto.min(origin.hole_mark)
             } else {
                 return None;
             };
+            let upto = upto.min(*hole.end());
             let tellable = origin.gap.is_none_or(|(_, last)| last + 1 == *hole.start());
             (tellable && upto >= *hole.start()).then_some(Fact::Lost { row: row as Row, upto })
         })

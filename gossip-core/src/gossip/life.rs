@@ -125,6 +125,7 @@ impl Gossip {
             sweep_at: now + config.timing.horizon / 8,
             untold_gaps: Bits::new(limits.origins as usize),
             unrecorded_origins: Bits::new(limits.origins as usize),
+            unrecorded_losses: Bits::new(limits.origins as usize),
             purged: Vec::new(),
             unrecorded_acknowledgements: Bits::new(limits.message_slots()),
             config,

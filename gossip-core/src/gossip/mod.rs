@@ -69,6 +69,8 @@ pub struct Gossip {
     pub(crate) untold_gaps: Bits,
     /// Origins of which something is to be recorded.
     pub(crate) unrecorded_origins: Bits,
+    /// Those of which a loss is to be recorded: what it lets in is not delivered before.
+    pub(crate) unrecorded_losses: Bits,
     /// Messages of the earlier life for which there was no room, to be removed from its records, and whether they were
     /// acknowledged. No more than there were records; the only heap beyond [`Limits::bytes`](crate::Limits::bytes).
     pub(crate) purged: Vec<(MessageId, bool)>,
@@ -296,8 +298,9 @@ impl Gossip {
         if let Some(gap) = self.next_gap() {
             return Some(gap);
         }
-        let gate = &self.gate;
-        if let Some(delivery) = self.messages.next_ready(|record| gate.is_durable(record)) {
+        let (gate, losses) = (&self.gate, &self.unrecorded_losses);
+        let may_go = |row, record| gate.is_durable(record) && !losses.contains(row as usize);
+        if let Some(delivery) = self.messages.next_ready(may_go) {
             self.stats.delivered += 1;
             return Some(Event::Deliver(delivery));
         }

@@ -193,6 +193,10 @@ impl Gossip {
             origin.gap = Some((start.min(first), end.max(last)));
             origin.last_gap = origin.gap;
             self.untold_gaps.set(row as usize);
+            self.unrecorded_origins.set(row as usize);
+            if self.gate.is_enabled() {
+                self.unrecorded_losses.set(row as usize);
+            }
         }
     }
 

@@ -238,10 +238,10 @@ impl Messages {
     }
 
     /// The next message for the application, if it is durable.
-    pub(crate) fn next_ready(&mut self, is_durable: impl Fn(PersistSeq) -> bool) -> Option<Delivery> {
+    pub(crate) fn next_ready(&mut self, may_go: impl Fn(Row, PersistSeq) -> bool) -> Option<Delivery> {
         let slot = self.ready.front()?;
         let message = self.slots.get_mut(slot)?;
-        if !is_durable(message.record) {
+        if !may_go(message.row, message.record) {
             return None;
         }
         message.stage = Stage::Delivered;
@@ -252,6 +252,15 @@ impl Messages {
     /// The message is to be recorded.
     pub(crate) fn want_record(&mut self, slot: Slot) {
         self.unstored.push_back(&mut self.record_links, slot);
+    }
+
+    /// Whatever of an origin is not delivered yet waits for this record too.
+    pub(crate) fn wait_for(&mut self, row: Row, record: PersistSeq) {
+        for slot in self.ready.iter(&self.order_links) {
+            if let Some(message) = self.slots.get_mut(slot).filter(|message| message.row == row) {
+                message.record = record;
+            }
+        }
     }
 
     /// The message came from a record of an earlier life.

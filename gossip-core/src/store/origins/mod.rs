@@ -133,6 +133,14 @@ impl Origins {
         self.refresh(row);
     }
 
+    /// Passes over everything up to `upto`, in a row that was just made.
+    pub(crate) fn pass_over(&mut self, now: Instant, row: Row, upto: u64) {
+        self.advance(now, row, upto);
+        if let Some(origin) = self.rows.get_mut(row) {
+            origin.base = origin.base.max(upto);
+        }
+    }
+
     /// Takes everything up to `upto` as seen or lost.
     pub(crate) fn advance(&mut self, now: Instant, row: Row, upto: u64) {
         let Some(origin) = self.rows.get_mut(row) else { return };

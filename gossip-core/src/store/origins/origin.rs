@@ -28,6 +28,9 @@ pub(crate) struct Origin {
     pub(crate) incarnation: Incarnation,
     /// Everything up to here was seen, or was told as lost.
     pub(crate) top: u64,
+    /// Everything up to here was passed over when the row was made: it was seen before the origin was forgotten, or this
+    /// node came too late for it. On record with each message, as a row may be on record later or not at all.
+    pub(crate) base: u64,
     /// The highest number that anybody has mentioned.
     pub(crate) known: u64,
     /// Bit `i`: `top + 1 + i` was seen.
@@ -61,6 +64,7 @@ impl Origin {
             node,
             incarnation,
             top: 0,
+            base: 0,
             known: 0,
             window: [0; (WINDOW_MAX / 64) as usize],
             heard: now,

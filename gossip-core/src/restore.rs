@@ -223,6 +223,7 @@ impl Gossip {
             let Some(message) = self.messages.get(slot) else { return false };
             let (row, id, delivered) = (message.row, message.id, message.stage == Stage::Delivered);
             self.purged.push((id, message.acknowledged));
+            self.unrecorded_origins.set(row as usize);
             self.messages.remove(&mut self.origins, slot, false);
             if !delivered {
                 self.note_gap(row, id.seq, id.seq);

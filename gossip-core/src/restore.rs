@@ -170,6 +170,17 @@ impl Gossip {
         let id = record::read_message_key(stored.key).ok_or(malformed(Table::Messages))?;
         let message = record::read_message(stored.value, self.clock).ok_or(malformed(Table::Messages))?;
         let row = self.restore_row(id.origin, id.incarnation, message.age_ms)?;
+        let acknowledged = records
+            .binary_search_by_key(&(Table::Acknowledged, Some(id)), |stored| {
+                (stored.table, record::read_message_key(stored.key))
+            })
+            .is_ok();
+        let gap = self.origins.get(row).and_then(|origin| origin.last_gap);
+        if gap.is_some_and(|(first, last)| (first..=last).contains(&id.seq)) {
+            // It was told as lost, and its removal did not get on record any more.
+            self.purged.push((id, acknowledged));
+            return Ok(());
+        }
         let len = message.path.len() + message.payload.len();
         if !self.make_room_for_restored(len) {
             return Err(RestoreError::TooMany { table: Table::Messages, max: self.config.limits.messages });
@@ -201,11 +212,6 @@ impl Gossip {
             unshared: false,
         };
         let slot = self.messages.insert(self.now, &mut self.origins, &new).ok_or(malformed(Table::Messages))?;
-        let acknowledged = records
-            .binary_search_by_key(&(Table::Acknowledged, Some(id)), |stored| {
-                (stored.table, record::read_message_key(stored.key))
-            })
-            .is_ok();
         if let Some(message) = self.messages.get_mut(slot) {
             message.acknowledged = acknowledged;
         }

@@ -89,6 +89,11 @@ impl Origin {
         }
     }
 
+    /// Whether a number is of the range that was last told as lost.
+    pub(crate) fn is_told_lost(&self, seq: u64) -> bool {
+        self.last_gap.is_some_and(|(first, last)| (first..=last).contains(&seq))
+    }
+
     /// The first run of numbers that are missing, up to `known`.
     pub(crate) fn first_hole(&self) -> Option<RangeInclusive<u64>> {
         self.holes().next()

@@ -6,8 +6,9 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use gossip_core::pack::Packer;
 use gossip_core::wire::{
-    Absence, Absent, Ack, Address, Ask, Beat, Blob, Conflict, Data, Deny, Frontier, HEADER_LEN, Hello, Kind, MemberStatus, PageHead, PeerEntry, Probe,
-    RegisterFrontier, RegisterState, Retry, Root, Unlink, Update, Verdict, Vouch, Wanted, Welcome,
+    Absence, Absent, Ack, Address, Ask, Beat, Blob, Conflict, Data, Deny, Frontier, HEADER_LEN, Hello, Kind,
+    MemberStatus, PageHead, PeerEntry, Probe, RegisterFrontier, RegisterState, Retry, Root, Unlink, Update, Verdict,
+    Vouch, Wanted, Welcome,
 };
 use gossip_core::{Incarnation, NodeId};
 
@@ -67,8 +68,10 @@ impl Liar<'_> {
             }
             4 => packer.frame(Kind::VOUCH, &Vouch { number }),
             5 => packer.frame(Kind::DENY, &Deny { number }),
-            6 => Ok(drop(packer.list(Kind::STATUSES, [said]))),
-            _ => Ok(drop(packer.list(Kind::ACCUSATIONS, [said]))),
+            list => {
+                packer.list(if list == 6 { Kind::STATUSES } else { Kind::ACCUSATIONS }, [said]);
+                Ok(())
+            }
         };
         Ok(())
     }

@@ -60,7 +60,16 @@ impl Comparison {
     /// Where it is not `enabled`, nothing is ever compared.
     pub(crate) fn new(due: Due, links: usize, period: Duration, enabled: bool) -> Self {
         let rows = (0..links).map(|_| Row::FRESH).collect();
-        Self { due, rows, period, next_at: Instant::NEVER, sleep_at: Instant::ZERO, settled_at: Instant::ZERO, enabled, last: 0 }
+        Self {
+            due,
+            rows,
+            period,
+            next_at: Instant::NEVER,
+            sleep_at: Instant::ZERO,
+            settled_at: Instant::ZERO,
+            enabled,
+            last: 0,
+        }
     }
 
     pub(crate) const fn heap_bytes(links: usize) -> usize {

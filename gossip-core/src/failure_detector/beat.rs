@@ -221,9 +221,8 @@ impl FailureDetector {
             return;
         }
         let me = cx.me.node;
-        let drawn = cx.members.draw(&mut self.rng, |member| {
-            member.node != me && !member.is_gone() && member.address.is_some()
-        });
+        let drawn =
+            cx.members.draw(&mut self.rng, |member| member.node != me && !member.is_gone() && member.address.is_some());
         let Some(member) = drawn.and_then(|row| cx.members.get(row)) else { return };
         match cx.peers.find(member.node) {
             Some(peer) => self.poke(cx, peer),

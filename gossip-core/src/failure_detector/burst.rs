@@ -41,7 +41,14 @@ impl Burst {
 
     /// A burst of `probes`, the first with this number.
     pub(super) const fn begin(number: u32, probes: u8) -> Self {
-        Self { state: State::Owed, first: number, number, asked_at: Instant::ZERO, left: probes.saturating_sub(1), sent: 0 }
+        Self {
+            state: State::Owed,
+            first: number,
+            number,
+            asked_at: Instant::ZERO,
+            left: probes.saturating_sub(1),
+            sent: 0,
+        }
     }
 
     /// The number of the probe that is to be sent, if one is.

@@ -135,9 +135,8 @@ impl FailureDetector {
         if lead.is_enough(cx) {
             return;
         }
-        let fits = |&(peer, node): &(PeerIdx, NodeId)| {
-            self.links[peer.row()].case.is_none() && !lead.denied.contains(&node)
-        };
+        let fits =
+            |&(peer, node): &(PeerIdx, NodeId)| self.links[peer.row()].case.is_none() && !lead.denied.contains(&node);
         let links = cx.peers.iter().map(|(peer, link)| (peer, link.node)).filter(fits);
         let mut links: heapless::Vec<PeerIdx, 64> = links.map(|(peer, _)| peer).collect();
         for _ in 0..ASKS {

@@ -19,7 +19,7 @@
 use super::FailureDetector;
 use super::suspicion::{Doubt, Stage};
 use crate::ids::{Incarnation, NodeId};
-use crate::members::{LEFT, Member, Row, is_gone};
+use crate::members::{LEFT, Row, is_gone};
 use crate::peer::PeerIdx;
 use crate::protocol::{Cx, Fact};
 use crate::wire::{List, MemberStatus, Page, RegisterFrontier};
@@ -86,17 +86,6 @@ impl FailureDetector {
         }
     }
 
-    /// Somebody who is held dead has said something: it shall hear what is said of it.
-    pub(crate) fn on_sign_of_life(&mut self, cx: &mut Cx<'_>, node: NodeId, incarnation: Incarnation) {
-        let Some(row) = cx.members.find(node) else { return };
-        let is_dead = |member: &Member| member.is_gone() && member.status != LEFT;
-        let Some(member) = cx.members.get(row).filter(|member| is_dead(member) && member.incarnation == incarnation) else {
-            return;
-        };
-        let status = member.status;
-        cx.members.accuse(row, status);
-    }
-
     /// Looks into accusations, as many at a time as there is room for.
     pub(crate) fn look_into_accusations(&mut self, cx: &mut Cx<'_>) {
         while self.cases.has_room()
@@ -161,9 +150,12 @@ impl FailureDetector {
     }
 
     /// A link with a member that is held dead: the first thing it hears is that.
-    pub(super) fn greet_the_dead(&mut self, cx: &mut Cx<'_>, peer: PeerIdx) {
-        if let Some((node, incarnation)) = cx.peers.get(peer).map(|link| (link.node, link.incarnation)) {
-            self.on_sign_of_life(cx, node, incarnation);
+    pub(super) fn greet_the_dead(&self, cx: &mut Cx<'_>, peer: PeerIdx) {
+        let Some(link) = cx.peers.get(peer) else { return };
+        let Some(row) = cx.members.find(link.node) else { return };
+        let member = cx.members.get(row).filter(|member| member.incarnation == link.incarnation && member.is_gone());
+        if let Some(status) = member.map(|member| member.status).filter(|&status| status != LEFT) {
+            cx.members.accuse(row, status);
         }
     }
 }

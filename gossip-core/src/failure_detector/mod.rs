@@ -202,7 +202,8 @@ impl FailureDetector {
 
     pub(crate) fn on_ack(&mut self, cx: &mut Cx<'_>, from: PeerIdx, ack: Ack) {
         let case = self.links[from.row()].case;
-        let of_case = case.and_then(|row| self.cases.rows.get(row)).and_then(|it| it.burst.answered(cx.now, ack.number));
+        let of_case =
+            case.and_then(|row| self.cases.rows.get(row)).and_then(|it| it.burst.answered(cx.now, ack.number));
         let poke = &mut self.links[from.row()].poke;
         let of_poke = poke.answered(cx.now, ack.number);
         if of_poke.is_some() {

@@ -42,7 +42,12 @@ impl FailureDetector {
     }
 
     /// Composes one datagram to an address without a link: where to, and its bytes of frames.
-    pub(crate) fn compose_open(&mut self, cx: &mut Cx<'_>, datagram: &mut [u8], mtu: usize) -> Option<(SocketAddr, usize)> {
+    pub(crate) fn compose_open(
+        &mut self,
+        cx: &mut Cx<'_>,
+        datagram: &mut [u8],
+        mtu: usize,
+    ) -> Option<(SocketAddr, usize)> {
         let mut packet = Packer::new(datagram, mtu);
         if let Some((to, number)) = self.answers.pop_front() {
             let status = own_status(cx);

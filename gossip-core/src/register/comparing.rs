@@ -99,8 +99,7 @@ impl Register {
                 RegisterFrontier { owner, incarnation, complete, status }
             });
             let paged = packet.page(Kind::REGISTER_FRONTIERS, &head, entries)?;
-            let last =
-                cx.members.from(head.node).filter(|(_, member)| is_listed(member)).nth(paged.entries.max(1) - 1);
+            let last = cx.members.from(head.node).filter(|(_, member)| is_listed(member)).nth(paged.entries.max(1) - 1);
             let next = last.filter(|_| paged.more).and_then(|(_, member)| member.node.0.checked_add(1));
             let next = next.map(|node| PageHead { node: NodeId(node), incarnation: Incarnation(0) });
             self.comparison.page_written(to, next);

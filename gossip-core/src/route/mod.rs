@@ -127,8 +127,6 @@ impl Gossip {
         } else if header.open {
             protocols.membership.on_envelope();
             self.each_frame(opened, |gossip, frame| gossip.on_greeting(greeter, frame));
-            let (mut cx, protocols) = self.split();
-            protocols.detector.on_sign_of_life(&mut cx, greeter.node, greeter.incarnation);
             self.publish_address();
             self.settle();
         } else if !is_last_word(opened) {

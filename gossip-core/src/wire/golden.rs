@@ -159,7 +159,8 @@ fn datagrams_are_sealed_and_opened_as_pinned() {
     ] {
         let expected = pinned.remove(name).expect("a pinned datagram of this name");
         let auth = Auth::new(&security, "golden");
-        let frames = frame_bytes(|packer| packer.frame(Kind::PROBE, &Probe { number: 300, status: 0 }).expect("room enough"));
+        let frames =
+            frame_bytes(|packer| packer.frame(Kind::PROBE, &Probe { number: 300, status: 0 }).expect("room enough"));
         let mut datagram = [&[0; HEADER_LEN], &frames[..]].concat();
         let envelope = Envelope { sender: NODE, incarnation: LIFE, number: datagram_number(1, 2), to };
         auth.seal(&auth.subkey(NODE, LIFE), &envelope, &mut datagram);

@@ -132,8 +132,16 @@ impl Comparison {
         peers.mark(peer, self.due);
     }
 
+    /// A peer's root differs: it gets a page, and in time this node's root, as either may lack something.
+    pub(crate) fn on_difference(&mut self, now: Instant, peers: &mut Peers, peer: PeerIdx) {
+        if self.enabled {
+            self.owe_page(peers, peer);
+            self.note_change(now);
+        }
+    }
+
     /// Owes the next page.
-    pub(crate) fn owe_page(&mut self, peers: &mut Peers, peer: PeerIdx) {
+    fn owe_page(&mut self, peers: &mut Peers, peer: PeerIdx) {
         self.rows[peer.row()].page = true;
         peers.mark(peer, self.due);
     }

@@ -10,8 +10,8 @@ use crate::wire::{Kind, Page, PageHead, RegisterFrontier, Root};
 
 impl Register {
     pub(crate) fn on_root(&mut self, cx: &mut Cx<'_>, from: PeerIdx, root: Root) {
-        if self.repair && root.sum != cx.members.root() {
-            self.comparison.owe_page(cx.peers, from);
+        if root.sum != cx.members.root() {
+            self.comparison.on_difference(cx.now, cx.peers, from);
         }
     }
 

@@ -1,6 +1,8 @@
 //! The round-trip time of a link, smoothed.
 //!
 //! RFC 6298 §2.2 and §2.3, without its granularity and without doubling: the number of probes grows with the loss instead.
+//! The first deviation is a quarter of the first sample, not half: an idle link has one sample for long, and who answers too
+//! late for one probe is asked again.
 
 use core::time::Duration;
 
@@ -23,7 +25,7 @@ impl Rtt {
     pub(super) fn sample(&mut self, round_trip: Duration) {
         let sample = u32::try_from(micros(round_trip)).unwrap_or(u32::MAX).max(1);
         if self.smoothed == 0 {
-            (self.smoothed, self.deviation) = (sample, sample / 2);
+            (self.smoothed, self.deviation) = (sample, sample / 4);
         } else {
             self.deviation = self.deviation - self.deviation / 4 + self.smoothed.abs_diff(sample) / 4;
             self.smoothed = (self.smoothed - self.smoothed / 8).saturating_add(sample / 8).max(1);
@@ -46,14 +48,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_smoothed_as_rfc_6298_says() {
+    fn is_smoothed_and_its_deviation_too() {
         let mut rtt = Rtt::NONE;
         assert_eq!((rtt.smoothed(), rtt.timeout(Duration::from_millis(150))), (None, Duration::from_millis(150)));
         rtt.sample(Duration::from_millis(100));
-        assert_eq!((rtt.smoothed, rtt.deviation), (100_000, 50_000));
+        assert_eq!((rtt.smoothed, rtt.deviation), (100_000, 25_000));
         rtt.sample(Duration::from_millis(180));
-        assert_eq!((rtt.smoothed, rtt.deviation), (110_000, 57_500));
-        assert_eq!(rtt.timeout(Duration::from_millis(150)), Duration::from_millis(340));
+        assert_eq!((rtt.smoothed, rtt.deviation), (110_000, 38_750));
+        assert_eq!(rtt.timeout(Duration::from_millis(150)), Duration::from_millis(265));
     }
 
     #[test]

@@ -24,7 +24,7 @@
 
 use core::time::Duration;
 
-use super::suspicion::{Case, Stage};
+use super::case::{Case, Stage};
 use super::{FailureDetector, Scope};
 use crate::ids::NodeId;
 use crate::members::Member;
@@ -206,5 +206,35 @@ impl FailureDetector {
             cx.stats.asks_sent += 1;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Incarnation;
+    use crate::members::Members;
+    use crate::rng::Rng;
+
+    #[test]
+    fn two_must_deny_where_there_are_two_and_of_two_nodes_nobody_can() {
+        assert_eq!([0, 1, 2, 3, 4, 5, 1_000].map(quorum), [0, 0, 0, 1, 2, 2, 2]);
+    }
+
+    #[test]
+    fn the_window_doubles_with_each_refutation_and_forgets_them() {
+        let window = Duration::from_secs(1);
+        let mut members = Members::new(1, 7, &mut Rng::new(&[1; 32], 0));
+        let row = members.find_or_insert(Instant::ZERO, NodeId(1), Incarnation(1)).expect("room for one");
+        let flaps_at = |members: &Members, seconds: u64| {
+            let member = members.get(row).expect("it is there");
+            flaps(Instant::from_millis(1_000 * seconds), member, window)
+        };
+        assert_eq!(flaps_at(&members, 9), 0);
+        for (status, expected) in [(1, 0), (2, 1), (3, 1), (4, 2), (6, 2), (60, 2)] {
+            members.raise_status(Instant::ZERO, row, status);
+            assert_eq!(flaps_at(&members, 9), expected, "status {status}");
+        }
+        assert_eq!([63, 64, 127, 128, 9_999].map(|at| flaps_at(&members, at)), [2, 1, 1, 0, 0]);
     }
 }

@@ -17,7 +17,8 @@
 //! - Who is said to be dead refutes, at once and as often as it is said.
 
 use super::FailureDetector;
-use super::suspicion::{Doubt, Stage};
+use super::case::Stage;
+use super::suspicion::Doubt;
 use crate::ids::{Incarnation, NodeId};
 use crate::members::{LEFT, Row, is_gone};
 use crate::peer::PeerIdx;
@@ -104,7 +105,7 @@ impl FailureDetector {
             return;
         };
         let doubt = Doubt { node, incarnation, address, own: false, accused };
-        let is_suspect = |case: &super::suspicion::Case| case.node == node && case.stage == Stage::Suspect;
+        let is_suspect = |case: &super::case::Case| case.node == node && case.stage == Stage::Suspect;
         match self.cases.find(is_suspect) {
             Some(_) => drop(cx.members.raise_status(cx.now, row, accused)),
             None => drop(self.open_case(cx, doubt)),

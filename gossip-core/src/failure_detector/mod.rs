@@ -61,6 +61,7 @@
 
 mod beat;
 mod burst;
+mod case;
 mod certificate;
 mod deaf;
 mod judging;
@@ -86,9 +87,9 @@ use crate::wire::{Ack, Kind, Probe};
 
 use beat::{Link, Rhythm};
 use burst::Burst;
+use case::Cases;
 use deaf::Deafness;
 use loss::Share;
-use suspicion::Cases;
 use witness::Reply;
 
 /// Bytes of an answer, a probe and a beat, with their heads.

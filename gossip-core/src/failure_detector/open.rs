@@ -7,7 +7,7 @@
 use core::net::SocketAddr;
 
 use super::FailureDetector;
-use super::suspicion::Case;
+use super::case::Case;
 use crate::ids::{Incarnation, NodeId};
 use crate::pack::Packer;
 use crate::protocol::Cx;

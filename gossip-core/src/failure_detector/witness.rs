@@ -10,7 +10,8 @@
 use core::time::Duration;
 
 use super::FailureDetector;
-use super::suspicion::{Doubt, Stage};
+use super::case::Stage;
+use super::suspicion::Doubt;
 use crate::pack::{Full, Packer};
 use crate::peer::{Due, PeerIdx};
 use crate::protocol::Cx;

@@ -90,7 +90,7 @@
 //! | repair | comparison of what was seen, pulls of what is missing, gaps where it is gone |
 //! | order | as it comes, or first in, first out per origin |
 //! | registers | each node's own keys and values, known to all, the newest wins: [`Gossip::set`], [`Event::Register`] |
-//! | failure | probes over links, with patience that grows with the loss: [`Event::PeerUp`], [`Event::PeerDown`] |
+//! | failure | beats over links; deaths that several nodes certify, and the living refute: [`Event::PeerUp`], [`Event::PeerDown`], [`Event::PeerUnreachable`] |
 //! | protection | [`Security::Sealed`]: ChaCha20-Poly1305 with one key; [`Security::Plain`]: a check against corruption |
 //! | durability | records in, records out; the store is the caller's |
 //!

@@ -17,8 +17,8 @@ impl AntiEntropy {
         if root.sum == cx.origins.root() {
             // The peer has seen all that this node has, its own messages among it.
             cx.messages.share_all();
-        } else if self.enabled {
-            self.comparison.owe_page(cx.peers, from);
+        } else {
+            self.comparison.on_difference(cx.now, cx.peers, from);
         }
     }
 

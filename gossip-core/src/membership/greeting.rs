@@ -102,6 +102,7 @@ impl Membership {
         let twin = link.and_then(|peer| cx.peers.get(peer)).filter(|twin| twin.address != greeter.address);
         let other = twin.filter(|_| verdict == Verdict::Superseded).map(|twin| (twin.incarnation, twin.address));
         self.answer(greeter, Say::Welcome { nonce: hello.nonce, verdict, incarnation, other });
+        self.revive(cx, greeter);
         (verdict == Verdict::Linked).then_some(Decision::Admit {
             node: greeter.node,
             incarnation: greeter.incarnation,
@@ -271,12 +272,15 @@ impl Membership {
         }
     }
 
-    /// A member taken for dead has answered.
+    /// A member that did not answer, or was dead for all, has proven that it lives. The latter has to hear what is said of
+    /// it, and to refute it.
     fn revive(&self, cx: &mut Cx<'_>, greeter: &Greeter) {
-        if let Some(row) = cx.members.find(greeter.node)
-            && cx.members.get(row).is_some_and(|member| member.state == PeerState::Down)
-        {
-            cx.members.set_state(cx.now, row, PeerState::Known);
+        let Some(row) = cx.members.find(greeter.node) else { return };
+        let member = cx.members.get(row).filter(|member| member.incarnation == greeter.incarnation);
+        match member.map(|member| (member.state, member.status)) {
+            Some((PeerState::Unreachable, _)) => cx.members.set_state(cx.now, row, PeerState::Known),
+            Some((PeerState::Down, status)) => cx.members.accuse(row, status),
+            _ => {}
         }
     }
 

@@ -61,8 +61,11 @@ impl Liar<'_> {
         let place = Address(address(u.int_in_range(0..=4)?));
         let (nonce, cookie) = (small(u)?, small(u)?);
         let (id, incarnation) = self.node(u)?;
-        let _ = match u.int_in_range(0..=5)? {
-            0 => packer.frame(Kind::HELLO, &Hello { nonce, cookie, flags: u.arbitrary()?, to: place }),
+        let _ = match u.int_in_range(0..=6)? {
+            0 => {
+                let (flags, round_trip) = u.arbitrary()?;
+                packer.frame(Kind::HELLO, &Hello { nonce, cookie, flags, to: place, round_trip })
+            }
             1 => packer.frame(Kind::RETRY, &Retry { echo: cookie, cookie }),
             2 => {
                 let verdict = Verdict::from(u.int_in_range(0..=4)?);
@@ -70,6 +73,7 @@ impl Liar<'_> {
             }
             3 => packer.frame(Kind::UNLINK, &Unlink { reason: u.int_in_range(0..=2)? }),
             4 => packer.frame(Kind::CONFLICT, &Conflict { incarnation, address: place }),
+            5 => packer.frame(Kind::VACANCY, &PeerEntry { id, incarnation, address: place }),
             _ => {
                 packer.list(Kind::PEERS, [PeerEntry { id, incarnation, address: place }]);
                 Ok(())

@@ -36,6 +36,11 @@ pub enum Event {
         /// Its incarnation. The later incarnation is the one that peers keep.
         incarnation: Incarnation,
     },
+    /// Nothing was heard from anybody for a while, and there is somebody to be heard from: a contact, or a member that has not
+    /// left. The node goes on looking for them by itself, and says [`Event::Rejoined`] when it has found one.
+    Isolated,
+    /// An isolated node hears others again, or for the first time.
+    Rejoined,
     /// The node has left: everything owed was sent, or the patience of leaving ran out. It sends nothing any more.
     Left,
     /// A node does not answer any more, or has left.

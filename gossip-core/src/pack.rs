@@ -157,6 +157,7 @@ impl Packer<'_> {
             Frame::Peers(list) => self.whole_list(Kind::PEERS, list),
             Frame::Unlink(body) => self.frame(Kind::UNLINK, body),
             Frame::Conflict(body) => self.frame(Kind::CONFLICT, body),
+            Frame::Vacancy(body) => self.frame(Kind::VACANCY, body),
             Frame::Probe(body) => self.frame(Kind::PROBE, body),
             Frame::Ack(body) => self.frame(Kind::ACK, body),
             Frame::Data(body) => self.frame(Kind::DATA, body),

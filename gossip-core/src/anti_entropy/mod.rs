@@ -363,7 +363,12 @@ impl Protocol for AntiEntropy {
                 }
             }
             Fact::LinkDown { peer } => self.forget_link(peer),
-            Fact::Silent { .. } | Fact::Lost { .. } => {}
+            Fact::Silent { .. }
+            | Fact::Suspected { .. }
+            | Fact::Cleared { .. }
+            | Fact::Died { .. }
+            | Fact::Revived { .. }
+            | Fact::Lost { .. } => {}
         }
     }
 

@@ -167,6 +167,10 @@ impl FailureDetector {
             return;
         }
         row.sample(cx.now.saturating_since(row.asked_at));
+        let srtt = row.srtt;
+        if let Some(link) = cx.peers.get_mut(from) {
+            link.round_trip = srtt;
+        }
         self.count(true);
         self.settle(cx.now, from);
     }

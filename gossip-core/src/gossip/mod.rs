@@ -289,6 +289,7 @@ impl Gossip {
             .next_event(&self.members)
             .or_else(|| self.protocols.membership.next_event())
             .or_else(|| self.next_peer_event())
+            .or_else(|| self.protocols.membership.next_isolation())
             .or_else(|| self.phase.next_event())
     }
 

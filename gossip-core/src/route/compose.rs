@@ -126,6 +126,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::ids::Incarnation;
+    use crate::membership::NewLink;
     use crate::time::Instant;
     use crate::wire::Probe;
 
@@ -135,7 +136,9 @@ mod tests {
         let mut config = Config::local(NodeId(1));
         config.mtu = crate::config::MTU_MIN;
         let mut gossip = Gossip::new(config, [1; 32], Instant::ZERO).expect("a preset is in its bounds");
-        gossip.link(NodeId(2), Incarnation(1), ([10, 0, 0, 2], 7_000).into(), 0);
+        let address = ([10, 0, 0, 2], 7_000).into();
+        let (node, incarnation) = (NodeId(2), Incarnation(1));
+        gossip.link(&NewLink { node, incarnation, address, number: 0, near: false, round_trip: 0 });
         let mut buffer = [0; crate::config::MTU_MIN as usize];
         while gossip.poll_transmit(Instant::ZERO, &mut buffer).is_some() {}
 

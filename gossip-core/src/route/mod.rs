@@ -167,6 +167,11 @@ impl Gossip {
             Frame::Updates(updates) => protocols.registers.on_updates(&mut cx, from, updates),
             Frame::Conflict(conflict) => protocols.membership.on_conflict(&conflict),
             Frame::Peers(peers) => protocols.membership.on_peers(&mut cx, peers),
+            Frame::Vacancy(entry) => {
+                if let Some(link) = cx.peers.get(from) {
+                    protocols.membership.on_vacancy(link.node, &entry);
+                }
+            }
             Frame::Hello(_) | Frame::Retry(_) | Frame::Welcome(_) => cx.stats.refused_unasked += 1,
             Frame::Data(_) | Frame::Unlink(_) => unreachable!("handled above"),
         }
@@ -187,6 +192,10 @@ impl Gossip {
                 protocols.membership.on_peers(&mut cx, peers);
                 None
             }
+            Frame::Vacancy(entry) => {
+                protocols.membership.on_vacancy(greeter.node, &entry);
+                None
+            }
             Frame::Conflict(conflict) => {
                 protocols.membership.on_twin(&mut cx, greeter, &conflict);
                 None
@@ -203,11 +212,11 @@ impl Gossip {
 
     fn decide(&mut self, decision: Decision) {
         match decision {
-            Decision::Admit { node, incarnation, address, number, instead } => {
+            Decision::Admit { link, instead } => {
                 if let Some(peer) = instead {
                     self.unlink(peer, PeerState::Known, Some(Unlink::SURPLUS));
                 }
-                self.link(node, incarnation, address, number);
+                self.link(&link);
             }
             Decision::Drop { peer } => self.unlink(peer, PeerState::Known, None),
             Decision::Raise { above } => self.raise_incarnation(above),
@@ -248,14 +257,22 @@ impl Gossip {
         match fact {
             Fact::Silent { peer } => {
                 self.stats.links_lost += 1;
+                let member = self.peers.get(peer).and_then(|link| self.members.find(link.node));
                 self.unlink(peer, PeerState::Down, None);
+                if let Some(member) = member {
+                    self.tell(Fact::Died { member });
+                }
             }
             Fact::Lost { row, upto } => self.lose(row, upto),
             Fact::Accepted { .. }
             | Fact::Duplicate { .. }
             | Fact::Evicted { .. }
             | Fact::LinkUp { .. }
-            | Fact::LinkDown { .. } => self.tell(fact),
+            | Fact::LinkDown { .. }
+            | Fact::Suspected { .. }
+            | Fact::Cleared { .. }
+            | Fact::Died { .. }
+            | Fact::Revived { .. } => self.tell(fact),
         }
     }
 }

@@ -50,6 +50,7 @@ pub(super) fn samples() -> Vec<Sample> {
         sample("peers", true, |packer| assert_eq!(packer.list(Kind::PEERS, peers()), 2)),
         record("unlink", Kind::UNLINK, &Unlink { reason: Unlink::LEAVING }),
         record("conflict", Kind::CONFLICT, &Conflict { incarnation: LIFE, address: v4() }),
+        record("vacancy", Kind::VACANCY, &peers()[0]),
         record("probe", Kind::PROBE, &Probe { number: 300 }),
         record("ack", Kind::ACK, &Ack { number: u32::MAX }),
         record("data", Kind::DATA, &data()),
@@ -96,6 +97,7 @@ fn pinned_frames_are_read() {
     assert_eq!(frame("welcome"), Frame::Welcome(welcome()));
     assert_eq!(frame("unlink"), Frame::Unlink(Unlink { reason: 1 }));
     assert_eq!(frame("conflict"), Frame::Conflict(Conflict { incarnation: LIFE, address: v4() }));
+    assert_eq!(frame("vacancy"), Frame::Vacancy(peers()[0]));
     assert_eq!(frame("probe"), Frame::Probe(Probe { number: 300 }));
     assert_eq!(frame("ack"), Frame::Ack(Ack { number: u32::MAX }));
     assert_eq!(frame("data"), Frame::Data(data()));
@@ -190,7 +192,8 @@ fn v6() -> Address {
 }
 
 fn hello() -> Hello {
-    Hello { nonce: 0x4142_4344_4546_4748, cookie: 0x2122_2324_2526_2728, flags: Hello::LINK, to: v6() }
+    let (nonce, cookie) = (0x4142_4344_4546_4748, 0x2122_2324_2526_2728);
+    Hello { nonce, cookie, flags: Hello::LINK, to: v6(), round_trip: 300 }
 }
 
 fn welcome() -> Welcome {

@@ -64,6 +64,8 @@ pub enum Frame<'a> {
     Unlink(Unlink),
     /// [`Kind::CONFLICT`]
     Conflict(Conflict),
+    /// [`Kind::VACANCY`]
+    Vacancy(PeerEntry),
     /// [`Kind::PROBE`]
     Probe(Probe),
     /// [`Kind::ACK`]
@@ -101,6 +103,7 @@ impl<'a> Frame<'a> {
             Kind::PEERS => Self::Peers(List::new(body)),
             Kind::UNLINK => Self::Unlink(record(body)?),
             Kind::CONFLICT => Self::Conflict(record(body)?),
+            Kind::VACANCY => Self::Vacancy(record(body)?),
             Kind::PROBE => Self::Probe(record(body)?),
             Kind::ACK => Self::Ack(record(body)?),
             Kind::DATA => Self::Data(record(body)?),

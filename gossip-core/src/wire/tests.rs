@@ -67,12 +67,12 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn membership(
-        (nonce, cookie, byte) in any::<(u64, u64, u8)>(),
+        (nonce, cookie, byte, round_trip) in any::<(u64, u64, u8, u32)>(),
         observed in address(),
         peers in many((id(), address()), 1..20),
     ) {
         let (incarnation, verdict) = (Incarnation(cookie), Verdict::from(byte));
-        let hello = Hello { nonce, cookie, flags: byte, to: observed };
+        let hello = Hello { nonce, cookie, flags: byte, to: observed, round_trip };
         record_comes_back(Kind::HELLO, &hello, Frame::Hello(hello))?;
         record_comes_back(Kind::RETRY, &Retry { echo: nonce, cookie }, Frame::Retry(Retry { echo: nonce, cookie }))?;
         let welcome = Welcome { nonce, observed, verdict, incarnation };
@@ -80,6 +80,8 @@ proptest! {
         record_comes_back(Kind::UNLINK, &Unlink { reason: byte }, Frame::Unlink(Unlink { reason: byte }))?;
         let conflict = Conflict { incarnation, address: observed };
         record_comes_back(Kind::CONFLICT, &conflict, Frame::Conflict(conflict))?;
+        let vacancy = PeerEntry { id: NodeId(nonce), incarnation, address: observed };
+        record_comes_back(Kind::VACANCY, &vacancy, Frame::Vacancy(vacancy))?;
 
         let peers: Vec<_> = peers
             .into_iter()

@@ -1,0 +1,119 @@
+//! Does anybody hear this node?
+//!
+//! # Intuition
+//!
+//! Somebody in a cellar listens for steps. As long as there is any sound from anybody, it is not alone. After a while of
+//! silence it says so; and it says so again when it hears the first sound. It does not matter whether the silence
+//! is everybody's death or a bricked-up door: from inside they are the same.
+//!
+//! # Bound
+//!
+//! [`Event::Isolated`] is told at most `5 × probe_period + probe_period / 4` after the last datagram from anybody
+//! (our choice: five beats of the only link that may be left, so that it takes five losses in a row),
+//! [`Event::Rejoined`] at most `probe_period / 4` after the first one.
+
+use core::time::Duration;
+
+use crate::event::Event;
+use crate::peer::Peers;
+use crate::time::Instant;
+
+/// Silence in probe periods.
+const PATIENCE: u32 = 5;
+
+/// Whether this node is alone, and what the application knows of it.
+#[derive(Clone, Debug)]
+pub(super) struct Isolation {
+    period: Duration,
+    /// When to listen again.
+    at: Instant,
+    /// The last sound: of a link that ended, or the beginning of the search.
+    heard: Instant,
+    isolated: bool,
+    told: bool,
+}
+
+impl Isolation {
+    pub(super) const fn new(period: Duration) -> Self {
+        Self { period, at: Instant::NEVER, heard: Instant::ZERO, isolated: false, told: false }
+    }
+
+    pub(super) const fn deadline(&self) -> Instant {
+        self.at
+    }
+
+    /// From now on there is somebody to be heard from.
+    pub(super) fn watch(&mut self, now: Instant) {
+        if self.at == Instant::NEVER {
+            self.heard = now;
+            self.at = now + self.period * PATIENCE;
+        }
+    }
+
+    /// There is nobody to be heard from any more: no news from now on.
+    pub(super) const fn rest(&mut self) {
+        (self.at, self.isolated) = (Instant::NEVER, self.told);
+    }
+
+    /// A link begins or ends: its last sound counts.
+    pub(super) fn hear(&mut self, heard: Instant) {
+        self.heard = self.heard.max(heard);
+    }
+
+    /// Listens, if it is time. `others`: whether there is anybody to be heard from.
+    pub(super) fn on_timeout(&mut self, now: Instant, peers: &Peers, others: bool) {
+        if self.at > now {
+            return;
+        }
+        if !others {
+            return self.rest();
+        }
+        for (_, peer) in peers.iter() {
+            self.hear(peer.heard);
+        }
+        let silent_at = self.heard + self.period * PATIENCE;
+        self.isolated = silent_at <= now;
+        self.at = if self.isolated { now + self.period / 4 } else { silent_at };
+    }
+
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        if self.told == self.isolated {
+            return None;
+        }
+        self.told = self.isolated;
+        Some(if self.isolated { Event::Isolated } else { Event::Rejoined })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_micros(millis * 1_000)
+    }
+
+    #[test]
+    fn silence_is_told_once_and_its_end_too() {
+        let peers = Peers::new(1);
+        let mut isolation = Isolation::new(Duration::from_secs(1));
+        isolation.watch(at(0));
+        isolation.hear(at(2_000));
+        isolation.on_timeout(at(5_000), &peers, true);
+        assert_eq!((isolation.next_event(), isolation.deadline()), (None, at(7_000)));
+        isolation.on_timeout(at(7_000), &peers, true);
+        assert_eq!((isolation.next_event(), isolation.next_event()), (Some(Event::Isolated), None));
+        isolation.hear(at(7_100));
+        isolation.on_timeout(isolation.deadline(), &peers, true);
+        assert_eq!((isolation.next_event(), isolation.deadline()), (Some(Event::Rejoined), at(12_100)));
+    }
+
+    #[test]
+    fn who_has_nobody_to_hear_from_is_not_isolated() {
+        let peers = Peers::new(1);
+        let mut isolation = Isolation::new(Duration::from_secs(1));
+        isolation.watch(at(0));
+        isolation.on_timeout(at(5_000), &peers, false);
+        assert_eq!((isolation.next_event(), isolation.deadline()), (None, Instant::NEVER));
+    }
+}

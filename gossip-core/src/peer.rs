@@ -35,7 +35,7 @@ impl PeerIdx {
 /// of writing into a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// Probes and their answers.
+    /// Beats, probes, and questions about others.
     Detector = 0,
     /// What somebody lacks, and what this node lacks.
     Repair = 1,
@@ -68,6 +68,8 @@ pub(crate) struct Peer {
     pub(crate) suspected: bool,
     /// Smoothed round-trip time in microseconds; 0 before it was measured.
     pub(crate) round_trip: u32,
+    /// When something was last sent.
+    pub(crate) sent: Instant,
     /// The number of the last greeting that was answered, so that a repeated or overtaken one changes nothing.
     pub(crate) greeted: u64,
     /// The number of the latest datagram that the peer said it could not place.
@@ -166,6 +168,7 @@ impl Peers {
             near: false,
             suspected: false,
             round_trip: 0,
+            sent: now,
             greeted: 0,
             strayed: 0,
             turns: 0,

@@ -11,7 +11,7 @@
 //! Consequences of a fact are marks in one's own rows: they come out at the next datagram or tick, never as a cascade.
 
 use crate::ids::{Incarnation, NodeId};
-use crate::members::{Members, Row as MemberRow};
+use crate::members::Members;
 use crate::pack::Packer;
 use crate::peer::{Due, PeerIdx, Peers};
 use crate::stats::Stats;
@@ -50,16 +50,18 @@ pub(crate) enum Fact {
     LinkUp { peer: PeerIdx },
     /// A link has ended. The row is still there, for the last time.
     LinkDown { peer: PeerIdx },
-    /// A peer does not answer: its link ends.
-    Silent { peer: PeerIdx },
-    /// A peer does not answer a burst of probes, while others are heard: a replacement is wanted. Its link stays.
+    /// A peer did not answer a burst of probes, and this node hears others: look for another link.
     Suspected { peer: PeerIdx },
-    /// A suspected peer was heard again, or somebody vouched for it.
+    /// A suspected peer lives.
     Cleared { peer: PeerIdx },
-    /// A member is taken for dead.
-    Died { member: MemberRow },
-    /// A member that was taken for dead lives.
-    Revived { member: MemberRow },
+    /// A link is of no use: it ends.
+    Silent { peer: PeerIdx },
+    /// A member is dead, or has left.
+    Died { member: crate::members::Row },
+    /// A member lives: in a new life, or it refuted its death. It need not have been dead here.
+    Revived { member: crate::members::Row },
+    /// A peer's tables differ from this node's.
+    Differs { peer: PeerIdx },
     /// Nobody has the messages of an origin up to a number, as far as they were not seen.
     Lost { row: Row, upto: u64 },
 }

@@ -68,7 +68,7 @@ fn a_linked_node_greets_a_silent_contact_with_doubling_pauses_and_then_for_ever_
     let times = greetings(&cluster, 1, 77);
     let pauses: Vec<_> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
     assert_eq!(pauses[..7], [100, 200, 400, 800, 1_600, 2_000, 2_000]);
-    // One of two nodes, at two turns a probe period: four in a second.
+    // One of two nodes, at two turns a beat period: four in a second.
     let calm = times.iter().filter(|at| **at > times[0] + secs(20)).count();
     assert!((80..=240).contains(&calm), "{calm} greetings in 40 s");
 }

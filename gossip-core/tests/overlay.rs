@@ -77,7 +77,7 @@ fn halves_that_have_given_each_other_up_are_one_again_in_time() {
     assert!(left.iter().all(|&node| cluster.links(node).iter().all(|other| other.0 % 2 == 1)), "nobody links across");
     cluster.connect_groups(&left, &right, true);
     let all: Vec<usize> = (0..COUNT).collect();
-    // Eight turns of a whole component, at two a probe period of 250 ms, and a dissemination.
+    // Eight turns of a whole component, at two a beat period of 250 ms, and a dissemination.
     let bridged = time_until(&mut cluster, 2_000, |cluster| reached(cluster, &all) == COUNT);
     assert!(bridged.is_some(), "no bridge in 2 s");
     let known = time_until(&mut cluster, 30_000, everybody_knows_everybody);
@@ -90,7 +90,7 @@ fn who_is_cut_off_says_so_and_comes_home_by_itself() {
     let others: Vec<usize> = (0..COUNT).filter(|&node| node != 7).collect();
     cluster.connect_groups(&[7], &others, false);
     cluster.events[7].clear();
-    // Five probe periods and a quarter, from the last datagram on.
+    // Five beat periods and a quarter, from the last datagram on.
     cluster.run(ms(1_400));
     assert!(cluster.events[7].contains(&Event::Isolated));
     cluster.run(secs(20));

@@ -181,12 +181,7 @@ impl Protocol for Broadcast {
                 self.hot.clear(slot as usize);
             }
             Fact::LinkUp { peer } | Fact::LinkDown { peer } => self.owed.clear_row(peer.row()),
-            Fact::Silent { .. }
-            | Fact::Suspected { .. }
-            | Fact::Cleared { .. }
-            | Fact::Died { .. }
-            | Fact::Revived { .. }
-            | Fact::Lost { .. } => {}
+            _ => {}
         }
     }
 

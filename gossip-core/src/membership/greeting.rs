@@ -305,13 +305,13 @@ impl Membership {
         }
     }
 
-    /// A member taken for dead has answered.
+    /// A member that did not answer has answered. (One that is dead for all others refutes that itself.)
     fn revive(&mut self, cx: &mut Cx<'_>, greeter: &Greeter) {
         if let Some(row) = cx.members.find(greeter.node)
-            && cx.members.get(row).is_some_and(|member| member.state == PeerState::Down)
+            && cx.members.get(row).is_some_and(|member| member.state == PeerState::Unreachable)
         {
             cx.members.set_state(cx.now, row, PeerState::Known);
-            self.on_revived(cx, row);
+            self.lost.forget(greeter.node);
         }
     }
 

@@ -10,7 +10,7 @@
 //!
 //! # Rules
 //!
-//! - In each round (half a probe period) a node has its turn with probability 1/n, `n` the members that it takes
+//! - In each round (half a beat period) a node has its turn with probability 1/n, `n` the members that it takes
 //!   for alive. The number of rounds until then is drawn at once.
 //! - Whose turn it is greets one address, once: a contact that is no living member (one time in four), or a member taken for
 //!   dead, or one of the [`Lost`]. Of two members drawn, the one that died later: a group that vanished
@@ -19,13 +19,15 @@
 //!   two sides have to tell each other runs over it.
 //! - A member that comes back is asked for such a link with probability 2/n, so that about two do for each that comes
 //!   back: the two graphs are mixed, not only bridged.
+//! - Whom a node cannot reach while it is no death for all concerns this node alone, so it calls by itself, one such member
+//!   every second beat period.
 //!
 //! # Bound
 //!
 //! Two sides that can reach each other again, with a share `h` of living nodes among the remembered ones of the side that
-//! remembers better and a loss of `p` per datagram, have their first bridge after `1 / (4 h (1 − p)²)` probe periods in
-//! the mean while both probe. It is longer than `8 / (4 h (1 − p)²)` of them in one case of 3,000. (findings of
-//! the project's own simulations: detection, §4.5.) In `lan`, without loss and old deaths: 0.25 s in the mean, below 2 s
+//! remembers better and a loss of `p` per datagram, have their first bridge after `1 / (4 h (1 − p)²)` beat periods in
+//! the mean while both probe. It is longer than `8 / (4 h (1 − p)²)` of them in one case of 3,000 (the project's own
+//! simulations: detection, §4.5). In `lan`, without loss and old deaths: 0.2 s in the mean, below 1.6 s
 //! always but once in 3,000; to this come two round trips for the link and a dissemination for the news.
 
 use core::net::SocketAddr;
@@ -46,7 +48,10 @@ use crate::view::PeerState;
 const LOST_MAX: usize = 16;
 
 /// Rounds that are drawn at once at most. After these without a turn the draw begins anew, which changes no odds.
-const ROUNDS_MAX: u32 = 1;
+const ROUNDS_MAX: u32 = 64;
+
+/// Rounds between two calls of a node to those that it alone cannot reach (our choice: each costs one datagram).
+const OWN_ROUNDS: u32 = 4;
 
 /// One time in so many it is a contact's turn (our choice: the user knew why to name it).
 const CONTACTS_ONE_IN: u32 = 4;
@@ -111,8 +116,8 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    pub(super) fn new(probe_period: Duration) -> Self {
-        Self { round: probe_period / 2, at: Instant::NEVER, drawn: false, alive: 0 }
+    pub(super) fn new(beat_period: Duration) -> Self {
+        Self { round: beat_period / 2, at: Instant::NEVER, drawn: false, alive: 0 }
     }
 
     pub(super) const fn deadline(&self) -> Instant {
@@ -129,12 +134,12 @@ impl Turns {
     }
 
     /// Draws when the next turn is, with odds of one in `alive` in each round.
-    fn plan(&mut self, now: Instant, rng: &mut Rng, alive: u32) {
-        let rounds = (1..=ROUNDS_MAX).find(|_| rng.below(alive) == 0);
+    fn plan(&mut self, now: Instant, rng: &mut Rng, alive: u32, rounds_max: u32) {
+        let rounds = (1..=rounds_max).find(|_| rng.below(alive) == 0);
         (self.drawn, self.alive) = (rounds.is_some(), alive);
         // Anywhere within the round, so that no two nodes keep step.
         let early = rng.range_micros(0, crate::time::micros(self.round));
-        self.at = now + (self.round * (rounds.unwrap_or(ROUNDS_MAX) + 1) - Duration::from_micros(early));
+        self.at = now + (self.round * (rounds.unwrap_or(rounds_max) + 1) - Duration::from_micros(early));
     }
 }
 
@@ -145,7 +150,8 @@ impl Membership {
         if self.closed || self.is_static() || !self.misses_somebody(cx) {
             self.turns.stop();
         } else if !self.turns.is_planned(alive) {
-            self.turns.plan(cx.now, &mut self.rng, alive);
+            let rounds_max = if cx.members.standing() > alive { OWN_ROUNDS } else { ROUNDS_MAX };
+            self.turns.plan(cx.now, &mut self.rng, alive, rounds_max);
         }
     }
 
@@ -157,11 +163,11 @@ impl Membership {
         if self.turns.drawn {
             let contact_first = self.rng.below(CONTACTS_ONE_IN) == 0;
             let _anybody = contact_first && self.call_contact(cx)
-                || self.call_dead(cx, Purpose::Heal)
+                || self.call_dead(cx)
                 || self.call_lost(cx)
                 || self.call_contact(cx);
         } else {
-            self.call_dead(cx, Purpose::Check);
+            self.call_unreachable(cx);
         }
         self.turns.stop();
         self.plan_healing(cx);
@@ -186,36 +192,51 @@ impl Membership {
         missing.min_by_key(|(_, attempt)| attempt.sent_at).map(|(row, _)| row)
     }
 
-    fn call_dead(&mut self, cx: &Cx<'_>, purpose: Purpose) -> bool {
-        let draws = [self.draw_dead(cx), self.draw_dead(cx)];
+    fn call_dead(&mut self, cx: &Cx<'_>) -> bool {
+        let is_gone = |state| matches!(state, PeerState::Down | PeerState::Unreachable);
+        let draws = [self.draw_member(cx, is_gone), self.draw_member(cx, is_gone)];
         let since = |row: &Row| cx.members.get(*row).map(|member| member.since);
-        let latest = draws.into_iter().flatten().max_by_key(since).and_then(|row| cx.members.get(row));
-        let Some((node, address)) = latest.and_then(|member| Some((member.node, member.address?))) else {
-            return false;
-        };
-        self.attempts.add(address, Some(node), purpose, cx.now)
+        let latest = draws.into_iter().flatten().max_by_key(since);
+        latest.is_some_and(|row| self.call_member(cx, row, Purpose::Heal))
     }
 
-    fn draw_dead(&mut self, cx: &Cx<'_>) -> Option<Row> {
-        let greeted = |member: &Member| self.attempts.find(|attempt| attempt.node == Some(member.node)).is_some();
-        let dead = |member: &Member| member.state == PeerState::Down && member.address.is_some() && !greeted(member);
-        cx.members.draw(&mut self.rng, dead)
+    fn call_unreachable(&mut self, cx: &Cx<'_>) -> bool {
+        let drawn = self.draw_member(cx, |state| state == PeerState::Unreachable);
+        drawn.is_some_and(|row| self.call_member(cx, row, Purpose::Check))
+    }
+
+    /// A member in such a state, drawn by chance, who is not greeted at present.
+    pub(super) fn draw_member(&mut self, cx: &Cx<'_>, wanted: impl Fn(PeerState) -> bool) -> Option<Row> {
+        let attempts = &self.attempts;
+        // A contact may name an address that the member has left long ago.
+        let greeted = |member: &Member| {
+            attempts.find(|attempt| attempt.node == Some(member.node) && Some(attempt.address) == member.address)
+        };
+        let fits = |member: &Member| {
+            wanted(member.state) && member.address.is_some() && member.node != cx.me.node && greeted(member).is_none()
+        };
+        cx.members.draw(&mut self.rng, fits)
+    }
+
+    fn call_member(&mut self, cx: &Cx<'_>, row: Row, purpose: Purpose) -> bool {
+        let address = cx.members.get(row).and_then(|member| Some((member.node, member.address?)));
+        address.is_some_and(|(node, address)| self.attempts.add(address, Some(node), purpose, cx.now))
     }
 
     fn call_lost(&mut self, cx: &Cx<'_>) -> bool {
-        self.lost.draw(&mut self.rng).is_some_and(|vanished| self.call(cx, vanished.node, vanished.address))
+        let drawn = self.lost.draw(&mut self.rng);
+        drawn.is_some_and(|Vanished { node, address }| self.attempts.add(address, Some(node), Purpose::Heal, cx.now))
     }
 
-    fn call(&mut self, cx: &Cx<'_>, node: NodeId, address: SocketAddr) -> bool {
-        self.attempts.add(address, Some(node), Purpose::Heal, cx.now)
-    }
-
-    /// A member is taken for dead: it is remembered.
-    pub(super) fn on_died(&mut self, cx: &Cx<'_>, row: Row) {
-        if let Some(member) = cx.members.get(row)
-            && let Some(address) = member.address
-        {
-            self.lost.remember(&mut self.rng, member.node, address);
+    /// A member is dead, or does not answer this node: it is remembered, unless it has left.
+    pub(crate) fn on_vanished(&mut self, cx: &Cx<'_>, row: Row) {
+        if let Some(member) = cx.members.get(row) {
+            match member.address {
+                Some(address) if member.state != PeerState::Left => {
+                    self.lost.remember(&mut self.rng, member.node, address);
+                }
+                _ => self.lost.forget(member.node),
+            }
         }
         self.plan_healing(cx);
     }
@@ -225,8 +246,8 @@ impl Membership {
         let Some(member) = cx.members.get(row) else { return };
         self.lost.forget(member.node);
         let mixes = self.rng.below(cx.members.alive()) < MIXING && !self.closed && !self.is_static();
-        if let Some(address) = member.address.filter(|_| mixes && cx.peers.find(member.node).is_none()) {
-            self.call(cx, member.node, address);
+        if mixes && cx.peers.find(member.node).is_none() && member.node != cx.me.node {
+            self.call_member(cx, row, Purpose::Heal);
         }
     }
 }
@@ -235,7 +256,7 @@ impl Membership {
 mod tests {
     use super::*;
 
-    /// Whatever the size of a component, about two of its nodes have their turn in each probe period.
+    /// Whatever the size of a component, about two of its nodes have their turn in each beat period.
     #[test]
     fn the_rate_is_the_components() {
         for alive in [1_u32, 3, 10, 100, 1_000] {
@@ -245,10 +266,10 @@ mod tests {
                 .map(|_| {
                     let mut turns = Turns::new(Duration::from_secs(1));
                     let mut count = 0;
-                    turns.plan(Instant::ZERO, &mut rng, alive);
+                    turns.plan(Instant::ZERO, &mut rng, alive, ROUNDS_MAX);
                     while turns.at <= Instant::from_micros(seconds * 1_000_000) {
                         count += u32::from(turns.drawn);
-                        turns.plan(turns.at, &mut rng, alive);
+                        turns.plan(turns.at, &mut rng, alive, ROUNDS_MAX);
                     }
                     count
                 })

@@ -8,9 +8,10 @@
 //!
 //! # Bound
 //!
-//! [`Event::Isolated`] is told at most `5 × probe_period + probe_period / 4` after the last datagram from anybody
-//! (our choice: five beats of the only link that may be left, so that it takes five losses in a row),
-//! [`Event::Rejoined`] at most `probe_period / 4` after the first one.
+//! [`Event::Isolated`] is told after a silence of five beat periods (our choice: it takes five losses in a row) if the node
+//! has as many links as it should have, or none; with fewer links the silence is as much longer, as each of their far ends
+//! sends its beats to all its links in turn. [`Event::Rejoined`] is told at most a quarter of a beat period after the first
+//! sound.
 
 use core::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::event::Event;
 use crate::peer::Peers;
 use crate::time::Instant;
 
-/// Silence in probe periods.
+/// Silence in beat periods.
 const PATIENCE: u32 = 5;
 
 /// Whether this node is alone, and what the application knows of it.
@@ -60,8 +61,8 @@ impl Isolation {
         self.heard = self.heard.max(heard);
     }
 
-    /// Listens, if it is time. `others`: whether there is anybody to be heard from.
-    pub(super) fn on_timeout(&mut self, now: Instant, peers: &Peers, others: bool) {
+    /// Listens, if it is time. `others`: whether there is anybody to be heard from; `wanted`: how many links there should be.
+    pub(super) fn on_timeout(&mut self, now: Instant, peers: &Peers, others: bool, wanted: usize) {
         if self.at > now {
             return;
         }
@@ -71,7 +72,8 @@ impl Isolation {
         for (_, peer) in peers.iter() {
             self.hear(peer.heard);
         }
-        let silent_at = self.heard + self.period * PATIENCE;
+        let stretch = if peers.len() == 0 { 1 } else { wanted.div_ceil(peers.len()).max(1) };
+        let silent_at = self.heard + self.period * PATIENCE * stretch as u32;
         self.isolated = silent_at <= now;
         self.at = if self.isolated { now + self.period / 4 } else { silent_at };
     }
@@ -99,12 +101,12 @@ mod tests {
         let mut isolation = Isolation::new(Duration::from_secs(1));
         isolation.watch(at(0));
         isolation.hear(at(2_000));
-        isolation.on_timeout(at(5_000), &peers, true);
+        isolation.on_timeout(at(5_000), &peers, true, 1);
         assert_eq!((isolation.next_event(), isolation.deadline()), (None, at(7_000)));
-        isolation.on_timeout(at(7_000), &peers, true);
+        isolation.on_timeout(at(7_000), &peers, true, 1);
         assert_eq!((isolation.next_event(), isolation.next_event()), (Some(Event::Isolated), None));
         isolation.hear(at(7_100));
-        isolation.on_timeout(isolation.deadline(), &peers, true);
+        isolation.on_timeout(isolation.deadline(), &peers, true, 1);
         assert_eq!((isolation.next_event(), isolation.deadline()), (Some(Event::Rejoined), at(12_100)));
     }
 
@@ -113,7 +115,7 @@ mod tests {
         let peers = Peers::new(1);
         let mut isolation = Isolation::new(Duration::from_secs(1));
         isolation.watch(at(0));
-        isolation.on_timeout(at(5_000), &peers, false);
+        isolation.on_timeout(at(5_000), &peers, false, 1);
         assert_eq!((isolation.next_event(), isolation.deadline()), (None, Instant::NEVER));
     }
 }

@@ -29,9 +29,9 @@
 //! - Half of the links are drawn by chance, the others may go to who is near ([`nearness`]).
 //! - *Static*: greets and admits exactly the configured neighbors; whoever answers "you are no neighbor of mine" is warned about.
 //! - A link in doubt ([`Fact::Suspected`]) is replaced at once, and ends only with the verdict.
-//! - Who vanished is called for ever, about twice in a probe period by the whole component, whatever its size
+//! - Who vanished is called for ever, about twice in a beat period by the whole component, whatever its size
 //!   ([`healing`]): that is how a network that was split grows together again.
-//! - Who hears nobody for five probe periods says so ([`isolation`]).
+//! - Who hears nobody for five beat periods says so ([`isolation`]).
 //! - A node is where its last proven greeting came from; its old address is forgotten then.
 //! - The later incarnation of a node replaces the earlier one. An earlier one that can still answer a cookie is alive:
 //!   both are told ([`Event::IdentityConflict`]).
@@ -106,7 +106,7 @@ pub(crate) struct Membership {
     turns: Turns,
     soundings: Soundings,
     isolation: Isolation,
-    probe_period: core::time::Duration,
+    beat_period: core::time::Duration,
     rng: Rng,
     conflict: Option<(SocketAddr, Incarnation)>,
     conflict_told: Incarnation,
@@ -127,7 +127,7 @@ impl Membership {
         let (retry_first, retry_cap) = (timing.retry_first, timing.retry_cap);
         let pace = Pace { answer: timing.probe_timeout, retry_first, retry_cap };
         let mut attempts = Attempts::new(contacts + links, pace);
-        let mut isolation = Isolation::new(timing.probe_period);
+        let mut isolation = Isolation::new(timing.beat_period);
         for neighbor in neighbors.iter().flatten() {
             attempts.add(neighbor.address, Some(neighbor.node), Purpose::Neighbor, now);
             isolation.watch(now);
@@ -146,10 +146,10 @@ impl Membership {
             vacancy: None,
             passed_on: None,
             lost: Lost::new(),
-            turns: Turns::new(timing.probe_period),
-            soundings: Soundings::new(timing.probe_period),
+            turns: Turns::new(timing.beat_period),
+            soundings: Soundings::new(timing.beat_period),
             isolation,
-            probe_period: timing.probe_period,
+            beat_period: timing.beat_period,
             rng,
             conflict: None,
             conflict_told: Incarnation(0),
@@ -277,7 +277,7 @@ impl Protocol for Membership {
                 }
                 self.plan_refill(cx);
             }
-            Fact::Died { member } => self.on_died(cx, member),
+            Fact::Died { member } => self.on_vanished(cx, member),
             Fact::Revived { member } => self.on_revived(cx, member),
             _ => {}
         }
@@ -297,8 +297,12 @@ impl Protocol for Membership {
         if self.soundings.deadline() <= cx.now {
             self.sound(cx);
         }
-        let others = self.isolation.deadline() <= cx.now && self.has_others(cx);
-        self.isolation.on_timeout(cx.now, cx.peers, others);
+        if self.isolation.deadline() <= cx.now {
+            let neighbors = self.neighbors.as_ref().map_or(self.wanted, |neighbors| neighbors.len());
+            let wanted = neighbors.min(cx.members.standing() as usize - 1);
+            let others = self.has_others(cx);
+            self.isolation.on_timeout(cx.now, cx.peers, others, wanted);
+        }
         // What was started just now is due now.
         self.run_attempts(cx);
         None

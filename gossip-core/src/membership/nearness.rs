@@ -18,8 +18,8 @@
 //!
 //! # Price
 //!
-//! [`EAGER`] calls, one a probe period, when a node comes and for each link that it loses (at most [`EAGER`] in all), then one
-//! each [`SELDOM`] probe periods: two datagrams of about 100 bytes with headers, 3 bytes a second in `lan`.
+//! [`EAGER`] calls, one a beat period, when a node comes and for each link that it loses (at most [`EAGER`] in all), then one
+//! each [`SELDOM`] beat periods: two datagrams of about 100 bytes with headers, 3 bytes a second in `lan`.
 //!
 //! # Source
 //!

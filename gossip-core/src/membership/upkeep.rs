@@ -2,7 +2,7 @@
 //!
 //! Whom to greet next: somebody who is known to have room, or else a member drawn by chance; and the contact or neighbor whose
 //! link has ended. A link in doubt counts as none, so that its replacement is there before the verdict. Who does not answer for
-//! long is taken for dead.
+//! long is unreachable.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -10,7 +10,6 @@ use core::time::Duration;
 use super::Membership;
 use super::attempts::{Attempt, Purpose};
 use crate::ids::NodeId;
-use crate::members::Member;
 use crate::peer::PeerIdx;
 use crate::protocol::Cx;
 use crate::time::Instant;
@@ -21,7 +20,7 @@ use crate::wire::PeerEntry;
 /// dead the first living one is found in a third of the time: the project's own simulations, detection, §3).
 const PARALLEL: usize = 3;
 
-/// Who lacks a single link waits for so many probe periods: a node that comes back finds its old places free, and who was
+/// Who lacks a single link waits for so many beat periods: a node that comes back finds its old places free, and who was
 /// spliced apart for a newcomer is about to get a link from it (the project's own simulations, detection, §1.3: 5 s).
 const PATIENCE: u32 = 5;
 
@@ -36,7 +35,7 @@ impl Membership {
         let pause = match self.missing(cx) {
             0 => return,
             _ if cx.peers.sound() == 0 => Duration::ZERO,
-            1 => self.probe_period * PATIENCE,
+            1 => self.beat_period * PATIENCE,
             _ => self.refill_pause(),
         };
         self.refill_at = self.refill_at.min(cx.now + pause);
@@ -58,8 +57,8 @@ impl Membership {
         if let Some(member) = member.filter(|_| attempt.purpose == Purpose::Candidate)
             && cx.members.get(member).is_some_and(|member| member.state == PeerState::Known)
         {
-            cx.members.set_state(cx.now, member, PeerState::Down);
-            self.on_died(cx, member);
+            cx.members.set_state(cx.now, member, PeerState::Unreachable);
+            self.on_vanished(cx, member);
         }
         self.plan_refill(cx);
     }
@@ -88,15 +87,7 @@ impl Membership {
 
     /// A living member without a link, drawn by chance, who is not greeted at present.
     pub(super) fn draw_candidate(&mut self, cx: &Cx<'_>) -> Option<(NodeId, SocketAddr)> {
-        let attempts = &self.attempts;
-        // A contact may name an address that the member has left long ago.
-        let greeted = |member: &Member| {
-            attempts.find(|attempt| attempt.node == Some(member.node) && Some(attempt.address) == member.address)
-        };
-        let fits = |member: &Member| {
-            member.state == PeerState::Known && member.node != cx.me.node && greeted(member).is_none()
-        };
-        let row = cx.members.draw(&mut self.rng, |member| member.address.is_some() && fits(member))?;
+        let row = self.draw_member(cx, |state| state == PeerState::Known)?;
         cx.members.get(row).and_then(|member| Some((member.node, member.address?)))
     }
 

@@ -177,7 +177,7 @@ impl Gossip {
             Frame::Conflict(conflict) => protocols.membership.on_conflict(&conflict),
             Frame::Peers(peers) => protocols.membership.on_peers(&mut cx, peers),
             Frame::Hello(_) | Frame::Retry(_) | Frame::Welcome(_) | Frame::ViewRequest(_) | Frame::ViewReply(_) => {
-                cx.stats.refused_unasked += 1
+                cx.stats.refused_unasked += 1;
             }
             Frame::Data(_) | Frame::Unlink(_) => unreachable!("handled above"),
         }

@@ -139,7 +139,7 @@ impl FailureDetector {
         let timing = &config.timing;
         Self {
             scope: match config.membership {
-                Membership::Full => Scope::Members,
+                Membership::Full | Membership::Sampled { .. } => Scope::Members,
                 Membership::Static { .. } => Scope::Neighbors,
             },
             links: (0..links).map(|_| Link::NONE).collect(),

@@ -53,6 +53,7 @@ mod greeting;
 mod healing;
 mod isolation;
 mod nearness;
+mod sampling;
 mod upkeep;
 
 use core::net::SocketAddr;
@@ -76,6 +77,8 @@ use isolation::Isolation;
 use nearness::Soundings;
 
 pub(crate) use greeting::{Decision, Greeter, NewLink};
+pub use sampling::{ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
+pub(crate) use sampling::{Sampler, VIEW_MIN, View};
 
 /// Members that an answer names at most.
 const PEERS_MAX: usize = 12;
@@ -85,6 +88,8 @@ const PEERS_MAX: usize = 12;
 pub(crate) struct Membership {
     /// The configured neighbors; none where members are drawn.
     neighbors: Option<alloc::boxed::Box<[Neighbor]>>,
+    /// Others are known by a view, and not by the table of members.
+    is_sampled: bool,
     attempts: Attempts,
     answers: Answers,
     cookies: Cookies,
@@ -120,7 +125,7 @@ impl Membership {
         let limits = &config.limits;
         let (links, contacts) = (usize::from(limits.links), usize::from(limits.contacts));
         let neighbors = match &config.membership {
-            Mode::Full => None,
+            Mode::Full | Mode::Sampled { .. } => None,
             Mode::Static { neighbors } => Some(neighbors.clone().into_boxed_slice()),
         };
         let timing = &config.timing;
@@ -135,6 +140,7 @@ impl Membership {
         Self {
             wanted: if neighbors.is_some() { 0 } else { (links * 3 / 4).max(1) },
             neighbors,
+            is_sampled: matches!(config.membership, Mode::Sampled { .. }),
             attempts,
             answers: Answers::new(links + 16),
             cookies: Cookies::new(&mut rng),

@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use super::Membership;
 use super::attempts::{Attempt, Purpose};
+use super::sampling::Descriptor;
 use crate::ids::NodeId;
 use crate::peer::PeerIdx;
 use crate::protocol::Cx;
@@ -53,6 +54,9 @@ impl Membership {
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>, row: u32) {
         let Some(attempt) = self.attempts.get(row).copied() else { return };
         self.attempts.remove(row);
+        if let Some(node) = attempt.node.filter(|_| attempt.purpose == Purpose::Candidate) {
+            cx.view.forget(node);
+        }
         let member = attempt.node.and_then(|node| cx.members.find(node));
         if let Some(member) = member.filter(|_| attempt.purpose == Purpose::Candidate)
             && cx.members.get(member).is_some_and(|member| member.state == PeerState::Known)
@@ -85,8 +89,15 @@ impl Membership {
         self.refill_at = cx.now + self.rng.jitter(pause, 20);
     }
 
-    /// A living member without a link, drawn by chance, who is not greeted at present.
+    /// Somebody without a link who is taken for alive, drawn by chance, and is not greeted at present.
     pub(super) fn draw_candidate(&mut self, cx: &Cx<'_>) -> Option<(NodeId, SocketAddr)> {
+        if self.is_sampled {
+            let (attempts, peers) = (&self.attempts, &cx.peers);
+            let fits = |known: &Descriptor| {
+                peers.find(known.node).is_none() && attempts.find(|attempt| attempt.node == Some(known.node)).is_none()
+            };
+            return cx.view.draw(&mut self.rng, fits).map(|candidate| (candidate.node, candidate.address));
+        }
         let row = self.draw_member(cx, |state| state == PeerState::Known)?;
         cx.members.get(row).and_then(|member| Some((member.node, member.address?)))
     }

@@ -20,7 +20,9 @@ impl Gossip {
             let mtu = self.config.mtu.into();
             let (mut cx, protocols) = self.split();
             let open = protocols.detector.compose_open(&mut cx, buffer, mtu).map(|(to, len)| (to, None, len));
-            let (to, node, len) = open.or_else(|| protocols.membership.compose(&mut cx, buffer))?;
+            let greeting = open.or_else(|| protocols.membership.compose(&mut cx, buffer));
+            let exchange = || protocols.sampler.compose(cx.now, buffer).map(|(to, len)| (to, None, len));
+            let (to, node, len) = greeting.or_else(exchange)?;
             if len == 0 {
                 continue;
             }

@@ -206,6 +206,7 @@ impl Gossip {
                     protocols.membership.on_vacancy(link.node, &entry);
                 }
             }
+            Frame::Walk(walk) => protocols.membership.on_walk(&mut cx, from, &walk),
             Frame::Hello(_) | Frame::Retry(_) | Frame::Welcome(_) | Frame::ViewRequest(_) | Frame::ViewReply(_) => {
                 cx.stats.refused_unasked += 1;
             }
@@ -357,6 +358,8 @@ impl Gossip {
             | Fact::Suspected { .. }
             | Fact::Cleared { .. }
             | Fact::Differs { .. }
+            | Fact::Deaf
+            | Fact::Hearing
             | Fact::Died { .. }
             | Fact::Revived { .. }
             | Fact::LinkUp { .. }

@@ -279,10 +279,11 @@ impl Gossip {
     fn on_unlink(&mut self, from: PeerIdx, unlink: Unlink) {
         let node = self.peers.get(from).map(|link| link.node);
         self.unlink(from, PeerState::Known, None);
-        if unlink.reason == Unlink::LEAVING
-            && let Some(row) = node.and_then(|node| self.members.find(node))
-        {
-            self.members.raise_status(self.now, row, LEFT);
+        if let Some(node) = node.filter(|_| unlink.reason == Unlink::LEAVING) {
+            self.view.forget(node);
+            if let Some(row) = self.members.find(node) {
+                self.members.raise_status(self.now, row, LEFT);
+            }
         }
     }
 

@@ -40,12 +40,15 @@ pub enum Event {
     },
     /// The node has left: everything owed was sent, or the patience of leaving ran out. It sends nothing any more.
     Left,
-    /// A node does not answer any more, or has left.
+    /// A node is dead, as nodes that hear each other agree, or has left. If it lives after all, it says so, and is told as
+    /// up again.
     PeerDown {
         /// The node.
         node: NodeId,
     },
-    /// A configured neighbor does not answer. Static membership cannot tell death from a broken path.
+    /// A node does not answer, and whether it is dead, or the path to it is broken, or this node itself is cut off, cannot
+    /// be told: of two nodes neither can, configured neighbors ask nobody else, and a minority of two does not call the
+    /// rest dead.
     PeerUnreachable {
         /// The node.
         node: NodeId,

@@ -35,7 +35,7 @@ impl PeerIdx {
 /// of writing into a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// Probes and their answers.
+    /// Beats, probes, and questions about others.
     Detector = 0,
     /// What somebody lacks, and what this node lacks.
     Repair = 1,
@@ -62,6 +62,8 @@ pub(crate) struct Peer {
     pub(crate) window: Window,
     /// When something genuine last came.
     pub(crate) heard: Instant,
+    /// When something was last sent.
+    pub(crate) sent: Instant,
     /// The number of the last greeting that was answered, so that a repeated or overtaken one changes nothing.
     pub(crate) greeted: u64,
     /// The number of the latest datagram that the peer said it could not place.
@@ -164,6 +166,7 @@ impl Peers {
             subkey,
             window: Window::new(),
             heard: now,
+            sent: now,
             greeted: 0,
             strayed: 0,
             turns: 0,

@@ -107,7 +107,7 @@ impl AntiEntropy {
         let (limits, timing) = (&config.limits, &config.timing);
         let (links, origins) = (usize::from(limits.links), limits.origins as usize);
         Self {
-            comparison: Comparison::new(Due::Repair, links, timing.repair_period),
+            comparison: Comparison::new(Due::Repair, links, timing.repair_period, config.repair == Repair::On),
             owed: Grid::new(links, limits.message_slots()),
             absences: Slots::new(2 * links),
             asked: Bits::new(links),
@@ -150,9 +150,7 @@ impl AntiEntropy {
             assert!(peers.is_due(owed.to, Due::Repair), "an answer is owed without a mark");
         }
         assert!(self.lacking.is_empty() || self.pull_at != Instant::NEVER, "something is missing and never asked for");
-        if self.enabled {
-            self.comparison.check_invariants(peers);
-        }
+        self.comparison.check_invariants(peers);
     }
 
     fn write_copies(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) -> Result<(), Full> {
@@ -182,6 +180,7 @@ impl Protocol for AntiEntropy {
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
         match fact {
             Fact::Accepted { slot, from } => {
+                self.comparison.note_change(cx.now);
                 if let Some(from) = from {
                     self.owed.clear(from.row(), slot as usize);
                 }
@@ -193,20 +192,17 @@ impl Protocol for AntiEntropy {
             Fact::Evicted { slot } => self.owed.clear_column(slot as usize),
             Fact::LinkUp { peer } => {
                 self.forget_link(peer);
-                if self.enabled {
-                    self.comparison.on_link_up(cx.now, cx.peers, peer);
-                }
+                self.comparison.on_link_up(cx.now, cx.peers, peer);
             }
             Fact::LinkDown { peer } => self.forget_link(peer),
             Fact::Forgotten { row } => self.forget_verdict(row),
-            Fact::Silent { .. } | Fact::Lost { .. } => {}
+            Fact::Differs { peer } => self.comparison.wake(cx.now, cx.peers, peer),
+            _ => {}
         }
     }
 
     fn on_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Fact> {
-        if self.enabled {
-            self.comparison.on_timeout(cx.now, cx.peers);
-        }
+        self.comparison.on_timeout(cx.now, cx.peers);
         if self.pull_at <= cx.now {
             if let Some(fact) = self.next_lost(cx) {
                 return Some(fact);

@@ -271,10 +271,10 @@ impl Membership {
         }
     }
 
-    /// A member taken for dead has answered.
+    /// A member that did not answer has answered. (One that is dead for all others refutes that itself.)
     fn revive(&self, cx: &mut Cx<'_>, greeter: &Greeter) {
         if let Some(row) = cx.members.find(greeter.node)
-            && cx.members.get(row).is_some_and(|member| member.state == PeerState::Down)
+            && cx.members.get(row).is_some_and(|member| member.state == PeerState::Unreachable)
         {
             cx.members.set_state(cx.now, row, PeerState::Known);
         }

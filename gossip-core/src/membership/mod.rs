@@ -27,7 +27,7 @@
 //!   gets some members in the answer, and tries there.
 //! - *Static*: greets and admits exactly the configured neighbors; whoever answers "you are no neighbor of mine" is warned about. Who
 //!   is no neighbor gets that answer and no list of members.
-//! - Members taken for dead are greeted in turn, one a probe period. Four of these greetings a period, from the whole
+//! - Members taken for dead are greeted in turn, one a beat period. Four of these greetings a period, from the whole
 //!   component whatever its size, ask to make room for a link (`HEAL`): that is how a network that was split grows together
 //!   again. A full node that hears it drops a link drawn by chance.
 //! - A node is where its last proven greeting came from; its old address is forgotten then.
@@ -122,7 +122,7 @@ impl Membership {
             refill_at: Instant::NEVER,
             refusals: 0,
             heal_at: Instant::NEVER,
-            heal_period: config.timing.probe_period,
+            heal_period: config.timing.beat_period,
             rng,
             conflict: None,
             conflict_told: Incarnation(0),

@@ -28,7 +28,7 @@ impl Membership {
         if let Some(member) = member
             && cx.members.get(member).is_some_and(|member| member.state == PeerState::Known)
         {
-            cx.members.set_state(cx.now, member, PeerState::Down);
+            cx.members.set_state(cx.now, member, PeerState::Unreachable);
             self.heal_at = self.heal_at.min(cx.now + self.heal_period);
         }
     }
@@ -40,7 +40,7 @@ impl Membership {
             return;
         }
         for _ in under_way..PARALLEL {
-            if !self.greet_member(cx, Purpose::Candidate, PeerState::Known) {
+            if !self.greet_member(cx, Purpose::Candidate, |state| state == PeerState::Known) {
                 break;
             }
         }
@@ -57,19 +57,20 @@ impl Membership {
         if self.neighbors.is_none() && self.attempts.count(under_way) < PARALLEL {
             // Four a round from the whole component, whatever its size, ask for a link.
             let heals = self.rng.below(cx.members.alive()) < HEALERS;
-            self.greet_member(cx, if heals { Purpose::Heal } else { Purpose::Check }, PeerState::Down);
+            let is_lost = |state| matches!(state, PeerState::Unreachable | PeerState::Down);
+            self.greet_member(cx, if heals { Purpose::Heal } else { Purpose::Check }, is_lost);
         }
         self.heal_at = cx.now + self.rng.jitter(self.heal_period, 50);
     }
 
-    /// Starts to greet a member in this state, drawn by chance. False where there is none.
-    fn greet_member(&mut self, cx: &mut Cx<'_>, purpose: Purpose, state: PeerState) -> bool {
+    /// Starts to greet a member in such a state, drawn by chance. False where there is none.
+    fn greet_member(&mut self, cx: &mut Cx<'_>, purpose: Purpose, wanted: impl Fn(PeerState) -> bool) -> bool {
         let attempts = &self.attempts;
         // A contact may name an address that the member has left long ago.
         let greeted = |member: &Member| {
             attempts.find(|attempt| attempt.node == Some(member.node) && Some(attempt.address) == member.address)
         };
-        let fits = |member: &Member| member.state == state && member.address.is_some() && greeted(member).is_none();
+        let fits = |member: &Member| wanted(member.state) && member.address.is_some() && greeted(member).is_none();
         let Some(member) = cx.members.draw(&mut self.rng, fits).and_then(|row| cx.members.get(row)) else {
             return false;
         };

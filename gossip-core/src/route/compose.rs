@@ -17,8 +17,10 @@ impl Gossip {
     /// A datagram to an address without a link.
     pub(crate) fn compose_greeting(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
         loop {
+            let mtu = self.config.mtu.into();
             let (mut cx, protocols) = self.split();
-            let (to, node, len) = protocols.membership.compose(&mut cx, buffer)?;
+            let open = protocols.detector.compose_open(&mut cx, buffer, mtu).map(|(to, len)| (to, None, len));
+            let (to, node, len) = open.or_else(|| protocols.membership.compose(&mut cx, buffer))?;
             if len == 0 {
                 continue;
             }
@@ -110,7 +112,10 @@ impl Gossip {
 
     /// Returns the length of the datagram; 0 where the link has no number left for it.
     pub(crate) fn seal(&mut self, peer: PeerIdx, datagram: &mut [u8]) -> usize {
-        let to = self.peers.get(peer).map(|link| link.node);
+        let to = self.peers.get_mut(peer).map(|link| {
+            link.sent = self.now;
+            link.node
+        });
         let Some(number) = self.peers.next_number(peer) else { return 0 };
         self.seal_numbered(number, to, datagram)
     }
@@ -154,7 +159,7 @@ mod tests {
 
         let peer = gossip.peers.find(NodeId(2)).expect("it was linked");
         let (mut cx, protocols) = gossip.split();
-        protocols.detector.on_probe(&mut cx, peer, Probe { number: 7 });
+        protocols.detector.on_probe(&mut cx, peer, Probe { number: 7, status: 0 });
         for due in Due::ALL {
             gossip.peers.mark(peer, due);
         }

@@ -14,6 +14,7 @@ use crate::auth::{Opened, Reject};
 use crate::broadcast::Broadcast;
 use crate::failure_detector::FailureDetector;
 use crate::gossip::Gossip;
+use crate::members::{LEFT, Row};
 use crate::membership::{Decision, Greeter, Membership};
 use crate::peer::PeerIdx;
 use crate::protocol::{Cx, Fact, Protocol};
@@ -105,11 +106,13 @@ impl Gossip {
         };
         link.window.mark(header.number);
         link.heard = self.now;
-        self.protocols.detector.on_heard(self.now, peer);
+        let (mut cx, protocols) = self.split();
+        protocols.detector.on_heard(&mut cx, peer, header.number);
         self.each_frame(opened, |gossip, frame| gossip.on_frame(peer, frame));
         if let Some(above) = self.protocols.registers.take_superseded() {
             self.raise_incarnation(above);
         }
+        self.settle();
     }
 
     fn on_unlinked(&mut self, greeter: &Greeter, header: &Header, datagram: &mut [u8]) {
@@ -124,7 +127,10 @@ impl Gossip {
         } else if header.open {
             protocols.membership.on_envelope();
             self.each_frame(opened, |gossip, frame| gossip.on_greeting(greeter, frame));
+            let (mut cx, protocols) = self.split();
+            protocols.detector.on_sign_of_life(&mut cx, greeter.node, greeter.incarnation);
             self.publish_address();
+            self.settle();
         } else if !is_last_word(opened) {
             protocols.membership.on_stranger(&mut cx, greeter);
         }
@@ -158,6 +164,22 @@ impl Gossip {
         }
         let (mut cx, protocols) = self.split();
         match frame {
+            Frame::Beat(beat) => {
+                if protocols.detector.on_beat(&cx, from, beat) {
+                    // The peer has seen all that this node has, its own messages among it.
+                    cx.messages.share_all();
+                }
+            }
+            Frame::Ask(ask) => protocols.detector.on_ask(&mut cx, from, &ask),
+            Frame::Vouch(vouch) => protocols.detector.on_vouch(&mut cx, vouch.number),
+            Frame::Deny(deny) => protocols.detector.on_deny(&mut cx, from, deny.number),
+            Frame::Statuses(statuses) => {
+                protocols.detector.on_statuses(&mut cx, statuses);
+                self.settle();
+                let (cx, protocols) = self.split();
+                protocols.registers.on_statuses(&cx, from, statuses);
+            }
+            Frame::Accusations(statuses) => protocols.detector.on_accusations(&mut cx, statuses),
             Frame::Probe(probe) => protocols.detector.on_probe(&mut cx, from, probe),
             Frame::Ack(ack) => protocols.detector.on_ack(&mut cx, from, ack),
             Frame::Root(root) => protocols.repair.on_root(&mut cx, from, root),
@@ -165,7 +187,10 @@ impl Gossip {
             Frame::Pull(pull) => protocols.repair.on_pull(&mut cx, from, pull),
             Frame::Absent(absent) => protocols.repair.on_absent(&mut cx, from, absent),
             Frame::RegisterRoot(root) => protocols.registers.on_root(&mut cx, from, root),
-            Frame::RegisterFrontiers(page) => protocols.registers.on_frontiers(&mut cx, from, &page),
+            Frame::RegisterFrontiers(page) => {
+                protocols.detector.on_table(&mut cx, &page);
+                protocols.registers.on_frontiers(&mut cx, from, &page);
+            }
             Frame::Updates(updates) => protocols.registers.on_updates(&mut cx, from, updates),
             Frame::Conflict(conflict) => protocols.membership.on_conflict(&conflict),
             Frame::Peers(peers) => protocols.membership.on_peers(&mut cx, peers),
@@ -182,6 +207,14 @@ impl Gossip {
             Frame::Welcome(welcome) => protocols.membership.on_welcome(&mut cx, greeter, &welcome),
             Frame::Retry(retry) => {
                 protocols.membership.on_retry(&mut cx, greeter, retry);
+                None
+            }
+            Frame::Probe(probe) => {
+                protocols.detector.on_open_probe(&mut cx, greeter.address, probe);
+                None
+            }
+            Frame::Ack(ack) => {
+                protocols.detector.on_open_ack(&mut cx, greeter.node, greeter.incarnation, ack);
                 None
             }
             // Who answered a greeting of this node, with the nonce of it, is believed; anybody else could write these.
@@ -221,8 +254,13 @@ impl Gossip {
     }
 
     fn on_unlink(&mut self, from: PeerIdx, unlink: Unlink) {
-        let state = if unlink.reason == Unlink::LEAVING { PeerState::Left } else { PeerState::Known };
-        self.unlink(from, state, None);
+        let node = self.peers.get(from).map(|link| link.node);
+        self.unlink(from, PeerState::Known, None);
+        if unlink.reason == Unlink::LEAVING
+            && let Some(row) = node.and_then(|node| self.members.find(node))
+        {
+            self.members.raise_status(self.now, row, LEFT);
+        }
     }
 
     fn count_reject(&mut self, reject: Reject) {
@@ -247,6 +285,35 @@ impl Gossip {
                 self.on_fact(fact);
             }
         }
+        self.settle();
+    }
+
+    /// Passes on what was found out about members and links. A dead member has no link; one that leaves keeps it until it
+    /// has said goodbye.
+    fn settle(&mut self) {
+        loop {
+            let (mut cx, protocols) = self.split();
+            protocols.detector.look_into_accusations(&mut cx);
+            if let Some(member) = self.members.next_turned() {
+                self.on_turned(member);
+            } else if let Some(fact) = self.protocols.detector.next_note(&self.peers) {
+                self.on_fact(fact);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn on_turned(&mut self, member: Row) {
+        let Some(row) = self.members.get(member) else { return };
+        if !row.is_gone() {
+            return self.tell(Fact::Revived { member });
+        }
+        let link = self.peers.find(row.node).filter(|_| row.status != LEFT);
+        self.tell(Fact::Died { member });
+        if let Some(peer) = link {
+            self.unlink(peer, PeerState::Down, None);
+        }
     }
 
     /// A fact that asks for something only the router can do.
@@ -254,13 +321,18 @@ impl Gossip {
         match fact {
             Fact::Silent { peer } => {
                 self.stats.links_lost += 1;
-                self.unlink(peer, PeerState::Down, None);
+                self.unlink(peer, PeerState::Unreachable, Some(Unlink::SURPLUS));
             }
             Fact::Lost { row, upto } => self.lose(row, upto),
             Fact::Accepted { .. }
             | Fact::Duplicate { .. }
             | Fact::Evicted { .. }
             | Fact::Forgotten { .. }
+            | Fact::Suspected { .. }
+            | Fact::Cleared { .. }
+            | Fact::Differs { .. }
+            | Fact::Died { .. }
+            | Fact::Revived { .. }
             | Fact::LinkUp { .. }
             | Fact::LinkDown { .. } => self.tell(fact),
         }

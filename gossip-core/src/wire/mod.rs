@@ -38,7 +38,7 @@ mod tests;
 
 pub use anti_entropy::{Absence, Absent, Frontier, Root, Wanted};
 pub use broadcast::Data;
-pub use failure_detector::{Ack, Probe};
+pub use failure_detector::{Ack, Ask, Beat, Deny, MemberStatus, Probe, Vouch};
 pub use field::{Address, Blob};
 pub use frames::{FRAME_HEAD_LEN, Frames, Kind};
 pub use header::{HEADER_LEN, Header, HeaderError, VOUCHED_LEN, datagram_number};
@@ -68,6 +68,18 @@ pub enum Frame<'a> {
     Probe(Probe),
     /// [`Kind::ACK`]
     Ack(Ack),
+    /// [`Kind::BEAT`]
+    Beat(Beat),
+    /// [`Kind::ASK`]
+    Ask(Ask),
+    /// [`Kind::VOUCH`]
+    Vouch(Vouch),
+    /// [`Kind::DENY`]
+    Deny(Deny),
+    /// [`Kind::STATUSES`]
+    Statuses(List<'a, MemberStatus>),
+    /// [`Kind::ACCUSATIONS`]
+    Accusations(List<'a, MemberStatus>),
     /// [`Kind::DATA`]
     Data(Data<'a>),
     /// [`Kind::ROOT`]
@@ -103,6 +115,12 @@ impl<'a> Frame<'a> {
             Kind::CONFLICT => Self::Conflict(record(body)?),
             Kind::PROBE => Self::Probe(record(body)?),
             Kind::ACK => Self::Ack(record(body)?),
+            Kind::BEAT => Self::Beat(record(body)?),
+            Kind::ASK => Self::Ask(record(body)?),
+            Kind::VOUCH => Self::Vouch(record(body)?),
+            Kind::DENY => Self::Deny(record(body)?),
+            Kind::STATUSES => Self::Statuses(List::new(body)),
+            Kind::ACCUSATIONS => Self::Accusations(List::new(body)),
             Kind::DATA => Self::Data(record(body)?),
             Kind::ROOT => Self::Root(record(body)?),
             Kind::FRONTIERS => Self::Frontiers(list::page(body).ok_or(FrameError::Broken)?),

@@ -91,9 +91,27 @@ proptest! {
     }
 
     #[test]
-    fn failure_detector(number: u32) {
-        record_comes_back(Kind::PROBE, &Probe { number }, Frame::Probe(Probe { number }))?;
-        record_comes_back(Kind::ACK, &Ack { number }, Frame::Ack(Ack { number }))?;
+    fn failure_detector(
+        (number, status, tables, flags) in any::<(u32, u32, u64, u8)>(),
+        (subject, incarnation) in id(),
+        address in address(),
+        said in many((id(), any::<u32>()), 1..20),
+    ) {
+        record_comes_back(Kind::PROBE, &Probe { number, status }, Frame::Probe(Probe { number, status }))?;
+        record_comes_back(Kind::ACK, &Ack { number, status }, Frame::Ack(Ack { number, status }))?;
+        let beat = Beat { next_ms: number, tables };
+        record_comes_back(Kind::BEAT, &beat, Frame::Beat(beat))?;
+        let ask = Ask { number, subject, incarnation, address, age_ms: status, flags };
+        record_comes_back(Kind::ASK, &ask, Frame::Ask(ask))?;
+        record_comes_back(Kind::VOUCH, &Vouch { number }, Frame::Vouch(Vouch { number }))?;
+        record_comes_back(Kind::DENY, &Deny { number }, Frame::Deny(Deny { number }))?;
+        let said: Vec<_> =
+            said.into_iter().map(|((node, incarnation), status)| MemberStatus { node, incarnation, status }).collect();
+        for kind in [Kind::STATUSES, Kind::ACCUSATIONS] {
+            let bytes = frame_bytes(|packer| assert_eq!(packer.list(kind, &said), said.len()));
+            let (Frame::Statuses(list) | Frame::Accusations(list)) = only_frame(&bytes) else { panic!("another kind") };
+            prop_assert_eq!(list.iter().collect::<Vec<_>>(), said.clone());
+        }
     }
 
     #[test]
@@ -164,7 +182,7 @@ proptest! {
 
         let mut frontiers: Vec<_> = rows_of_table
             .iter()
-            .map(|&((owner, incarnation), (complete, ..), ..)| RegisterFrontier { owner, incarnation, complete })
+            .map(|&((owner, incarnation), (complete, ..), ..)| RegisterFrontier { owner, incarnation, complete, status: 2 })
             .collect();
         frontiers.sort_by_key(|row| row.owner);
         frontiers.dedup_by_key(|row| row.owner);
@@ -233,12 +251,12 @@ fn a_cut_frame_is_harmless_wherever_it_is_cut() {
 
 #[test]
 fn unknown_kinds_are_skipped() {
-    let known = frame_bytes(|packer| packer.frame(Kind::PROBE, &Probe { number: 7 }).expect("room enough"));
+    let known = frame_bytes(|packer| packer.frame(Kind::PROBE, &Probe { number: 7, status: 0 }).expect("room enough"));
     for kind in [0x1f, 0x3f, 0xa0, 0xff] {
         let bytes = [&[kind, 2, 0, 0xee, 0xee], &known[..]].concat();
         let frames: Vec<_> = Frames::new(Opened::forged(&bytes)).flatten().collect();
         assert_eq!(Frame::parse(frames[0].0, frames[0].1), Err(FrameError::Unknown));
-        assert_eq!(Frame::parse(frames[1].0, frames[1].1), Ok(Frame::Probe(Probe { number: 7 })));
+        assert_eq!(Frame::parse(frames[1].0, frames[1].1), Ok(Frame::Probe(Probe { number: 7, status: 0 })));
     }
 }
 
@@ -281,17 +299,17 @@ fn a_list_ends_at_its_first_broken_entry() {
 
 #[test]
 fn a_page_with_a_broken_entry_is_refused() {
-    let row = RegisterFrontier { owner: NodeId(1), incarnation: Incarnation(2), complete: 3 };
+    let row = RegisterFrontier { owner: NodeId(1), incarnation: Incarnation(2), complete: 3, status: 0 };
     let next = RegisterFrontier { owner: NodeId(2), ..row };
     let bytes = page_bytes(Kind::REGISTER_FRONTIERS, &PageHead::START, [row, next]);
     let body = &bytes[FRAME_HEAD_LEN..];
     assert_eq!(Frame::parse(Kind::REGISTER_FRONTIERS, &body[..body.len() - 1]), Err(FrameError::Broken));
-    assert!(Frame::parse(Kind::REGISTER_FRONTIERS, &body[..body.len() - 17]).is_ok(), "one entry, complete");
+    assert!(Frame::parse(Kind::REGISTER_FRONTIERS, &body[..body.len() - 18]).is_ok(), "one entry, complete");
 }
 
 #[test]
 fn a_page_whose_keys_do_not_rise_is_refused() {
-    let row = |owner| RegisterFrontier { owner: NodeId(owner), incarnation: Incarnation(2), complete: 3 };
+    let row = |owner| RegisterFrontier { owner: NodeId(owner), incarnation: Incarnation(2), complete: 3, status: 0 };
     let from_five = PageHead { node: NodeId(5), incarnation: Incarnation(0) };
     let is_page = |head, rows: &[RegisterFrontier]| {
         let bytes = page_bytes(Kind::REGISTER_FRONTIERS, head, rows.iter().copied());
@@ -321,7 +339,7 @@ fn a_list_is_bounded() {
     assert_eq!(list.iter().count(), LIST_MAX);
 
     let bytes_of = |owner: usize| {
-        let row = RegisterFrontier { owner: NodeId(owner as u64), incarnation: Incarnation(0), complete: 0 };
+        let row = RegisterFrontier { owner: NodeId(owner as u64), incarnation: Incarnation(0), complete: 0, status: 0 };
         frame_bytes(|packer| assert_eq!(packer.list(Kind::UPDATES, [row]), 1)).split_off(FRAME_HEAD_LEN)
     };
     let rows = |count: usize| (0..count).flat_map(bytes_of);

@@ -108,11 +108,10 @@ impl Membership {
         if self.closed || !self.is_sampled || !super::is_usable(walk.newcomer.address.0) {
             return cx.stats.refused_unasked += 1;
         }
-        if let Some(hops) = walk.hops.min(HOPS).checked_sub(1) {
-            if let Some(to) = self.pick_link(cx.peers, Some(from)) {
-                self.walks.add(cx.peers, Step { to, walk: Walk { hops, ..*walk } });
-                return;
-            }
+        if let Some(hops) = walk.hops.min(HOPS).checked_sub(1)
+            && let Some(to) = self.pick_link(cx.peers, Some(from))
+        {
+            return self.walks.add(cx.peers, Step { to, walk: Walk { hops, ..*walk } });
         }
         let PeerEntry { id, address, .. } = walk.newcomer;
         let known = id == cx.me.node

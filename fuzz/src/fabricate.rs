@@ -6,9 +6,9 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use gossip_core::pack::Packer;
 use gossip_core::wire::{
-    Absence, Absent, Ack, Address, Ask, Beat, Blob, Conflict, Data, Deny, Frontier, HEADER_LEN, Hello, Kind,
-    MemberStatus, PageHead, PeerEntry, Probe, RegisterFrontier, RegisterState, Retry, Root, Unlink, Update, Verdict,
-    Vouch, Wanted, Welcome,
+    Absence, Absent, Ack, Address, Ask, Beat, Blob, Conflict, Data, Deny, ExchangeHead, Frontier, HEADER_LEN, Hello,
+    Kind, MemberStatus, PageHead, PeerEntry, Probe, RegisterFrontier, RegisterState, Retry, Root, Unlink, Update,
+    Verdict, ViewEntry, Vouch, Walk, Wanted, Welcome,
 };
 use gossip_core::{Incarnation, NodeId};
 
@@ -80,15 +80,28 @@ impl Liar<'_> {
         let place = Address(address(u.int_in_range(0..=4)?));
         let (nonce, cookie) = (small(u)?, small(u)?);
         let (id, incarnation) = self.node(u)?;
-        let _ = match u.int_in_range(0..=5)? {
-            0 => packer.frame(Kind::HELLO, &Hello { nonce, cookie, flags: u.arbitrary()?, to: place }),
+        let _ = match u.int_in_range(0..=8)? {
+            0 => {
+                let (flags, round_trip) = u.arbitrary()?;
+                packer.frame(Kind::HELLO, &Hello { nonce, cookie, flags, to: place, round_trip })
+            }
             1 => packer.frame(Kind::RETRY, &Retry { echo: cookie, cookie }),
             2 => {
                 let verdict = Verdict::from(u.int_in_range(0..=4)?);
                 packer.frame(Kind::WELCOME, &Welcome { nonce, observed: place, verdict, incarnation })
             }
             3 => packer.frame(Kind::UNLINK, &Unlink { reason: u.int_in_range(0..=2)? }),
-            4 => packer.frame(Kind::CONFLICT, &Conflict { incarnation, address: place }),
+            4 => {
+                let kind = if u.arbitrary()? { Kind::VIEW_REQUEST } else { Kind::VIEW_REPLY };
+                let entry = ViewEntry { id, age_ds: small(u)? as u32, address: place };
+                packer.headed(kind, &ExchangeHead { nonce, flags: u.arbitrary()? }, [entry])
+            }
+            5 => packer.frame(Kind::VACANCY, &PeerEntry { id, incarnation, address: place }),
+            6 => {
+                let newcomer = PeerEntry { id, incarnation, address: place };
+                packer.frame(Kind::WALK, &Walk { newcomer, hops: u.arbitrary()? })
+            }
+            7 => packer.frame(Kind::CONFLICT, &Conflict { incarnation, address: place }),
             _ => {
                 packer.list(Kind::PEERS, [PeerEntry { id, incarnation, address: place }]);
                 Ok(())

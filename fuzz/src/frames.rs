@@ -45,6 +45,8 @@ fn emit(kind: Kind, frame: &Frame<'_>) -> Option<Vec<u8>> {
         Frame::Welcome(record) => packer.frame(kind, record).expect(fits),
         Frame::Unlink(record) => packer.frame(kind, record).expect(fits),
         Frame::Conflict(record) => packer.frame(kind, record).expect(fits),
+        Frame::Vacancy(record) => packer.frame(kind, record).expect(fits),
+        Frame::Walk(record) => packer.frame(kind, record).expect(fits),
         Frame::Probe(record) => packer.frame(kind, record).expect(fits),
         Frame::Ack(record) => packer.frame(kind, record).expect(fits),
         Frame::Beat(record) => packer.frame(kind, record).expect(fits),
@@ -53,6 +55,9 @@ fn emit(kind: Kind, frame: &Frame<'_>) -> Option<Vec<u8>> {
         Frame::Deny(record) => packer.frame(kind, record).expect(fits),
         Frame::Data(record) => packer.frame(kind, record).expect(fits),
         Frame::Root(record) | Frame::RegisterRoot(record) => packer.frame(kind, record).expect(fits),
+        Frame::ViewRequest(exchange) | Frame::ViewReply(exchange) => {
+            packer.headed(kind, &exchange.head, exchange.entries).expect(fits)
+        }
         Frame::Peers(list) => {
             packer.list(kind, list.iter());
         }
@@ -93,6 +98,9 @@ pub(crate) fn describe(frame: &Frame<'_>) -> String {
         format!("{:?}", entries.collect::<Vec<_>>())
     }
     match frame {
+        Frame::ViewRequest(exchange) | Frame::ViewReply(exchange) => {
+            format!("{:?}{}", exchange.head, entries(exchange.entries.iter()))
+        }
         Frame::Peers(list) => entries(list.iter()),
         Frame::Statuses(list) | Frame::Accusations(list) => entries(list.iter()),
         Frame::Pull(list) => entries(list.iter()),

@@ -7,6 +7,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::ids::{Incarnation, MessageId, NodeId, Version};
+use crate::membership::Unsafe;
 
 /// What the application is told, pulled by [`Gossip::poll_event`](crate::Gossip::poll_event).
 ///
@@ -38,6 +39,11 @@ pub enum Event {
         /// Its incarnation. The later incarnation is the one that peers keep.
         incarnation: Incarnation,
     },
+    /// Nothing was heard from anybody for a while, and there is somebody to be heard from: a contact, or a member that has not
+    /// left. The node goes on looking for them by itself, and says [`Event::Rejoined`] when it has found one.
+    Isolated,
+    /// An isolated node hears others again, or for the first time.
+    Rejoined,
     /// The node has left: everything owed was sent, or the patience of leaving ran out. It sends nothing any more.
     Left,
     /// A node is dead, as nodes that hear each other agree, or has left. If it lives after all, it says so, and is told as
@@ -123,6 +129,11 @@ pub enum Warning {
     NotNeighbor {
         /// The neighbor.
         node: NodeId,
+    },
+    /// The configured peer sampling protocol is known to be unsafe.
+    Sampling {
+        /// Why.
+        risk: Unsafe,
     },
 }
 

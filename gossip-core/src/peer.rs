@@ -43,11 +43,14 @@ pub(crate) enum Due {
     Broadcast = 2,
     /// Changes of registers.
     Registers = 3,
+    /// Newcomers on their way.
+    Membership = 4,
 }
 
 impl Due {
     /// The kinds, most urgent first.
-    pub(crate) const ALL: [Self; 4] = [Self::Detector, Self::Repair, Self::Broadcast, Self::Registers];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Detector, Self::Repair, Self::Broadcast, Self::Registers, Self::Membership];
 }
 
 /// One link.
@@ -62,6 +65,12 @@ pub(crate) struct Peer {
     pub(crate) window: Window,
     /// When something genuine last came.
     pub(crate) heard: Instant,
+    /// Kept for its low latency; the others were drawn by chance.
+    pub(crate) near: bool,
+    /// It does not answer at present: a replacement is looked for.
+    pub(crate) suspected: bool,
+    /// Smoothed round-trip time in microseconds; 0 before it was measured.
+    pub(crate) round_trip: u32,
     /// When something was last sent.
     pub(crate) sent: Instant,
     /// The number of the last greeting that was answered, so that a repeated or overtaken one changes nothing.
@@ -133,6 +142,11 @@ impl Peers {
         self.len() == self.capacity()
     }
 
+    /// Links that are not in doubt.
+    pub(crate) fn sound(&self) -> usize {
+        self.iter().filter(|(_, peer)| !peer.suspected).count()
+    }
+
     fn next_epoch(&mut self) -> Option<u32> {
         self.epoch = self.epoch.checked_add(1)?;
         Some(self.epoch)
@@ -166,6 +180,9 @@ impl Peers {
             subkey,
             window: Window::new(),
             heard: now,
+            near: false,
+            suspected: false,
+            round_trip: 0,
             sent: now,
             greeted: 0,
             strayed: 0,

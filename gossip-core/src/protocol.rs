@@ -14,6 +14,7 @@ use core::time::Duration;
 
 use crate::ids::{Incarnation, NodeId};
 use crate::members::Members;
+use crate::membership::View;
 use crate::mtu::Mtus;
 use crate::pack::Packer;
 use crate::peer::{Due, PeerIdx, Peers};
@@ -29,6 +30,7 @@ pub(crate) struct Cx<'a> {
     pub(crate) me: Me,
     pub(crate) peers: &'a mut Peers,
     pub(crate) members: &'a mut Members,
+    pub(crate) view: &'a mut View,
     pub(crate) origins: &'a mut Origins,
     pub(crate) messages: &'a mut Messages,
     pub(crate) stats: &'a mut Stats,
@@ -105,6 +107,10 @@ pub(crate) enum Fact {
     Died { member: crate::members::Row },
     /// A member lives: in a new life, or it refuted its death. It need not have been dead here.
     Revived { member: crate::members::Row },
+    /// This node has asked several peers in vain, and heard nobody else meanwhile.
+    Deaf,
+    /// A deaf node hears again.
+    Hearing,
     /// A peer's tables differ from this node's.
     Differs { peer: PeerIdx },
     /// Nobody has the messages of an origin up to a number, as far as they were not seen.

@@ -64,6 +64,12 @@ counters! {
         links_made,
         /// Links ended because their far end did not answer.
         links_lost,
+        /// Exchanges of views begun.
+        exchanges_begun,
+        /// Exchanges of views answered in time.
+        exchanges_answered,
+        /// Exchanges of views not answered in time: the entry was dropped.
+        exchanges_failed,
         /// Beats sent.
         beats_sent,
         /// Probes sent, over links and to others.

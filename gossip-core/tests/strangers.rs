@@ -121,7 +121,8 @@ mod forged {
     fn a_guessed_cookie_opens_no_door() {
         let mut cluster = Cluster::new(1, |_, _| {});
         for number in 1..100 {
-            let hello = Hello { nonce: 5, cookie: number.into(), flags: Hello::LINK, to: Address(address(0)) };
+            let hello =
+                Hello { nonce: 5, cookie: number.into(), flags: Hello::LINK, to: Address(address(0)), round_trip: 0 };
             let bytes = forge(9, None, number, |packet| {
                 packet.frame(Kind::HELLO, &hello).expect("room");
                 packet.pad(1_000);

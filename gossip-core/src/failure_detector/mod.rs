@@ -81,7 +81,7 @@ use crate::peer::{Due, PeerIdx, Peers};
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::rng::Rng;
 use crate::storage::{Bits, Deadlines, Slots};
-use crate::time::Instant;
+use crate::time::{Instant, micros};
 use crate::view::Reason;
 use crate::wire::{Ack, Kind, Probe};
 
@@ -116,6 +116,8 @@ pub(crate) struct FailureDetector {
     replies: Slots<Reply>,
     answers: open::Answers,
     deafness: Deafness,
+    /// It has ended, which is to be reported.
+    hears_again: bool,
     /// When something genuine last came from anybody.
     heard: Instant,
     /// What is lost of what comes in, over all links.
@@ -140,7 +142,7 @@ impl FailureDetector {
         let timing = &config.timing;
         Self {
             scope: match config.membership {
-                Membership::Full => Scope::Members,
+                Membership::Full | Membership::Sampled { .. } => Scope::Members,
                 Membership::Static { .. } => Scope::Neighbors,
             },
             links: (0..links).map(|_| Link::NONE).collect(),
@@ -150,6 +152,7 @@ impl FailureDetector {
             replies: Slots::new(4 * links),
             answers: open::Answers::new(),
             deafness: Deafness::none(timing.probe_timeout),
+            hears_again: false,
             heard: Instant::ZERO,
             incoming: Share::NEW,
             failing: Share::NEW,
@@ -212,6 +215,10 @@ impl FailureDetector {
         }
         if let Some(round_trip) = of_case.or(of_poke) {
             self.links[from.row()].rtt.sample(round_trip);
+            let smoothed = self.links[from.row()].rtt.smoothed();
+            if let (Some(smoothed), Some(link)) = (smoothed, cx.peers.get_mut(from)) {
+                link.round_trip = u32::try_from(micros(smoothed)).unwrap_or(u32::MAX);
+            }
         }
         if let Some((node, incarnation)) = cx.peers.get(from).map(|link| (link.node, link.incarnation)) {
             self.on_own_word(cx, node, incarnation, ack.status);
@@ -234,7 +241,10 @@ impl FailureDetector {
         if let Some(peer) = next(&mut self.cleared) {
             return Some(Fact::Cleared { peer });
         }
-        next(&mut self.differing).map(|peer| Fact::Differs { peer })
+        if let Some(peer) = next(&mut self.differing) {
+            return Some(Fact::Differs { peer });
+        }
+        core::mem::take(&mut self.hears_again).then_some(Fact::Hearing)
     }
 
     const fn next_number(&mut self) -> u32 {

@@ -16,7 +16,7 @@ use crate::failure_detector::FailureDetector;
 use crate::ids::Incarnation;
 use crate::leave::Phase;
 use crate::members::Members;
-use crate::membership::Membership;
+use crate::membership::{Membership, Sampler};
 use crate::mtu::Mtus;
 use crate::peer::Peers;
 use crate::persist::{Gate, StoredRecord};
@@ -39,6 +39,7 @@ mod label {
     pub(super) const DETECTOR: u32 = 3;
     pub(super) const BROADCAST: u32 = 4;
     pub(super) const REGISTERS: u32 = 5;
+    pub(super) const SAMPLING: u32 = 6;
 }
 
 impl Gossip {
@@ -97,8 +98,11 @@ impl Gossip {
         let mut origins = Origins::new(limits.origins as usize, limits.window, root_key, &mut tables);
         let own_row = origins.insert(now, me.node, me.incarnation).expect("the first of at least one row");
         let links = limits.links.into();
+        let sampler = Sampler::new(&config, now, Rng::new(&seed, label::SAMPLING));
+        let view = sampler.first_view(&config, now);
         let protocols = Protocols {
             membership: Membership::new(&config, now, Rng::new(&seed, label::MEMBERSHIP)),
+            sampler,
             detector: FailureDetector::new(&config, Rng::new(&seed, label::DETECTOR)),
             repair: AntiEntropy::new(&config),
             broadcast: Broadcast::new(&config, Rng::new(&seed, label::BROADCAST)),
@@ -115,6 +119,7 @@ impl Gossip {
             peers: Peers::new(links),
             mtus: Mtus::new(config.mtu, links + usize::from(limits.contacts)),
             members,
+            view,
             origins,
             messages: Messages::new(limits, &mut tables),
             stats: Stats::default(),
@@ -135,8 +140,11 @@ impl Gossip {
         gossip
     }
 
-    /// Tells everybody where this node is, if that is news.
+    /// Tells everybody where this node is, if that is news. Not with sampled membership, where nobody knows all.
     pub(crate) fn publish_address(&mut self) {
+        if matches!(self.config.membership, crate::config::Membership::Sampled { .. }) {
+            return;
+        }
         let leaving = !self.phase.is_active();
         let address = self.protocols.membership.address();
         let (mut cx, protocols) = self.split();

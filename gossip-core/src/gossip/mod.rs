@@ -16,7 +16,8 @@ use crate::event::{Event, Order, Scope};
 use crate::ids::{MessageId, Version};
 use crate::io::Transmit;
 use crate::leave::Phase;
-use crate::members::{Member, Members};
+use crate::members::Members;
+use crate::membership::View;
 use crate::mtu::Mtus;
 use crate::peer::Peers;
 use crate::persist::{Gate, PersistSeq, Record};
@@ -52,6 +53,7 @@ pub struct Gossip {
     pub(crate) peers: Peers,
     pub(crate) mtus: Mtus,
     pub(crate) members: Members,
+    pub(crate) view: View,
     pub(crate) origins: Origins,
     pub(crate) messages: Messages,
     pub(crate) stats: Stats,
@@ -217,7 +219,7 @@ impl Gossip {
         if !crate::membership::is_usable(contact) {
             return Err(JoinError::Address);
         }
-        if self.protocols.membership.add_contact(self.now, contact) {
+        if self.protocols.membership.add_contact(self.now, contact, self.peers.len() > 0) {
             Ok(())
         } else {
             Err(JoinError::TooManyContacts { max: self.config.limits.contacts.into() })
@@ -308,7 +310,9 @@ impl Gossip {
             .registers
             .next_event(&self.members)
             .or_else(|| self.protocols.membership.next_event())
+            .or_else(|| self.protocols.sampler.next_event())
             .or_else(|| self.next_peer_event())
+            .or_else(|| self.protocols.membership.next_isolation())
             .or_else(|| self.phase.next_event())
     }
 
@@ -321,9 +325,10 @@ impl Gossip {
     }
 
     fn next_peer_event(&mut self) -> Option<Event> {
+        let links_alone = self.protocols.membership.is_sampled();
         loop {
             let row = self.members.next_changed()?;
-            let event = self.members.get_mut(row).and_then(Member::next_event);
+            let event = self.members.get_mut(row).and_then(|member| member.next_event(links_alone));
             if event.is_some() {
                 return event;
             }

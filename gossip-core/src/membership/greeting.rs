@@ -1,21 +1,20 @@
 //! What is said at the door, and what becomes of it.
 //!
 //! Who comes without a cookie gets one and is forgotten; who brings it back is judged: linked, refused with a reason, or
-//! shown to others. The other way round, an answer to a greeting of this node settles the attempt behind it.
+//! shown to others. Who gives way for whom is decided in [`giving_way`](super::giving_way).
 
 use core::net::SocketAddr;
 
-use super::answers::{Answer, Say};
-use super::attempts::{Attempt, Notice, Purpose};
+use super::answers::{Answer, Beside, Say};
 use super::cookie::Bearer;
-use super::{Membership, PEERS_MAX, is_usable};
+use super::giving_way::{Applicant, Place};
+use super::{Membership, is_usable};
 use crate::ids::{Incarnation, NodeId};
 use crate::members::Member;
-use crate::peer::{PeerIdx, Peers};
+use crate::peer::PeerIdx;
 use crate::protocol::Cx;
-use crate::time::Instant;
 use crate::view::PeerState;
-use crate::wire::{Conflict, Hello, List, PeerEntry, Retry, Unlink, Verdict, Welcome};
+use crate::wire::{Address, Conflict, Hello, PeerEntry, Verdict};
 
 /// Who greets, as far as its datagram proves it.
 #[derive(Clone, Copy, Debug)]
@@ -39,18 +38,25 @@ impl Greeter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// Make a link, in place of the one with this node if there is one, and of `instead` if given.
-    Admit {
-        node: NodeId,
-        incarnation: Incarnation,
-        address: SocketAddr,
-        /// Of the datagram, where the other one greeted.
-        number: u64,
-        instead: Option<PeerIdx>,
-    },
+    Admit { link: NewLink, instead: Option<PeerIdx> },
     /// Take a higher incarnation than this one, if that is still possible.
     Raise { above: Incarnation },
     /// The far end does not want the link that this node thought it had.
     Drop { peer: PeerIdx },
+}
+
+/// A link to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NewLink {
+    pub(crate) node: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) address: SocketAddr,
+    /// Of the datagram, where the other one greeted.
+    pub(crate) number: u64,
+    /// It is made for its low latency.
+    pub(crate) near: bool,
+    /// In microseconds, as far as the greeting has shown it; 0 otherwise.
+    pub(crate) round_trip: u32,
 }
 
 impl Membership {
@@ -85,7 +91,7 @@ impl Membership {
                 nonce: hello.nonce,
                 verdict: Verdict::Superseded,
                 incarnation: Incarnation(0),
-                other: None,
+                beside: Beside::Nobody,
             };
             self.answer(greeter, superseded);
             return None;
@@ -97,19 +103,29 @@ impl Membership {
             return None;
         }
         let (verdict, instead) = self.judge(cx, greeter, hello, link);
+        if self.is_sampled && hello.flags & Hello::WALK != 0 && matches!(verdict, Verdict::Linked | Verdict::Full) {
+            let address = Address(greeter.address);
+            self.introduce(cx, PeerEntry { id: greeter.node, incarnation: greeter.incarnation, address });
+        }
         let known = cx.members.find(greeter.node).and_then(|row| cx.members.get(row));
         let incarnation = known.map_or(Incarnation(0), |member| member.incarnation);
         let twin = link.and_then(|peer| cx.peers.get(peer)).filter(|twin| twin.address != greeter.address);
-        let other = twin.filter(|_| verdict == Verdict::Superseded).map(|twin| (twin.incarnation, twin.address));
-        self.answer(greeter, Say::Welcome { nonce: hello.nonce, verdict, incarnation, other });
+        let beside = if let Some(twin) = twin.filter(|_| verdict == Verdict::Superseded) {
+            Beside::Twin { incarnation: twin.incarnation, address: twin.address }
+        } else {
+            vacancy(cx, instead).map_or(Beside::Nobody, Beside::Vacant)
+        };
+        self.answer(greeter, Say::Welcome { nonce: hello.nonce, verdict, incarnation, beside });
         self.revive(cx, greeter);
-        (verdict == Verdict::Linked).then_some(Decision::Admit {
+        let link = NewLink {
             node: greeter.node,
             incarnation: greeter.incarnation,
             address: greeter.address,
             number: greeter.number,
-            instead,
-        })
+            near: hello.flags & Hello::NEAR != 0,
+            round_trip: hello.round_trip,
+        };
+        (verdict == Verdict::Linked).then_some(Decision::Admit { link, instead })
     }
 
     /// What becomes of a proven greeting, and which link has to give way.
@@ -120,6 +136,9 @@ impl Membership {
         hello: &Hello,
         link: Option<PeerIdx>,
     ) -> (Verdict, Option<PeerIdx>) {
+        if self.is_sampled {
+            cx.members.drop_hearsay(cx.me.node);
+        }
         let known = cx.members.find(greeter.node).and_then(|row| cx.members.get(row));
         if known.is_some_and(|member| member.incarnation > greeter.incarnation) {
             cx.stats.refused_stale += 1;
@@ -138,16 +157,23 @@ impl Membership {
         let same_life = |member: &Member| member.incarnation == greeter.incarnation;
         let has_left = known.is_some_and(|member| member.state == PeerState::Left && same_life(member));
         let has_row = known.is_some_and(|_| !has_left) || known.is_none() && !cx.members.is_full();
+        let mut place = Place::None;
         if hello.flags & Hello::LINK != 0 && has_row && !self.closed {
-            if !cx.peers.is_full() {
-                return (Verdict::Linked, None);
-            }
-            if hello.flags & Hello::HEAL != 0 {
-                return (Verdict::Linked, self.draw_link(cx.peers));
+            let applicant = Applicant {
+                address: greeter.address,
+                in_need: hello.flags & Hello::ROOM != 0,
+                near: (hello.flags & Hello::NEAR != 0).then_some(hello.round_trip),
+            };
+            place = self.place(cx.peers, &applicant);
+        }
+        match place {
+            Place::Free => (Verdict::Linked, None),
+            Place::Of(peer) => (Verdict::Linked, Some(peer)),
+            Place::None => {
+                cx.stats.refused_full += 1;
+                (Verdict::Full, None)
             }
         }
-        cx.stats.refused_full += 1;
-        (Verdict::Full, None)
     }
 
     /// Somebody with an earlier incarnation is alive beside a linked later one: the later one hears of it.
@@ -162,9 +188,19 @@ impl Membership {
     }
 
     /// Another node proves that it lives and has this node's id.
-    fn on_own_id(&mut self, cx: &mut Cx<'_>, greeter: &Greeter) {
+    pub(super) fn on_own_id(&mut self, cx: &mut Cx<'_>, greeter: &Greeter) {
         cx.stats.refused_own_id += 1;
         self.conflict = Some((greeter.address, greeter.incarnation));
+    }
+
+    /// A datagram of this node has come back to it: a contact is this node itself. It is greeted seldom: somebody else may
+    /// live there one day.
+    pub(crate) fn on_own_echo(&mut self, cx: &Cx<'_>, from: SocketAddr) {
+        let Some(row) = self.attempts.find(|attempt| attempt.address == from) else { return };
+        if let Some(attempt) = self.attempts.get_mut(row) {
+            attempt.node = Some(cx.me.node);
+        }
+        self.attempts.rest(row, cx.now + self.attempts.pace().retry_cap);
     }
 
     /// A datagram outside of links begins, which nobody has asked for as far as is known.
@@ -181,174 +217,15 @@ impl Membership {
         self.conflict = Some((conflict.address.0, conflict.incarnation));
     }
 
-    /// A `Retry` counts as the answer to the last greeting, or to a datagram over a link, which then begins anew. Each
-    /// one counts once.
-    pub(crate) fn on_retry(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, retry: Retry) {
-        let greeted = |attempt: &Attempt| {
-            attempt.nonce != 0
-                && attempt.nonce == retry.echo
-                && attempt.address == greeter.address
-                && attempt.node.is_none_or(|node| node == greeter.node)
-        };
-        let row = self.attempts.find(greeted).or_else(|| self.relink(cx, greeter, retry.echo));
-        let Some(row) = row else {
-            cx.stats.refused_unasked += 1;
-            return;
-        };
-        if let Some(attempt) = self.attempts.get_mut(row) {
-            attempt.cookie = retry.cookie;
-        }
-        let nonce = self.rng.u64().max(1);
-        if !self.attempts.owe(row, nonce) {
-            self.give_up(cx, row);
-        }
-    }
-
-    /// The far end of a link does not know the link: the attempt that begins it anew.
-    fn relink(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, echo: u64) -> Option<u32> {
-        let link = cx.peers.find(greeter.node).and_then(|peer| cx.peers.get_mut(peer))?;
-        if link.address != greeter.address || self.closed || !link.is_news(echo) {
-            return None;
-        }
-        let there = |attempt: &Attempt| attempt.address == greeter.address && attempt.node == Some(greeter.node);
-        self.attempts.find(there).or_else(|| {
-            self.attempts.add(greeter.address, Some(greeter.node), Purpose::Candidate, Instant::NEVER);
-            self.attempts.find(there)
-        })
-    }
-
-    pub(crate) fn on_welcome(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, welcome: &Welcome) -> Option<Decision> {
-        let asked = |attempt: &Attempt| attempt.nonce != 0 && attempt.nonce == welcome.nonce;
-        let Some(row) = self.attempts.find(asked) else {
-            cx.stats.refused_unasked += 1;
-            return None;
-        };
-        self.answered = true;
-        let attempt = *self.attempts.get(row)?;
-        if greeter.node == cx.me.node {
-            self.on_own_id(cx, greeter);
-        }
-        if attempt.node.is_some_and(|node| node != greeter.node) || greeter.node == cx.me.node {
-            return self.on_other_inhabitant(cx, greeter, row);
-        }
-        self.learn_address(welcome.observed.0, true);
-        let granted = welcome.verdict == Verdict::Linked && !self.closed;
-        let admission = granted.then(|| self.take_up(cx, greeter, attempt.purpose)).flatten();
-        // A link that is not taken up is none, and will have to be asked for again.
-        let verdict = if granted && admission.is_none() { Verdict::Full } else { welcome.verdict };
-        self.settle(cx, row, greeter.node, verdict);
-        match verdict {
-            Verdict::Linked => admission,
-            Verdict::Superseded => Some(Decision::Raise { above: welcome.incarnation }),
-            _ => {
-                self.bridge(cx, greeter, attempt.purpose);
-                self.revive(cx, greeter);
-                cx.peers.find(greeter.node).map(|peer| Decision::Drop { peer })
-            }
-        }
-    }
-
-    /// The link that this node asked for is granted. By now it may have enough, unless it is one that heals.
-    fn take_up(&mut self, cx: &Cx<'_>, greeter: &Greeter, purpose: Purpose) -> Option<Decision> {
-        let mut instead = None;
-        if cx.peers.is_full() && cx.peers.find(greeter.node).is_none() {
-            if purpose != Purpose::Heal {
-                self.say_unlink(greeter.node, greeter.address, Unlink::SURPLUS);
-                return None;
-            }
-            instead = self.draw_link(cx.peers);
-        }
-        let (node, incarnation, address) = (greeter.node, greeter.incarnation, greeter.address);
-        Some(Decision::Admit { node, incarnation, address, number: 0, instead })
-    }
-
-    /// A contact lives that this node's members do not include: that is the other side of a split. Ask it for a link
-    /// for which it has to make room.
-    fn bridge(&mut self, cx: &Cx<'_>, greeter: &Greeter, purpose: Purpose) {
-        let known = cx.members.find(greeter.node).and_then(|row| cx.members.get(row));
-        let is_member = known.is_some_and(|member| matches!(member.state, PeerState::Known | PeerState::Linked));
-        if purpose == Purpose::Contact && !is_member && !self.closed {
-            self.attempts.add(greeter.address, Some(greeter.node), Purpose::Heal, cx.now);
-        }
-    }
-
-    /// A member that did not answer, or was dead for all, has proven that it lives. The latter has to hear what is said of
-    /// it, and to refute it.
-    fn revive(&self, cx: &mut Cx<'_>, greeter: &Greeter) {
-        let Some(row) = cx.members.find(greeter.node) else { return };
-        let member = cx.members.get(row).filter(|member| member.incarnation == greeter.incarnation);
-        match member.map(|member| (member.state, member.status)) {
-            Some((PeerState::Unreachable, _)) => cx.members.set_state(cx.now, row, PeerState::Known),
-            Some((PeerState::Down, status)) => cx.members.accuse(row, status),
-            _ => {}
-        }
-    }
-
-    /// A link drawn by chance, to give way.
-    fn draw_link(&mut self, peers: &Peers) -> Option<PeerIdx> {
-        peers.after(self.rng.below(peers.capacity() as u32) as usize)
-    }
-
-    /// Somebody else lives where a member was thought to live, or this node itself does.
-    fn on_other_inhabitant(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, row: u32) -> Option<Decision> {
-        let attempt = *self.attempts.get(row)?;
-        match attempt.purpose {
-            // A contact that is this node itself: greet it seldom, somebody else may live there one day.
-            Purpose::Contact => {
-                if let Some(attempt) = self.attempts.get_mut(row) {
-                    attempt.node = (greeter.node != cx.me.node).then_some(greeter.node);
-                }
-                self.attempts.rest(row, cx.now + self.attempts.retry_cap());
-            }
-            Purpose::Neighbor => self.attempts.rest(row, cx.now + self.attempts.retry_cap()),
-            Purpose::Candidate | Purpose::Check | Purpose::Heal => self.give_up(cx, row),
-        }
-        None
-    }
-
-    /// An attempt was answered.
-    fn settle(&mut self, cx: &Cx<'_>, row: u32, node: NodeId, verdict: Verdict) {
-        let again = cx.now + self.attempts.retry_cap();
-        let Some(attempt) = self.attempts.get_mut(row) else { return };
-        match attempt.purpose {
-            Purpose::Contact | Purpose::Neighbor => {
-                attempt.node = Some(node);
-                attempt.warning = match (verdict, attempt.warning) {
-                    (Verdict::NotNeighbor, Notice::None) => Notice::Due,
-                    (Verdict::NotNeighbor, notice) => notice,
-                    _ => Notice::None,
-                };
-                // A linked contact rests until its link ends; one that had no room, for a while.
-                let at = if verdict == Verdict::Linked { Instant::NEVER } else { again };
-                self.attempts.rest(row, at);
-            }
-            Purpose::Candidate | Purpose::Check | Purpose::Heal => self.attempts.remove(row),
-        }
-        if verdict == Verdict::Full {
-            self.refusals = self.refusals.saturating_add(1);
-        }
-        self.refill_at = self.refill_at.min(cx.now + self.refill_pause());
-    }
-
-    /// Members that somebody named.
-    pub(crate) fn on_peers(&mut self, cx: &mut Cx<'_>, peers: List<'_, PeerEntry>) {
-        for entry in peers.iter().take(PEERS_MAX) {
-            if entry.id == cx.me.node || !is_usable(entry.address.0) {
-                continue;
-            }
-            // Its life it will tell itself: believing others, a lie would lock it out.
-            let Some(row) = cx.members.find_or_insert(cx.now, entry.id, Incarnation(0)) else { return };
-            let Some(member) = cx.members.get_mut(row) else { continue };
-            if member.address.is_none() && member.incarnation <= entry.incarnation {
-                member.address = Some(entry.address.0);
-            }
-        }
-        self.refill_at = self.refill_at.min(cx.now + self.refill_pause());
-    }
-
-    fn learn_address(&mut self, observed: SocketAddr, better: bool) {
+    pub(super) fn learn_address(&mut self, observed: SocketAddr, better: bool) {
         if !self.advertised && is_usable(observed) && (better || self.address.is_none()) {
             self.address = Some(observed);
         }
     }
+}
+
+/// The node whose link gives way, as the others are told of it.
+fn vacancy(cx: &Cx<'_>, instead: Option<PeerIdx>) -> Option<PeerEntry> {
+    let link = cx.peers.get(instead?)?;
+    Some(PeerEntry { id: link.node, incarnation: link.incarnation, address: Address(link.address) })
 }

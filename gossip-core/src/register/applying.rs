@@ -187,6 +187,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::gossip::Gossip;
+    use crate::membership::NewLink;
     use crate::time::Instant;
     use crate::wire::Blob;
 
@@ -196,7 +197,8 @@ mod tests {
     fn hear(updates: &[(u64, u64, &str)]) -> Gossip {
         let config = Config::local(NodeId(1));
         let mut gossip = Gossip::new(config, [1; 32], Instant::ZERO).expect("a preset is in its bounds");
-        gossip.link(NodeId(2), Incarnation(1), ([10, 0, 0, 2], 7_000).into(), 0);
+        let (node, address) = (NodeId(2), ([10, 0, 0, 2], 7_000).into());
+        gossip.link(&NewLink { node, incarnation: Incarnation(1), address, number: 0, near: false, round_trip: 0 });
         let from = gossip.peers.find(NodeId(2)).expect("it was linked");
         for &(after, version, key) in updates {
             let (mut cx, protocols) = gossip.split();

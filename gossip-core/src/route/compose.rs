@@ -20,7 +20,9 @@ impl Gossip {
             let mtu = self.config.mtu.into();
             let (mut cx, protocols) = self.split();
             let open = protocols.detector.compose_open(&mut cx, buffer, mtu).map(|(to, len)| (to, None, len));
-            let (to, node, len) = open.or_else(|| protocols.membership.compose(&mut cx, buffer))?;
+            let greeting = open.or_else(|| protocols.membership.compose(&mut cx, buffer));
+            let exchange = || protocols.sampler.compose(cx.now, buffer).map(|(to, len)| (to, None, len));
+            let (to, node, len) = greeting.or_else(exchange)?;
             if len == 0 {
                 continue;
             }
@@ -144,6 +146,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::ids::Incarnation;
+    use crate::membership::NewLink;
     use crate::time::Instant;
     use crate::wire::Probe;
 
@@ -153,7 +156,9 @@ mod tests {
         let mut config = Config::local(NodeId(1));
         config.mtu = crate::config::MTU_MIN;
         let mut gossip = Gossip::new(config, [1; 32], Instant::ZERO).expect("a preset is in its bounds");
-        gossip.link(NodeId(2), Incarnation(1), ([10, 0, 0, 2], 7_000).into(), 0);
+        let address = ([10, 0, 0, 2], 7_000).into();
+        let (node, incarnation) = (NodeId(2), Incarnation(1));
+        gossip.link(&NewLink { node, incarnation, address, number: 0, near: false, round_trip: 0 });
         let mut buffer = [0; crate::config::MTU_MIN as usize];
         while gossip.poll_transmit(Instant::ZERO, &mut buffer).is_some() {}
 

@@ -15,7 +15,7 @@ use crate::broadcast::Broadcast;
 use crate::failure_detector::FailureDetector;
 use crate::gossip::Gossip;
 use crate::members::{LEFT, Row};
-use crate::membership::{Decision, Greeter, Membership};
+use crate::membership::{Decision, Greeter, Membership, Sampler};
 use crate::peer::PeerIdx;
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::register::Register;
@@ -26,6 +26,7 @@ use crate::wire::{Frame, FrameError, Frames, Header, Kind, Unlink};
 #[derive(Clone, Debug)]
 pub(crate) struct Protocols {
     pub(crate) membership: Membership,
+    pub(crate) sampler: Sampler,
     pub(crate) detector: FailureDetector,
     pub(crate) repair: AntiEntropy,
     pub(crate) broadcast: Broadcast,
@@ -34,12 +35,19 @@ pub(crate) struct Protocols {
 
 impl Protocols {
     /// All of them, in the order in which they hear of facts, tick and write.
-    pub(crate) fn all(&mut self) -> [&mut dyn Protocol; 5] {
-        [&mut self.membership, &mut self.detector, &mut self.repair, &mut self.broadcast, &mut self.registers]
+    pub(crate) fn all(&mut self) -> [&mut dyn Protocol; 6] {
+        [
+            &mut self.membership,
+            &mut self.sampler,
+            &mut self.detector,
+            &mut self.repair,
+            &mut self.broadcast,
+            &mut self.registers,
+        ]
     }
 
-    pub(crate) fn each(&self) -> [&dyn Protocol; 5] {
-        [&self.membership, &self.detector, &self.repair, &self.broadcast, &self.registers]
+    pub(crate) fn each(&self) -> [&dyn Protocol; 6] {
+        [&self.membership, &self.sampler, &self.detector, &self.repair, &self.broadcast, &self.registers]
     }
 }
 
@@ -51,6 +59,7 @@ impl Gossip {
             me: self.me,
             peers: &mut self.peers,
             members: &mut self.members,
+            view: &mut self.view,
             origins: &mut self.origins,
             messages: &mut self.messages,
             stats: &mut self.stats,
@@ -124,6 +133,7 @@ impl Gossip {
         let (mut cx, protocols) = self.split();
         if (greeter.node, greeter.incarnation) == (cx.me.node, cx.me.incarnation) {
             cx.stats.refused_own_id += 1;
+            protocols.membership.on_own_echo(&cx, greeter.address);
         } else if header.open {
             protocols.membership.on_envelope();
             self.each_frame(opened, |gossip, frame| gossip.on_greeting(greeter, frame));
@@ -192,7 +202,15 @@ impl Gossip {
             Frame::Updates(updates) => protocols.registers.on_updates(&mut cx, from, updates),
             Frame::Conflict(conflict) => protocols.membership.on_conflict(&conflict),
             Frame::Peers(peers) => protocols.membership.on_peers(&mut cx, peers),
-            Frame::Hello(_) | Frame::Retry(_) | Frame::Welcome(_) => cx.stats.refused_unasked += 1,
+            Frame::Vacancy(entry) => {
+                if let Some(link) = cx.peers.get(from) {
+                    protocols.membership.on_vacancy(link.node, &entry);
+                }
+            }
+            Frame::Walk(walk) => protocols.membership.on_walk(&mut cx, from, &walk),
+            Frame::Hello(_) | Frame::Retry(_) | Frame::Welcome(_) | Frame::ViewRequest(_) | Frame::ViewReply(_) => {
+                cx.stats.refused_unasked += 1;
+            }
             Frame::Data(_) | Frame::Unlink(_) => unreachable!("handled above"),
         }
     }
@@ -220,12 +238,24 @@ impl Gossip {
                 protocols.membership.on_peers(&mut cx, peers);
                 None
             }
+            Frame::Vacancy(entry) => {
+                protocols.membership.on_vacancy(greeter.node, &entry);
+                None
+            }
             Frame::Conflict(conflict) if protocols.membership.is_answered() => {
                 protocols.membership.on_conflict(&conflict);
                 None
             }
             Frame::Peers(_) | Frame::Conflict(_) => {
                 cx.stats.refused_unasked += 1;
+                None
+            }
+            Frame::ViewRequest(request) => {
+                protocols.sampler.on_request(&mut cx, greeter, &request);
+                None
+            }
+            Frame::ViewReply(reply) => {
+                protocols.sampler.on_reply(&mut cx, greeter, &reply);
                 None
             }
             _ => {
@@ -240,11 +270,11 @@ impl Gossip {
 
     fn decide(&mut self, decision: Decision) {
         match decision {
-            Decision::Admit { node, incarnation, address, number, instead } => {
+            Decision::Admit { link, instead } => {
                 if let Some(peer) = instead {
                     self.unlink(peer, PeerState::Known, Some(Unlink::SURPLUS));
                 }
-                self.link(node, incarnation, address, number);
+                self.link(&link);
             }
             Decision::Drop { peer } => self.unlink(peer, PeerState::Known, None),
             Decision::Raise { above } => self.raise_incarnation(above),
@@ -254,10 +284,11 @@ impl Gossip {
     fn on_unlink(&mut self, from: PeerIdx, unlink: Unlink) {
         let node = self.peers.get(from).map(|link| link.node);
         self.unlink(from, PeerState::Known, None);
-        if unlink.reason == Unlink::LEAVING
-            && let Some(row) = node.and_then(|node| self.members.find(node))
-        {
-            self.members.raise_status(self.now, row, LEFT);
+        if let Some(node) = node.filter(|_| unlink.reason == Unlink::LEAVING) {
+            self.view.forget(node);
+            if let Some(row) = self.members.find(node) {
+                self.members.raise_status(self.now, row, LEFT);
+            }
         }
     }
 
@@ -319,7 +350,12 @@ impl Gossip {
         match fact {
             Fact::Silent { peer } => {
                 self.stats.links_lost += 1;
+                let member = self.peers.get(peer).and_then(|link| self.members.find(link.node));
                 self.unlink(peer, PeerState::Unreachable, Some(Unlink::SURPLUS));
+                let (cx, protocols) = self.split();
+                if let Some(member) = member {
+                    protocols.membership.on_vanished(&cx, member);
+                }
             }
             Fact::Lost { row, upto } => self.lose(row, upto),
             Fact::Accepted { .. }
@@ -329,6 +365,8 @@ impl Gossip {
             | Fact::Suspected { .. }
             | Fact::Cleared { .. }
             | Fact::Differs { .. }
+            | Fact::Deaf
+            | Fact::Hearing
             | Fact::Died { .. }
             | Fact::Revived { .. }
             | Fact::LinkUp { .. }

@@ -50,6 +50,18 @@ pub(super) fn samples() -> Vec<Sample> {
         sample("peers", true, |packer| assert_eq!(packer.list(Kind::PEERS, peers()), 2)),
         record("unlink", Kind::UNLINK, &Unlink { reason: Unlink::LEAVING }),
         record("conflict", Kind::CONFLICT, &Conflict { incarnation: LIFE, address: v4() }),
+        record("vacancy", Kind::VACANCY, &peers()[0]),
+        record("walk", Kind::WALK, &Walk { newcomer: peers()[0], hops: 7 }),
+        sample("view-request", true, |packer| {
+            let head = ExchangeHead { nonce: 0x4142_4344_4546_4748, flags: ExchangeHead::PUSH | ExchangeHead::PULL };
+            packer.headed(Kind::VIEW_REQUEST, &head, view_entries()).expect("room enough");
+        }),
+        sample("view-reply", true, |packer| {
+            let head = ExchangeHead { nonce: 0x4142_4344_4546_4748, flags: ExchangeHead::PUSH };
+            packer
+                .headed(Kind::VIEW_REPLY, &head, [ViewEntry { address: v4(), ..view_entries()[0] }])
+                .expect("room enough");
+        }),
         record("probe", Kind::PROBE, &Probe { number: 300, status: 3 }),
         record("ack", Kind::ACK, &Ack { number: u32::MAX, status: 4 }),
         record("beat", Kind::BEAT, &Beat { next_ms: 8_001, tables: 0x3132_3334_3536_3738 }),
@@ -102,6 +114,8 @@ fn pinned_frames_are_read() {
     assert_eq!(frame("welcome"), Frame::Welcome(welcome()));
     assert_eq!(frame("unlink"), Frame::Unlink(Unlink { reason: 1 }));
     assert_eq!(frame("conflict"), Frame::Conflict(Conflict { incarnation: LIFE, address: v4() }));
+    assert_eq!(frame("vacancy"), Frame::Vacancy(peers()[0]));
+    assert_eq!(frame("walk"), Frame::Walk(Walk { newcomer: peers()[0], hops: 7 }));
     assert_eq!(frame("probe"), Frame::Probe(Probe { number: 300, status: 3 }));
     assert_eq!(frame("ack"), Frame::Ack(Ack { number: u32::MAX, status: 4 }));
     assert_eq!(frame("beat"), Frame::Beat(Beat { next_ms: 8_001, tables: 0x3132_3334_3536_3738 }));
@@ -121,6 +135,8 @@ fn pinned_frames_are_read() {
         Frame::Absent(absent_list),
         Frame::RegisterFrontiers(register_page),
         Frame::Updates(update_list),
+        Frame::ViewRequest(request),
+        Frame::ViewReply(reply),
     ) = (
         frame("peers"),
         frame("statuses"),
@@ -130,6 +146,8 @@ fn pinned_frames_are_read() {
         frame("absent"),
         frame("register-frontiers"),
         frame("updates"),
+        frame("view-request"),
+        frame("view-reply"),
     )
     else {
         panic!("a frame of another kind");
@@ -144,6 +162,9 @@ fn pinned_frames_are_read() {
     assert_eq!((register_page.more, register_page.head), (false, PageHead::START));
     assert_eq!(register_page.entries.iter().collect::<Vec<_>>(), register_frontiers());
     assert_eq!(update_list.iter().collect::<Vec<_>>(), updates());
+    assert_eq!((request.head.flags, reply.head.flags), (3, 1));
+    assert_eq!(request.entries.iter().collect::<Vec<_>>(), view_entries());
+    assert_eq!(reply.entries.iter().map(|entry| entry.address).collect::<Vec<_>>(), [v4()]);
 }
 
 #[test]
@@ -207,7 +228,8 @@ fn v6() -> Address {
 }
 
 fn hello() -> Hello {
-    Hello { nonce: 0x4142_4344_4546_4748, cookie: 0x2122_2324_2526_2728, flags: Hello::LINK, to: v6() }
+    let (nonce, cookie) = (0x4142_4344_4546_4748, 0x2122_2324_2526_2728);
+    Hello { nonce, cookie, flags: Hello::LINK, to: v6(), round_trip: 300 }
 }
 
 fn welcome() -> Welcome {
@@ -217,6 +239,11 @@ fn welcome() -> Welcome {
 fn peers() -> Vec<PeerEntry> {
     let other = PeerEntry { id: NodeId(2), incarnation: Incarnation(3), address: v6() };
     vec![PeerEntry { id: NODE, incarnation: LIFE, address: v4() }, other]
+}
+
+fn view_entries() -> [ViewEntry; 2] {
+    let nowhere = Address(SocketAddr::from(([0; 4], 0)));
+    [ViewEntry { id: NODE, age_ds: 0, address: nowhere }, ViewEntry { id: NodeId(2), age_ds: 300, address: v6() }]
 }
 
 fn data() -> Data<'static> {

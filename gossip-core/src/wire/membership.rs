@@ -1,12 +1,16 @@
 //! Who is there: 0x01 to 0x1f.
 //!
 //! ```text
-//! 0x01 Hello     nonce 8 · cookie 8 · flags 1 · to address
+//! 0x01 Hello     nonce 8 · cookie 8 · flags 1 · to address · round trip varint
 //! 0x02 Retry     echo 8 · cookie 8
 //! 0x03 Welcome   nonce 8 · observed address · verdict 1 · incarnation 8
 //! 0x04 Peers     ( id 8 · incarnation 8 · address )…
 //! 0x05 Unlink    reason 1
 //! 0x06 Conflict  incarnation 8 · address
+//! 0x07 Vacancy   id 8 · incarnation 8 · address
+//! 0x08 Walk      id 8 · incarnation 8 · address · hops 1
+//! 0x10 ViewRequest  nonce 8 · flags 1 · ( id 8 · age ·v32 · address )…
+//! 0x11 ViewReply    nonce 8 · flags 1 · ( id 8 · age ·v32 · address )…
 //!
 //! address        4 · ip 4 · port 2   or   6 · ip 16 · port 2
 //! ```
@@ -14,6 +18,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::field::{Address, fixed};
+use super::list::List;
 use crate::ids::{Incarnation, NodeId};
 
 /// "I am here, do you hear me?" Opens the acquaintance.
@@ -29,13 +34,20 @@ pub struct Hello {
     pub flags: u8,
     /// The address that the sender greets: tells a node that joins nobody itself where it can be reached.
     pub to: Address,
+    /// The round-trip time to the receiver in microseconds, as the sender has measured it; 0 where it has not.
+    pub round_trip: u32,
 }
 
 impl Hello {
     /// The sender asks for a link.
     pub const LINK: u8 = 1;
-    /// The sender thought that the receiver was dead: the link may join what was split, so room is to be made for it.
-    pub const HEAL: u8 = 2;
+    /// The sender needs the link: it has too few, or thought that the receiver was dead, so that the link may join what was
+    /// split. A receiver that has enough gives up another link for it.
+    pub const ROOM: u8 = 2;
+    /// The sender wants the link for its low latency.
+    pub const NEAR: u8 = 4;
+    /// The sender is new, and asks to be introduced to others by walks.
+    pub const WALK: u8 = 8;
 }
 
 /// "Say that again, with this." The stateless answer to a stranger, no longer than its question.
@@ -104,7 +116,8 @@ impl From<Verdict> for u8 {
     }
 }
 
-/// A node that the sender knows: an entry of [`Kind::PEERS`](super::Kind::PEERS).
+/// A node that the sender knows: an entry of [`Kind::PEERS`](super::Kind::PEERS), and the body of
+/// [`Kind::VACANCY`](super::Kind::VACANCY).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerEntry {
     /// Who.
@@ -115,6 +128,15 @@ pub struct PeerEntry {
     pub incarnation: Incarnation,
     /// Where.
     pub address: Address,
+}
+
+/// "Somebody is new: take it to somebody drawn by chance."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walk {
+    /// Who is new.
+    pub newcomer: PeerEntry,
+    /// How many links there are still to go.
+    pub hops: u8,
 }
 
 /// "We are no longer linked."
@@ -139,4 +161,57 @@ pub struct Conflict {
     pub incarnation: Incarnation,
     /// Where the other one is.
     pub address: Address,
+}
+
+/// Entries of the sender's view: the body of [`Kind::VIEW_REQUEST`](super::Kind::VIEW_REQUEST) and
+/// [`Kind::VIEW_REPLY`](super::Kind::VIEW_REPLY).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchange<'a> {
+    /// The head.
+    pub head: ExchangeHead,
+    /// Some nodes, each at most once.
+    pub entries: List<'a, ViewEntry>,
+}
+
+/// What is in front of the entries of an [`Exchange`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeHead {
+    /// Chosen by the one who asks; comes back in the reply, and proves that it is one.
+    #[serde(with = "fixed")]
+    pub nonce: u64,
+    /// [`ExchangeHead::PUSH`], [`ExchangeHead::PULL`], and bits that a later version defines.
+    pub flags: u8,
+}
+
+impl ExchangeHead {
+    /// The entries are to be taken up.
+    pub const PUSH: u8 = 1;
+    /// Entries are asked for.
+    pub const PULL: u8 = 2;
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn parse(body: &'a [u8]) -> Option<Self> {
+        let (head, rest) = postcard::take_from_bytes(body).ok()?;
+        Some(Self { head, entries: List::new(rest) })
+    }
+}
+
+/// A node that is in the sender's view, or the sender itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewEntry {
+    /// Who.
+    #[serde(with = "fixed")]
+    pub id: NodeId,
+    /// How long ago the node spoke for itself, in tenths of a second.
+    pub age_ds: u32,
+    /// Where. Unspecified in the sender's own entry: where this datagram comes from.
+    pub address: Address,
+}
+
+impl ViewEntry {
+    /// Bytes of an entry with an IPv4 address and an age from 12.8 seconds to half an hour: the usual case.
+    pub const USUAL_LEN: usize = 17;
+    /// Bytes of an entry at most.
+    pub const MAX_LEN: usize = 32;
 }

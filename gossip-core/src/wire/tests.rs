@@ -30,6 +30,7 @@ fn read_all(bytes: &[u8]) -> usize {
     frames
         .map(|(kind, body)| match Frame::parse(kind, body) {
             Ok(Frame::Peers(list)) => entries(&list, |_| 0),
+            Ok(Frame::ViewRequest(exchange) | Frame::ViewReply(exchange)) => entries(&exchange.entries, |_| 0),
             Ok(Frame::Frontiers(page)) => entries(&page.entries, |frontier| frontier.runs().count()),
             Ok(Frame::Pull(list)) => entries(&list, |wanted| usize::from(wanted.last() < wanted.first)),
             Ok(Frame::Absent(list)) => entries(&list, |absent| usize::from(absent.last() < absent.first)),
@@ -67,12 +68,12 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn membership(
-        (nonce, cookie, byte) in any::<(u64, u64, u8)>(),
+        (nonce, cookie, byte, round_trip) in any::<(u64, u64, u8, u32)>(),
         observed in address(),
         peers in many((id(), address()), 1..20),
     ) {
         let (incarnation, verdict) = (Incarnation(cookie), Verdict::from(byte));
-        let hello = Hello { nonce, cookie, flags: byte, to: observed };
+        let hello = Hello { nonce, cookie, flags: byte, to: observed, round_trip };
         record_comes_back(Kind::HELLO, &hello, Frame::Hello(hello))?;
         record_comes_back(Kind::RETRY, &Retry { echo: nonce, cookie }, Frame::Retry(Retry { echo: nonce, cookie }))?;
         let welcome = Welcome { nonce, observed, verdict, incarnation };
@@ -80,6 +81,10 @@ proptest! {
         record_comes_back(Kind::UNLINK, &Unlink { reason: byte }, Frame::Unlink(Unlink { reason: byte }))?;
         let conflict = Conflict { incarnation, address: observed };
         record_comes_back(Kind::CONFLICT, &conflict, Frame::Conflict(conflict))?;
+        let vacancy = PeerEntry { id: NodeId(nonce), incarnation, address: observed };
+        record_comes_back(Kind::VACANCY, &vacancy, Frame::Vacancy(vacancy))?;
+        let walk = Walk { newcomer: vacancy, hops: byte };
+        record_comes_back(Kind::WALK, &walk, Frame::Walk(walk))?;
 
         let peers: Vec<_> = peers
             .into_iter()
@@ -88,6 +93,18 @@ proptest! {
         let bytes = frame_bytes(|packer| assert_eq!(packer.list(Kind::PEERS, &peers), peers.len()));
         let Frame::Peers(list) = only_frame(&bytes) else { panic!("another kind") };
         prop_assert_eq!(list.iter().collect::<Vec<_>>(), peers);
+    }
+
+    #[test]
+    fn exchanges_of_views((nonce, flags) in any::<(u64, u8)>(), seen in many((any::<(u64, u32)>(), address()), 0..20)) {
+        let head = ExchangeHead { nonce, flags };
+        let entries: Vec<_> =
+            seen.into_iter().map(|((id, age_ds), address)| ViewEntry { id: NodeId(id), age_ds, address }).collect();
+        let bytes = frame_bytes(|packer| packer.headed(Kind::VIEW_REQUEST, &head, &entries).expect("room enough"));
+        let longest = FRAME_HEAD_LEN + 9 + entries.len() * ViewEntry::MAX_LEN;
+        prop_assert!(bytes.len() <= longest);
+        let Frame::ViewRequest(request) = only_frame(&bytes) else { panic!("another kind") };
+        prop_assert_eq!((request.head, request.entries.iter().collect::<Vec<_>>()), (head, entries));
     }
 
     #[test]

@@ -366,7 +366,7 @@ fn range(text: &str) -> Result<(u64, u64), String> {
 }
 
 /// A share between 0 and below 1.
-fn share(text: &str) -> Result<f64, String> {
+pub(super) fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|error| format!("{error}"))?;
     if (0.0..1.0).contains(&share) { Ok(share) } else { Err("a share lies between 0 and below 1".into()) }
 }

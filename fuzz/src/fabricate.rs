@@ -72,7 +72,7 @@ impl Liar<'_> {
             3 => packer.frame(Kind::UNLINK, &Unlink { reason: u.int_in_range(0..=2)? }),
             4 => {
                 let kind = if u.arbitrary()? { Kind::VIEW_REQUEST } else { Kind::VIEW_REPLY };
-                let entry = ViewEntry { id, age_ds: small(u)? as u32, address: place };
+                let entry = ViewEntry { id, age_ds: small(u)? as u32, copies: u.arbitrary()?, address: place };
                 packer.headed(kind, &ExchangeHead { nonce, flags: u.arbitrary()? }, [entry])
             }
             5 => packer.frame(Kind::CONFLICT, &Conflict { incarnation, address: place }),

@@ -181,7 +181,7 @@ pub use gossip::Gossip;
 pub use ids::{Incarnation, MessageId, NodeId, ParseIdError, Version};
 pub use io::{Action, Answer, Input, InputError, Transmit};
 pub use limits::Limits;
-pub use membership::{ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
+pub use membership::{Freshness, ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
 pub use persist::{PersistSeq, RECORD_KEY_MAX, Record, StoredRecord, Table, Value};
 pub use stats::Stats;
 pub use time::Instant;

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Cluster, address, id, local, secs, seed};
 use gossip_core::{
-    Config, ConfigError, Event, Gossip, Instant, Membership, Neighbor, PeerSelection, Sampling, Unsafe,
+    Config, ConfigError, Event, Freshness, Gossip, Instant, Membership, Neighbor, PeerSelection, Sampling, Unsafe,
     ViewPropagation, ViewSelection, Warning,
 };
 
@@ -117,7 +117,7 @@ fn no_reply_is_longer_than_its_request() {
     let log = cluster.log.take().expect("it was wanted");
     let exchanges: Vec<usize> = log.iter().map(|(_, packet)| packet.bytes.len()).filter(|&len| len > 560).collect();
     assert!(exchanges.len() >= 10, "requests are padded for half a view: {}", exchanges.len());
-    assert!(exchanges.iter().all(|&len| len == 48 + 3 + 9 + 30 * 17));
+    assert!(exchanges.iter().all(|&len| len == 48 + 3 + 9 + 30 * 18));
 }
 
 #[test]
@@ -147,6 +147,7 @@ fn unsafe_choices_are_told_once_and_impossible_ones_refused() {
         peer_selection: PeerSelection::Head,
         view_propagation: ViewPropagation::Push,
         view_selection: ViewSelection::Balanced { healer: 4, swapper: 0 },
+        freshness: Freshness::Time,
     };
     config.membership = Membership::Sampled { sampling, known: vec![] };
     let mut node = Gossip::new(config.clone(), seed(1, 1), Instant::ZERO).expect("unsafe is possible");

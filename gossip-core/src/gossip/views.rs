@@ -85,7 +85,7 @@ impl Gossip {
         self.view.iter().map(|descriptor| ViewEntry {
             node: descriptor.node,
             address: descriptor.address,
-            age: descriptor.born.age(self.now),
+            age: descriptor.born.age(self.view.clock(self.now)),
         })
     }
 

@@ -64,7 +64,7 @@ use attempts::{Attempts, Notice, Purpose};
 use cookie::Cookies;
 
 pub(crate) use greeting::{Decision, Greeter};
-pub use sampling::{ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
+pub use sampling::{Freshness, ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
 pub(crate) use sampling::{Sampler, VIEW_MIN, View};
 
 /// Members that an answer names at most.

@@ -221,7 +221,10 @@ fn peers() -> Vec<PeerEntry> {
 
 fn view_entries() -> [ViewEntry; 2] {
     let nowhere = Address(SocketAddr::from(([0; 4], 0)));
-    [ViewEntry { id: NODE, age_ds: 0, address: nowhere }, ViewEntry { id: NodeId(2), age_ds: 300, address: v6() }]
+    [
+        ViewEntry { id: NODE, age_ds: 0, copies: 4, address: nowhere },
+        ViewEntry { id: NodeId(2), age_ds: 300, copies: 1, address: v6() },
+    ]
 }
 
 fn data() -> Data<'static> {

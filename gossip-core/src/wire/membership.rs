@@ -7,8 +7,8 @@
 //! 0x04 Peers     ( id 8 · incarnation 8 · address )…
 //! 0x05 Unlink    reason 1
 //! 0x06 Conflict  incarnation 8 · address
-//! 0x10 ViewRequest  nonce 8 · flags 1 · ( id 8 · age ·v32 · address )…
-//! 0x11 ViewReply    nonce 8 · flags 1 · ( id 8 · age ·v32 · address )…
+//! 0x10 ViewRequest  nonce 8 · flags 1 · ( id 8 · age v32 · copies 1 · address )…
+//! 0x11 ViewReply    nonce 8 · flags 1 · ( id 8 · age v32 · copies 1 · address )…
 //!
 //! address        4 · ip 4 · port 2   or   6 · ip 16 · port 2
 //! ```
@@ -186,13 +186,15 @@ pub struct ViewEntry {
     pub id: NodeId,
     /// How long ago the node spoke for itself, in tenths of a second.
     pub age_ds: u32,
+    /// How many entries it stands for, from 1 on: it is halved when it is passed on and kept (leases only).
+    pub copies: u8,
     /// Where. Unspecified in the sender's own entry: where this datagram comes from.
     pub address: Address,
 }
 
 impl ViewEntry {
     /// Bytes of an entry with an IPv4 address and an age from 12.8 seconds to half an hour: the usual case.
-    pub const USUAL_LEN: usize = 17;
+    pub const USUAL_LEN: usize = 18;
     /// Bytes of an entry at most.
-    pub const MAX_LEN: usize = 32;
+    pub const MAX_LEN: usize = 33;
 }

@@ -8,7 +8,8 @@
 
 use clap::{Args, ValueEnum};
 use gossip_core::{
-    Config, Gossip, Membership, Neighbor, NodeId, PeerSelection, Sampling, Timing, ViewPropagation, ViewSelection,
+    Config, Freshness, Gossip, Membership, Neighbor, NodeId, PeerSelection, Sampling, Timing, ViewPropagation,
+    ViewSelection,
 };
 
 use crate::lab::graph::{Graph, mean};
@@ -58,6 +59,15 @@ pub(super) struct Options {
     /// How many of the entries given away go next. Default: half the view, less the healer.
     #[arg(long)]
     swapper: Option<u16>,
+    /// Our own form: so many copies of a node's own entry a cycle, instead of healer and swapper.
+    #[arg(long, requires = "lifetime", conflicts_with_all = ["healer", "swapper", "classic"])]
+    copies: Option<u8>,
+    /// Our own form: entries live for so many cycles.
+    #[arg(long, requires = "copies")]
+    lifetime: Option<u8>,
+    /// By what entries age: the clock, or as in the paper of 2007 the exchanges of the node that holds them.
+    #[arg(long, value_enum, default_value_t = Aging::Time)]
+    freshness: Aging,
     /// How many cycles before the graph is measured.
     #[arg(long, default_value_t = 300)]
     cycles: u32,
@@ -84,6 +94,12 @@ enum Direction {
     Push,
     Pull,
     Pushpull,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Aging {
+    Time,
+    Exchanges,
 }
 
 /// Runs the experiment.
@@ -117,16 +133,21 @@ impl Options {
             Direction::Pull => ViewPropagation::Pull,
             Direction::Pushpull => ViewPropagation::PushPull,
         };
-        let view_selection = match self.view_selection {
+        let view_selection = match (self.copies.zip(self.lifetime), self.view_selection) {
+            (Some((copies, lifetime)), _) => ViewSelection::Lease { copies, lifetime },
             _ if !self.classic => {
                 let swapper = self.swapper.unwrap_or((self.view / 2).saturating_sub(self.healer));
                 ViewSelection::Balanced { healer: self.healer, swapper }
             }
-            Choice::Head => ViewSelection::Head,
-            Choice::Rand => ViewSelection::Random,
-            Choice::Tail => ViewSelection::Tail,
+            (None, Choice::Head) => ViewSelection::Head,
+            (None, Choice::Rand) => ViewSelection::Random,
+            (None, Choice::Tail) => ViewSelection::Tail,
         };
-        Sampling { peer_selection, view_propagation, view_selection }
+        let freshness = match self.freshness {
+            Aging::Time => Freshness::Time,
+            Aging::Exchanges => Freshness::Exchanges,
+        };
+        Sampling { peer_selection, view_propagation, view_selection, freshness }
     }
 
     fn configure(&self, birth: Birth) -> Config {

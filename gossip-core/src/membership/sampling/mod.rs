@@ -78,6 +78,7 @@ use core::time::Duration;
 use super::{Greeter, is_usable};
 use crate::config::{Config, Membership as Mode};
 use crate::event::{Event, Warning};
+use crate::ids::NodeId;
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -87,8 +88,9 @@ use crate::wire::{Address, Exchange, ExchangeHead, ViewEntry};
 use parcel::Parcels;
 use view::{Born, Given};
 
+use strategy::COPIES_MAX;
 pub(crate) use strategy::VIEW_MIN;
-pub use strategy::{ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
+pub use strategy::{Freshness, ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
 pub(crate) use view::{Descriptor, View};
 
 /// The unit of ages in frames.
@@ -164,10 +166,10 @@ impl Sampler {
 
     /// The view that a node begins with.
     pub(crate) fn first_view(&self, config: &Config, now: Instant) -> View {
-        let Mode::Sampled { known, .. } = &config.membership else { return View::new(0, 0) };
-        let mut view = View::new(self.capacity, self.given);
+        let mut view = View::new(self.sampling, config.limits.view, self.period);
+        let Mode::Sampled { known, .. } = &config.membership else { return view };
         for neighbor in known.iter().filter(|neighbor| neighbor.node != config.id) {
-            let born = Born::ago(now, self.period);
+            let born = Born::ago(view.clock(now), self.period);
             view.insert(Descriptor { node: neighbor.node, address: neighbor.address, born });
         }
         view
@@ -175,7 +177,7 @@ impl Sampler {
 
     /// For views of `view` entries, in the form that takes most.
     pub(crate) const fn heap_bytes(view: usize) -> usize {
-        View::heap_bytes(view, view + 1) + Parcels::heap_bytes(view + 1)
+        View::heap_bytes(view) + Parcels::heap_bytes(view + 1)
     }
 
     /// No more exchanges.
@@ -201,35 +203,38 @@ impl Sampler {
         }
         let wants = request.head.flags & ExchangeHead::PULL != 0;
         let head = ExchangeHead { nonce: request.head.nonce, flags: if wants { ExchangeHead::PUSH } else { 0 } };
-        let entries = wants.then(|| give(cx, &mut self.rng, &sampling, Given::Asking, self.advertised));
+        let entries = wants.then(|| give(cx, &mut self.rng, &sampling, (Given::Asking, greeter.node), self.advertised));
         self.parcels.reply(greeter.address, greeter.len, &head, entries.into_iter().flatten());
         if request.head.flags & ExchangeHead::PUSH != 0 {
-            self.take(cx, &sampling, Given::Asking, greeter, request);
+            self.take(cx, Given::Asking, greeter, request);
         }
+        cx.view.count_exchange();
     }
 
     /// Somebody answers.
     pub(crate) fn on_reply(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, reply: &Exchange<'_>) {
         let asked = self.asked.take_if(|asked| asked.nonce == reply.head.nonce);
-        let (Some(asked), Some(sampling)) = (asked, self.sampling) else { return cx.stats.refused_unasked += 1 };
+        let Some(asked) = asked else { return cx.stats.refused_unasked += 1 };
         cx.stats.exchanges_answered += 1;
         if asked.whom.node != greeter.node {
             cx.view.disprove(&asked.whom);
         }
         if reply.head.flags & ExchangeHead::PUSH != 0 {
-            self.take(cx, &sampling, Given::Asked, greeter, reply);
+            self.take(cx, Given::Asked, greeter, reply);
         }
+        cx.view.count_exchange();
     }
 
-    fn take(&mut self, cx: &mut Cx<'_>, sampling: &Sampling, whom: Given, from: &Greeter, exchange: &Exchange<'_>) {
-        let (me, now) = (cx.me.node, cx.now);
+    fn take(&mut self, cx: &mut Cx<'_>, whom: Given, from: &Greeter, exchange: &Exchange<'_>) {
+        let (me, clock) = (cx.me.node, cx.view.clock(cx.now));
         let entries = exchange.entries.iter().take(self.given).filter_map(|entry| {
             let own = entry.id == from.node && !is_usable(entry.address.0);
             let address = if own { from.address } else { entry.address.0 };
-            let born = Born::ago(now, DECISECOND * entry.age_ds);
-            (entry.id != me && is_usable(address)).then_some(Descriptor { node: entry.id, address, born })
+            let born = Born::ago(clock, DECISECOND * entry.age_ds);
+            let descriptor = Descriptor { node: entry.id, address, born };
+            (entry.id != me && is_usable(address)).then_some((descriptor, entry.copies.clamp(1, COPIES_MAX)))
         });
-        if cx.view.take(&mut self.rng, sampling, whom, entries) > 0 {
+        if cx.view.take(cx.now, &mut self.rng, whom, entries) > 0 {
             self.fruitless = 0;
         }
     }
@@ -244,7 +249,8 @@ impl Sampler {
             ViewPropagation::PushPull => (ExchangeHead::PUSH, ExchangeHead::PULL),
         };
         let head = ExchangeHead { nonce, flags: push | pull };
-        let entries = (push != 0).then(|| give(cx, &mut self.rng, sampling, Given::Asked, self.advertised));
+        let entries =
+            (push != 0).then(|| give(cx, &mut self.rng, sampling, (Given::Asked, whom.node), self.advertised));
         let wanted = if pull == 0 { 0 } else { self.given };
         self.parcels.ask(whom.address, &head, entries.into_iter().flatten(), wanted);
         self.asked = Some(Asked { whom, nonce, until: Instant::NEVER });
@@ -262,6 +268,7 @@ impl Sampler {
 
     /// The time of the next exchange has come.
     fn turn(&mut self, cx: &mut Cx<'_>, sampling: &Sampling) {
+        cx.view.expire(cx.now);
         if cx.view.len() == 0 {
             self.begin_with_links(cx);
         }
@@ -277,7 +284,7 @@ impl Sampler {
 
     fn begin_with_links(&self, cx: &mut Cx<'_>) {
         for (_, link) in cx.peers.iter() {
-            let born = Born::ago(cx.now, cx.now.saturating_since(link.heard));
+            let born = Born::ago(cx.view.clock(cx.now), cx.now.saturating_since(link.heard));
             cx.view.insert(Descriptor { node: link.node, address: link.address, born });
         }
     }
@@ -295,7 +302,8 @@ impl Protocol for Sampler {
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
         let Fact::LinkUp { peer } = fact else { return };
         let Some(link) = cx.peers.get(peer).filter(|_| self.sampling.is_some()) else { return };
-        cx.view.insert(Descriptor { node: link.node, address: link.address, born: Born::ago(cx.now, Duration::ZERO) });
+        let born = Born::ago(cx.view.clock(cx.now), Duration::ZERO);
+        cx.view.insert(Descriptor { node: link.node, address: link.address, born });
         if cx.view.len() < self.capacity / 4 {
             self.fruitless = 0;
             self.next_at = self.next_at.min(cx.now + self.retry_first);
@@ -322,21 +330,27 @@ impl Protocol for Sampler {
     }
 }
 
-/// What to give: this node's own entry, then others.
+/// What to give: this node's own entry, then others. With leases only who asks gives its own, so that each node does so
+/// equally often.
 fn give(
     cx: &mut Cx<'_>,
     rng: &mut Rng,
     sampling: &Sampling,
-    whom: Given,
+    (whom, to): (Given, NodeId),
     advertised: Option<SocketAddr>,
 ) -> impl Iterator<Item = ViewEntry> {
-    let now = cx.now;
+    let clock = cx.view.clock(cx.now);
     let address = Address(advertised.unwrap_or(WHERE_THIS_COMES_FROM));
-    let own = ViewEntry { id: cx.me.node, age_ds: 0, address };
-    let others = cx.view.give(rng, sampling, whom).map(move |descriptor| {
-        let age_ds = descriptor.born.age(now).as_millis() / DECISECOND.as_millis();
+    let copies = match (sampling.view_selection, whom) {
+        (ViewSelection::Lease { copies, .. }, Given::Asked) => Some(copies),
+        (ViewSelection::Lease { .. }, Given::Asking | Given::No) => None,
+        _ => Some(1),
+    };
+    let own = copies.map(|copies| ViewEntry { id: cx.me.node, age_ds: 0, copies, address });
+    let others = cx.view.give(rng, whom, to).map(move |(descriptor, copies)| {
+        let age_ds = descriptor.born.age(clock).as_millis() / DECISECOND.as_millis();
         let age_ds = u32::try_from(age_ds).unwrap_or(u32::MAX);
-        ViewEntry { id: descriptor.node, age_ds, address: Address(descriptor.address) }
+        ViewEntry { id: descriptor.node, age_ds, copies, address: Address(descriptor.address) }
     });
-    core::iter::once(own).chain(others)
+    own.into_iter().chain(others)
 }

@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn entries(count: u64) -> impl Iterator<Item = ViewEntry> {
-        (0..count).map(|id| ViewEntry { id: NodeId(id), age_ds: 500, address: Address(address()) })
+        (0..count).map(|id| ViewEntry { id: NodeId(id), age_ds: 500, copies: 1, address: Address(address()) })
     }
 
     #[test]

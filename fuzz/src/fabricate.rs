@@ -7,7 +7,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use gossip_core::pack::Packer;
 use gossip_core::wire::{
     Absence, Absent, Ack, Address, Blob, Conflict, Data, ExchangeHead, Frontier, HEADER_LEN, Hello, Kind, PageHead,
-    PeerEntry, Probe, RegisterFrontier, RegisterState, Retry, Root, Unlink, Update, Verdict, ViewEntry, Wanted,
+    PeerEntry, Probe, RegisterFrontier, RegisterState, Retry, Root, Sketch, Unlink, Update, Verdict, ViewEntry, Wanted,
     Welcome,
 };
 use gossip_core::{Incarnation, NodeId};
@@ -62,7 +62,7 @@ impl Liar<'_> {
         let place = Address(address(u.int_in_range(0..=4)?));
         let (nonce, cookie) = (small(u)?, small(u)?);
         let (id, incarnation) = self.node(u)?;
-        let _ = match u.int_in_range(0..=6)? {
+        let _ = match u.int_in_range(0..=7)? {
             0 => packer.frame(Kind::HELLO, &Hello { nonce, cookie, flags: u.arbitrary()?, to: place }),
             1 => packer.frame(Kind::RETRY, &Retry { echo: cookie, cookie }),
             2 => {
@@ -75,7 +75,10 @@ impl Liar<'_> {
                 let entry = ViewEntry { id, age_ds: small(u)? as u32, copies: u.arbitrary()?, address: place };
                 packer.headed(kind, &ExchangeHead { nonce, flags: u.arbitrary()? }, [entry])
             }
-            5 => packer.frame(Kind::CONFLICT, &Conflict { incarnation, address: place }),
+            5 => {
+                packer.frame(Kind::SKETCH, &Sketch { epoch: small(u)? as u32, ranks: Blob(u.bytes(u.len().min(64))?) })
+            }
+            6 => packer.frame(Kind::CONFLICT, &Conflict { incarnation, address: place }),
             _ => {
                 packer.list(Kind::PEERS, [PeerEntry { id, incarnation, address: place }]);
                 Ok(())

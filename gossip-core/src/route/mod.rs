@@ -57,6 +57,7 @@ impl Gossip {
             now: self.now,
             me: self.me,
             peers: &mut self.peers,
+            size: self.protocols.sampler.size(&self.view).unwrap_or(self.members.alive()),
             members: &mut self.members,
             view: &mut self.view,
             origins: &mut self.origins,
@@ -176,9 +177,12 @@ impl Gossip {
             Frame::Updates(updates) => protocols.registers.on_updates(&mut cx, from, updates),
             Frame::Conflict(conflict) => protocols.membership.on_conflict(&conflict),
             Frame::Peers(peers) => protocols.membership.on_peers(&mut cx, peers),
-            Frame::Hello(_) | Frame::Retry(_) | Frame::Welcome(_) | Frame::ViewRequest(_) | Frame::ViewReply(_) => {
-                cx.stats.refused_unasked += 1;
-            }
+            Frame::Hello(_)
+            | Frame::Retry(_)
+            | Frame::Welcome(_)
+            | Frame::ViewRequest(_)
+            | Frame::ViewReply(_)
+            | Frame::Sketch(_) => cx.stats.refused_unasked += 1,
             Frame::Data(_) | Frame::Unlink(_) => unreachable!("handled above"),
         }
     }
@@ -208,6 +212,10 @@ impl Gossip {
             }
             Frame::ViewReply(reply) => {
                 protocols.sampler.on_reply(&mut cx, greeter, &reply);
+                None
+            }
+            Frame::Sketch(sketch) => {
+                protocols.sampler.on_sketch(&mut cx, &sketch);
                 None
             }
             _ => {

@@ -60,6 +60,7 @@ pub(super) fn samples() -> Vec<Sample> {
                 .headed(Kind::VIEW_REPLY, &head, [ViewEntry { address: v4(), ..view_entries()[0] }])
                 .expect("room enough");
         }),
+        record("sketch", Kind::SKETCH, &Sketch { epoch: 300, ranks: Blob(&[3, 0, 14]) }),
         record("probe", Kind::PROBE, &Probe { number: 300 }),
         record("ack", Kind::ACK, &Ack { number: u32::MAX }),
         record("data", Kind::DATA, &data()),
@@ -106,6 +107,7 @@ fn pinned_frames_are_read() {
     assert_eq!(frame("welcome"), Frame::Welcome(welcome()));
     assert_eq!(frame("unlink"), Frame::Unlink(Unlink { reason: 1 }));
     assert_eq!(frame("conflict"), Frame::Conflict(Conflict { incarnation: LIFE, address: v4() }));
+    assert_eq!(frame("sketch"), Frame::Sketch(Sketch { epoch: 300, ranks: Blob(&[3, 0, 14]) }));
     assert_eq!(frame("probe"), Frame::Probe(Probe { number: 300 }));
     assert_eq!(frame("ack"), Frame::Ack(Ack { number: u32::MAX }));
     assert_eq!(frame("data"), Frame::Data(data()));

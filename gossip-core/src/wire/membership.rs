@@ -9,13 +9,14 @@
 //! 0x06 Conflict  incarnation 8 · address
 //! 0x10 ViewRequest  nonce 8 · flags 1 · ( id 8 · age v32 · copies 1 · address )…
 //! 0x11 ViewReply    nonce 8 · flags 1 · ( id 8 · age v32 · copies 1 · address )…
+//! 0x12 Sketch       epoch v32 · ranks blob
 //!
 //! address        4 · ip 4 · port 2   or   6 · ip 16 · port 2
 //! ```
 
 use serde::{Deserialize, Serialize};
 
-use super::field::{Address, fixed};
+use super::field::{Address, Blob, fixed};
 use super::list::List;
 use crate::ids::{Incarnation, NodeId};
 
@@ -197,4 +198,14 @@ impl ViewEntry {
     pub const USUAL_LEN: usize = 18;
     /// Bytes of an entry at most.
     pub const MAX_LEN: usize = 33;
+}
+
+/// How many nodes there are, as a HyperLogLog sketch of their ids; in the datagrams of an [`Exchange`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sketch<'a> {
+    /// Which one; sketches of different epochs have nothing in common.
+    pub epoch: u32,
+    /// One byte for each of 64 buckets.
+    #[serde(borrow)]
+    pub ranks: Blob<'a>,
 }

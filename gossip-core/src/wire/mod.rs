@@ -43,7 +43,9 @@ pub use field::{Address, Blob};
 pub use frames::{FRAME_HEAD_LEN, Frames, Kind};
 pub use header::{HEADER_LEN, Header, HeaderError, VOUCHED_LEN, datagram_number};
 pub use list::{LIST_MAX, List, Page, PageHead};
-pub use membership::{Conflict, Exchange, ExchangeHead, Hello, PeerEntry, Retry, Unlink, Verdict, ViewEntry, Welcome};
+pub use membership::{
+    Conflict, Exchange, ExchangeHead, Hello, PeerEntry, Retry, Sketch, Unlink, Verdict, ViewEntry, Welcome,
+};
 pub use register::{RegisterFrontier, RegisterState, Update};
 pub use runs::RunsBuffer;
 
@@ -68,6 +70,8 @@ pub enum Frame<'a> {
     ViewRequest(Exchange<'a>),
     /// [`Kind::VIEW_REPLY`]
     ViewReply(Exchange<'a>),
+    /// [`Kind::SKETCH`]
+    Sketch(Sketch<'a>),
     /// [`Kind::PROBE`]
     Probe(Probe),
     /// [`Kind::ACK`]
@@ -107,6 +111,7 @@ impl<'a> Frame<'a> {
             Kind::CONFLICT => Self::Conflict(record(body)?),
             Kind::VIEW_REQUEST => Self::ViewRequest(Exchange::parse(body).ok_or(FrameError::Broken)?),
             Kind::VIEW_REPLY => Self::ViewReply(Exchange::parse(body).ok_or(FrameError::Broken)?),
+            Kind::SKETCH => Self::Sketch(record(body)?),
             Kind::PROBE => Self::Probe(record(body)?),
             Kind::ACK => Self::Ack(record(body)?),
             Kind::DATA => Self::Data(record(body)?),

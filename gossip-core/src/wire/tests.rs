@@ -104,6 +104,12 @@ proptest! {
     }
 
     #[test]
+    fn sketches(epoch: u32, ranks in bytes()) {
+        let sketch = Sketch { epoch, ranks: Blob(&ranks) };
+        record_comes_back(Kind::SKETCH, &sketch, Frame::Sketch(sketch))?;
+    }
+
+    #[test]
     fn failure_detector(number: u32) {
         record_comes_back(Kind::PROBE, &Probe { number }, Frame::Probe(Probe { number }))?;
         record_comes_back(Kind::ACK, &Ack { number }, Frame::Ack(Ack { number }))?;

@@ -69,6 +69,7 @@
 //! turn to find out.
 
 mod parcel;
+mod size;
 mod strategy;
 mod view;
 
@@ -83,9 +84,10 @@ use crate::protocol::{Cx, Fact, Protocol};
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::view::Reason;
-use crate::wire::{Address, Exchange, ExchangeHead, ViewEntry};
+use crate::wire::{Address, Exchange, ExchangeHead, Sketch, ViewEntry};
 
 use parcel::Parcels;
+use size::Size;
 use view::{Born, Given};
 
 use strategy::COPIES_MAX;
@@ -132,6 +134,7 @@ pub(crate) struct Sampler {
     fruitless: u32,
     /// What the application has not been warned of yet, one bit for each of [`Unsafe::ALL`].
     warnings: u8,
+    size: Size,
     /// Where this node says that it is, if it was told.
     advertised: Option<SocketAddr>,
     rng: Rng,
@@ -158,6 +161,7 @@ impl Sampler {
             parcels: Parcels::new(given, config.mtu.into()),
             fruitless: 0,
             warnings: risks.fold(0, |bits, risk| bits | 1 << risk as u8),
+            size: Size::new(config.id),
             advertised: config.advertise,
             sampling,
             rng,
@@ -204,7 +208,8 @@ impl Sampler {
         let wants = request.head.flags & ExchangeHead::PULL != 0;
         let head = ExchangeHead { nonce: request.head.nonce, flags: if wants { ExchangeHead::PUSH } else { 0 } };
         let entries = wants.then(|| give(cx, &mut self.rng, &sampling, (Given::Asking, greeter.node), self.advertised));
-        self.parcels.reply(greeter.address, greeter.len, &head, entries.into_iter().flatten());
+        let entries = entries.into_iter().flatten();
+        self.parcels.reply(greeter.address, greeter.len, &head, entries, self.size.sketch());
         if request.head.flags & ExchangeHead::PUSH != 0 {
             self.take(cx, Given::Asking, greeter, request);
         }
@@ -223,6 +228,20 @@ impl Sampler {
             self.take(cx, Given::Asked, greeter, reply);
         }
         cx.view.count_exchange();
+    }
+
+    /// Somebody tells what it knows of the number of nodes.
+    pub(crate) fn on_sketch(&mut self, cx: &mut Cx<'_>, sketch: &Sketch<'_>) {
+        match sketch.ranks.0.try_into() {
+            Ok(ranks) if self.sampling.is_some() => self.size.merge(sketch.epoch, ranks),
+            _ => cx.stats.refused_unasked += 1,
+        }
+    }
+
+    /// How many nodes there are, this one included: an estimate, and no fewer than are in the view. None where that can be
+    /// counted, as views are not used.
+    pub(crate) fn size(&self, view: &View) -> Option<u32> {
+        self.sampling.map(|_| self.size.estimate().max(view.len() as u32 + 1))
     }
 
     fn take(&mut self, cx: &mut Cx<'_>, whom: Given, from: &Greeter, exchange: &Exchange<'_>) {
@@ -252,7 +271,7 @@ impl Sampler {
         let entries =
             (push != 0).then(|| give(cx, &mut self.rng, sampling, (Given::Asked, whom.node), self.advertised));
         let wanted = if pull == 0 { 0 } else { self.given };
-        self.parcels.ask(whom.address, &head, entries.into_iter().flatten(), wanted);
+        self.parcels.ask(whom.address, &head, entries.into_iter().flatten(), wanted, self.size.sketch());
         self.asked = Some(Asked { whom, nonce, until: Instant::NEVER });
         cx.stats.exchanges_begun += 1;
     }
@@ -269,6 +288,7 @@ impl Sampler {
     /// The time of the next exchange has come.
     fn turn(&mut self, cx: &mut Cx<'_>, sampling: &Sampling) {
         cx.view.expire(cx.now);
+        self.size.turn();
         if cx.view.len() == 0 {
             self.begin_with_links(cx);
         }

@@ -196,6 +196,10 @@ impl View {
             Some(ViewSelection::Head | ViewSelection::Random | ViewSelection::Tail) => self.capacity,
             None => 0,
         };
+        // The first half counts as given, as in the paper: this node's own entry was given in place of one of them.
+        if let (false, Some(row)) = (is_lease, self.rows.get_mut(count)) {
+            row.given = whom;
+        }
         let wanted = move |row: &&mut Row| !is_lease || row.descriptor.node != to;
         self.rows.iter_mut().filter(wanted).take(count).map(move |row| {
             row.given = whom;
@@ -427,9 +431,10 @@ mod tests {
         let mut view = view("tail,H=0 S=4,pushpull", 8, 8);
         let given = given(&mut view, Given::Asked);
         view.shuffle(&mut rng());
-        view.take(NOW, &mut rng(), Given::Asked, (11..=13).map(|node| (descriptor(node, node), 1)));
-        let expected: Vec<u64> = (1..=8).filter(|node| !given.contains(node)).chain(11..=13).collect();
-        assert_eq!(nodes(&view), expected);
+        view.take(NOW, &mut rng(), Given::Asked, (11..=14).map(|node| (descriptor(node, node), 1)));
+        let kept = nodes(&view);
+        assert!(given.len() == 3 && given.iter().all(|node| !kept.contains(node)), "{given:?} went, {kept:?} stayed");
+        assert!((11..=14).all(|node| kept.contains(&node)), "who gives its own entry gets one for it: {kept:?}");
     }
 
     #[test]

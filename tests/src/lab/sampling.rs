@@ -65,8 +65,8 @@ pub(super) struct Options {
     /// Our own form: entries live for so many cycles.
     #[arg(long, requires = "copies")]
     lifetime: Option<u8>,
-    /// By what entries age: the clock, as nodes do by default, or the exchanges of the node that holds them, as in the
-    /// paper of 2007 and in the tables that healer and swapper are compared with. Default: as in those tables.
+    /// By what entries age: the clock, as nodes do by default, or counting, as in the papers and in the tables that
+    /// their protocols are compared with. Default: counted, and by the clock with leases.
     #[arg(long, value_enum)]
     freshness: Option<Aging>,
     /// How many cycles before the graph is measured.
@@ -100,7 +100,7 @@ enum Direction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Aging {
     Time,
-    Exchanges,
+    Counted,
 }
 
 /// Runs the experiment.
@@ -145,8 +145,8 @@ impl Options {
             (None, Choice::Tail) => ViewSelection::Tail,
         };
         let freshness = match (self.freshness, view_selection) {
-            (Some(Aging::Exchanges), _) | (None, ViewSelection::Balanced { .. }) => Freshness::Exchanges,
-            (Some(Aging::Time), _) | (None, _) => Freshness::Time,
+            (Some(Aging::Time), _) | (None, ViewSelection::Lease { .. }) => Freshness::Time,
+            (Some(Aging::Counted), _) | (None, _) => Freshness::Counted,
         };
         Sampling { peer_selection, view_propagation, view_selection, freshness }
     }

@@ -245,11 +245,11 @@ impl Sampler {
     }
 
     fn take(&mut self, cx: &mut Cx<'_>, whom: Given, from: &Greeter, exchange: &Exchange<'_>) {
-        let (me, clock) = (cx.me.node, cx.view.clock(cx.now));
+        let (me, clock, hop) = (cx.me.node, cx.view.clock(cx.now), cx.view.hop());
         let entries = exchange.entries.iter().take(self.given).filter_map(|entry| {
             let own = entry.id == from.node && !is_usable(entry.address.0);
             let address = if own { from.address } else { entry.address.0 };
-            let born = Born::ago(clock, DECISECOND * entry.age_ds);
+            let born = Born::ago(clock, (DECISECOND * entry.age_ds).saturating_add(hop));
             let descriptor = Descriptor { node: entry.id, address, born };
             (entry.id != me && is_usable(address)).then_some((descriptor, entry.copies.clamp(1, COPIES_MAX)))
         });
@@ -289,6 +289,7 @@ impl Sampler {
     fn turn(&mut self, cx: &mut Cx<'_>, sampling: &Sampling) {
         cx.view.expire(cx.now);
         self.size.turn();
+        cx.view.count_turn();
         if cx.view.len() == 0 {
             self.begin_with_links(cx);
         }

@@ -97,9 +97,10 @@ pub enum ViewSelection {
 pub enum Freshness {
     /// By the clock: as old as the time since the node spoke for itself.
     Time,
-    /// By exchanges, as in the paper of 2007: every exchange of the node that holds it makes an entry half a period older.
-    /// For comparison; it forgets the dead later, and an entry at a node that is not asked does not age.
-    Exchanges,
+    /// By counting, as in the papers, for comparison with them; the dead are forgotten later. In the form of 2007 every
+    /// exchange of the node that holds it makes an entry half a period older. In the form of 2004 every hop makes
+    /// it a period older, and so does every period (without that, as in the paper, the dead would never leave).
+    Counted,
 }
 
 /// Why a choice is unsafe.
@@ -166,6 +167,11 @@ impl Sampling {
                 },
             )
         })
+    }
+
+    /// Whether whole views are exchanged, as in 2004.
+    pub(crate) const fn gives_whole_view(&self) -> bool {
+        matches!(self.view_selection, ViewSelection::Head | ViewSelection::Random | ViewSelection::Tail)
     }
 
     /// How many entries one side gives at most, its own included, with views of `view`.

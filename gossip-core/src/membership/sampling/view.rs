@@ -79,15 +79,15 @@ pub(crate) struct View {
     sampling: Option<Sampling>,
     /// Of exchanges.
     period: Duration,
-    /// Exchanges so far, begun and answered.
-    exchanges: u32,
+    /// Half periods that were counted, where entries age by counting.
+    counted: u32,
 }
 
 impl View {
     /// Room for `capacity` entries, and for what the other side gives during an exchange.
     pub(super) fn new(sampling: Option<Sampling>, capacity: u16, period: Duration) -> Self {
         let rows = sampling.map_or(0, |sampling| usize::from(capacity) + sampling.given(capacity));
-        Self { rows: Vec::with_capacity(rows), capacity: capacity.into(), sampling, period, exchanges: 0 }
+        Self { rows: Vec::with_capacity(rows), capacity: capacity.into(), sampling, period, counted: 0 }
     }
 
     pub(super) const fn heap_bytes(capacity: usize) -> usize {
@@ -101,14 +101,27 @@ impl View {
     /// What the clock shows by which entries age.
     pub(crate) fn clock(&self, now: Instant) -> Instant {
         match self.sampling.map(|sampling| sampling.freshness) {
-            Some(Freshness::Exchanges) => Instant::ZERO + self.period / 2 * self.exchanges,
+            Some(Freshness::Counted) => Instant::ZERO + self.period / 2 * self.counted,
             Some(Freshness::Time) | None => now,
         }
     }
 
-    /// This node took part in one more exchange.
+    /// This node took part in one more exchange: in the form of 2007 entries grow older by that.
     pub(super) fn count_exchange(&mut self) {
-        self.exchanges = self.exchanges.saturating_add(1);
+        let counts = self.sampling.is_some_and(|sampling| !sampling.gives_whole_view());
+        self.counted = self.counted.saturating_add(u32::from(counts));
+    }
+
+    /// One more period has passed: in the form of 2004 entries grow older by that.
+    pub(super) fn count_turn(&mut self) {
+        let counts = self.sampling.is_some_and(|sampling| sampling.gives_whole_view());
+        self.counted = self.counted.saturating_add(2 * u32::from(counts));
+    }
+
+    /// How much older an entry is for having come here from another node.
+    pub(super) fn hop(&self) -> Duration {
+        let counts = |sampling: Sampling| sampling.gives_whole_view() && sampling.freshness == Freshness::Counted;
+        if self.sampling.is_some_and(counts) { self.period } else { Duration::ZERO }
     }
 
     /// All entries, in no meaningful order.
@@ -474,13 +487,18 @@ mod tests {
 
     #[test]
     fn ages_are_counted_in_exchanges_where_that_is_wanted() {
-        let sampling = Sampling { freshness: Freshness::Exchanges, ..Sampling::balanced(8) };
+        let sampling = Sampling { freshness: Freshness::Counted, ..Sampling::balanced(8) };
         let mut view = View::new(Some(sampling), 8, Duration::from_secs(2));
         view.insert(Descriptor { born: Born::ago(view.clock(NOW), Duration::ZERO), ..descriptor(1, 0) });
         let age = |view: &View, now| view.iter().map(|one| one.born.age(view.clock(now)).as_secs()).next();
         assert_eq!(age(&view, NOW + Duration::from_secs(60)), Some(0));
         (0..3).for_each(|_| view.count_exchange());
-        assert_eq!(age(&view, NOW), Some(3));
+        view.count_turn();
+        assert_eq!((age(&view, NOW), view.hop()), (Some(3), Duration::ZERO));
+        view.sampling = Some(Sampling { view_selection: ViewSelection::Head, ..sampling });
+        view.count_exchange();
+        view.count_turn();
+        assert_eq!((age(&view, NOW), view.hop()), (Some(5), Duration::from_secs(2)));
     }
 
     #[test]

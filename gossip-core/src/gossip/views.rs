@@ -38,8 +38,9 @@ impl Gossip {
         usize::from(self.config.mtu) - HEADER_LEN - Data::OVERHEAD_MAX - path
     }
 
-    /// How many members the cluster has, as far as this node knows, itself included. With sampled membership an estimate,
-    /// 13 % off (one standard deviation) at first and about 5 % after some rounds of it, a quarter of an hour each at the `lan` pace.
+    /// How many members the cluster has, as far as this node knows, itself included: exact once joining and leaving has
+    /// been told to everybody, at most [`Limits::peers`](crate::Limits::peers). With sampled membership an estimate: at
+    /// first 13 % off (one standard deviation), and about 5 % after some epochs of forty exchanges.
     pub fn size_estimate(&self) -> u32 {
         self.protocols.sampler.size(&self.view).unwrap_or(self.members.alive())
     }
@@ -66,7 +67,7 @@ impl Gossip {
             .is_some_and(|message| self.gate.is_durable(message.record))
     }
 
-    /// Every other node that this one knows, by id.
+    /// Every other node whose address this one knows or knew, by id.
     pub fn peers(&self) -> impl Iterator<Item = PeerView> + '_ {
         self.members.from(NodeId(0)).filter(|(_, member)| member.node != self.me.node).filter_map(|(_, member)| {
             let link = self.peers.find(member.node);

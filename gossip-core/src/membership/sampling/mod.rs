@@ -207,9 +207,10 @@ impl Sampler {
         }
         let wants = request.head.flags & ExchangeHead::PULL != 0;
         let head = ExchangeHead { nonce: request.head.nonce, flags: if wants { ExchangeHead::PUSH } else { 0 } };
+        let room = greeter.len.min(cx.mtus.of(cx.now, greeter.address));
         let entries = wants.then(|| give(cx, &mut self.rng, &sampling, (Given::Asking, greeter.node), self.advertised));
         let entries = entries.into_iter().flatten();
-        self.parcels.reply(greeter.address, greeter.len, &head, entries, self.size.sketch());
+        self.parcels.reply((greeter.address, room), &head, entries, self.size.sketch());
         if request.head.flags & ExchangeHead::PUSH != 0 {
             self.take(cx, Given::Asking, greeter, request);
         }
@@ -268,10 +269,11 @@ impl Sampler {
             ViewPropagation::PushPull => (ExchangeHead::PUSH, ExchangeHead::PULL),
         };
         let head = ExchangeHead { nonce, flags: push | pull };
+        let room = cx.mtus.of(cx.now, whom.address);
         let entries =
             (push != 0).then(|| give(cx, &mut self.rng, sampling, (Given::Asked, whom.node), self.advertised));
         let wanted = if pull == 0 { 0 } else { self.given };
-        self.parcels.ask(whom.address, &head, entries.into_iter().flatten(), wanted, self.size.sketch());
+        self.parcels.ask((whom.address, room), &head, entries.into_iter().flatten(), wanted, self.size.sketch());
         self.asked = Some(Asked { whom, nonce, until: Instant::NEVER });
         cx.stats.exchanges_begun += 1;
     }

@@ -34,7 +34,6 @@ struct Parcel {
 pub(super) struct Parcels {
     request: Parcel,
     replies: [Parcel; REPLIES],
-    mtu: usize,
 }
 
 impl Parcels {
@@ -42,26 +41,28 @@ impl Parcels {
     pub(super) fn new(given: usize, mtu: usize) -> Self {
         let size = if given == 0 { 0 } else { largest(given).min(mtu) };
         let parcel = || Parcel { to: SocketAddr::from(([0; 4], 0)), bytes: (0..size).map(|_| 0).collect(), len: 0 };
-        Self { request: parcel(), replies: core::array::from_fn(|_| parcel()), mtu }
+        Self { request: parcel(), replies: core::array::from_fn(|_| parcel()) }
     }
 
     pub(super) const fn heap_bytes(given: usize) -> usize {
         (1 + REPLIES) * largest(given)
     }
 
-    /// Packs a request, so long that a reply with `wanted` entries fits. In place of one that was not sent.
+    /// Packs a request of at most `room` bytes of datagram, so long that a reply with `wanted` entries fits where it
+    /// can. In place of one that was not sent.
     pub(super) fn ask(
         &mut self,
-        to: SocketAddr,
+        (to, room): (SocketAddr, usize),
         head: &ExchangeHead,
         entries: impl Iterator<Item = ViewEntry>,
         wanted: usize,
         sketch: (u32, &[u8; BUCKETS]),
     ) {
-        self.request.write(to, self.mtu, (Kind::VIEW_REQUEST, head), entries, sketch);
+        self.request.write(to, room, (Kind::VIEW_REQUEST, head), entries, sketch);
         let padded = HEADS_LEN + wanted * ViewEntry::USUAL_LEN + SKETCH_LEN;
         let len = self.request.len;
-        let end = padded.min(self.request.bytes.len() - HEADER_LEN).max(len);
+        let room = room.min(self.request.bytes.len()) - HEADER_LEN;
+        let end = padded.min(room).max(len);
         self.request.bytes[HEADER_LEN + len..HEADER_LEN + end].fill(0);
         self.request.len = end;
     }
@@ -74,13 +75,11 @@ impl Parcels {
     /// Packs a reply of at most `room` bytes of datagram, if one more can wait.
     pub(super) fn reply(
         &mut self,
-        to: SocketAddr,
-        room: usize,
+        (to, room): (SocketAddr, usize),
         head: &ExchangeHead,
         entries: impl Iterator<Item = ViewEntry>,
         sketch: (u32, &[u8; BUCKETS]),
     ) {
-        let room = room.min(self.mtu);
         if let Some(reply) = self.replies.iter_mut().find(|reply| reply.len == 0) {
             reply.write(to, room, (Kind::VIEW_REPLY, head), entries, sketch);
         }
@@ -151,10 +150,10 @@ mod tests {
     fn a_short_request_leaves_room_for_a_whole_reply() {
         let mut parcels = Parcels::new(30, 1_200);
         let mut datagram = [1; 1_200];
-        parcels.ask(address(), &HEAD, entries(1), 30, SKETCH);
+        parcels.ask((address(), 1_200), &HEAD, entries(1), 30, SKETCH);
         let (_, asked, is_request) = parcels.pop(&mut datagram).expect("a request");
         assert!(is_request);
-        parcels.reply(address(), HEADER_LEN + asked, &HEAD, entries(30), SKETCH);
+        parcels.reply((address(), HEADER_LEN + asked), &HEAD, entries(30), SKETCH);
         let (_, replied, is_request) = parcels.pop(&mut datagram).expect("a reply");
         assert_eq!((parcels.pop(&mut datagram), is_request), (None, false));
         assert_eq!(asked, HEADS_LEN + 30 * ViewEntry::USUAL_LEN + SKETCH_LEN);
@@ -165,9 +164,9 @@ mod tests {
     fn no_datagram_is_longer_than_it_may_be() {
         let mut parcels = Parcels::new(61, 256);
         let mut datagram = [0; 256];
-        parcels.ask(address(), &HEAD, entries(61), 61, SKETCH);
+        parcels.ask((address(), 256), &HEAD, entries(61), 61, SKETCH);
         assert!(parcels.pop(&mut datagram).is_some_and(|(_, len, _)| HEADER_LEN + len <= 256));
-        parcels.reply(address(), HEADER_LEN + 40, &HEAD, entries(61), SKETCH);
+        parcels.reply((address(), HEADER_LEN + 40), &HEAD, entries(61), SKETCH);
         assert!(parcels.pop(&mut datagram).is_some_and(|(_, len, _)| len <= 40));
     }
 
@@ -176,7 +175,7 @@ mod tests {
         let mut parcels = Parcels::new(4, 1_200);
         for _ in 0..2 {
             assert!(parcels.has_room());
-            parcels.reply(address(), 1_200, &HEAD, entries(1), SKETCH);
+            parcels.reply((address(), 1_200), &HEAD, entries(1), SKETCH);
         }
         assert!(!parcels.has_room());
         parcels.clear();

@@ -64,20 +64,19 @@ fn only_push_pull_grows_well() {
     let [both, push, pull] = ["pushpull", "push", "pull"].map(|way| grown(&format!("--view-propagation {way}")));
     assert!(figure(&both, "in_degree_sd") < 1.25 * RANDOM_SD && figure(&both, "degree") > 28.0, "{both}");
     assert!(figure(&both, "clusters") == 1.0 && figure(&both, "clustering") < 1.5 * RANDOM_CLUSTERING, "{both}");
-    assert!(figure(&push, "degree") < 14.0 && figure(&push, "in_degree_max") > 300.0, "{push}");
+    assert!(figure(&push, "degree") < 20.0 && figure(&push, "in_degree_max") > 200.0, "{push}");
     assert_eq!(figure(&pull, "in_degree_max"), 399.0, "{pull}");
     assert!((figure(&pull, "degree") - 2.0).abs() < 0.02, "{pull}");
 }
 
-/// Jelasity et al. 2004: of the 27, asking the freshest clusters severely, and keeping the oldest ignores newcomers.
+/// Jelasity et al. 2004: who asks the freshest asks the same few again and again, and a network grown that
+/// way hangs on its first node; who keeps the oldest ignores newcomers.
 #[test]
 fn the_unsafe_corners_of_2004_are_as_bad_as_said() {
-    let [fine, asks_the_freshest] = ["rand", "head"].map(|how| {
-        small(&format!("--classic --view-selection head --view-propagation pushpull --peer-selection {how}"))
-    });
-    assert!(figure(&asks_the_freshest, "clustering") > 1.5 * figure(&fine, "clustering"), "{asks_the_freshest} {fine}");
-    let grown = small("--classic --view-selection tail --peer-selection rand --grow");
-    assert!(figure(&grown, "in_degree_min") == 0.0 && figure(&grown, "in_degree_max") > 100.0, "{grown}");
+    let [head, tail] = [("head", "head"), ("rand", "tail")]
+        .map(|(peer, view)| small(&format!("--classic --grow --peer-selection {peer} --view-selection {view}")));
+    assert!(figure(&head, "in_degree_max") > 390.0 && figure(&head, "clustering") > 4.0 * RANDOM_CLUSTERING, "{head}");
+    assert!(figure(&tail, "in_degree_max") > 150.0 && figure(&tail, "clustering") > 4.0 * RANDOM_CLUSTERING, "{tail}");
 }
 
 #[test]
@@ -107,7 +106,7 @@ fn small_views_with_too_much_healer_fall_apart() {
 #[test]
 fn leases_are_even_and_forget_within_ten_cycles() {
     let report = sampling(
-        "--nodes 1000 --view 32 --cycles 40 --peer-selection rand --copies 4 --lifetime 8 --kill 0.5 --remove 0.8",
+        "--nodes 1000 --view 24 --cycles 40 --peer-selection rand --copies 3 --lifetime 8 --kill 0.5 --remove 0.7",
     );
     assert!(figure(&report, "in_degree_sd") <= 4.0, "{report}");
     assert!(figure(&report, "dead_zero_cycle") <= 10.0, "{report}");

@@ -37,11 +37,24 @@
 //! 2007. Views of `c` entries: in the form of 2004 both give their whole view and their own entry; in that of 2007 half,
 //! their own entry and `c / 2 − 1` others, drawn by chance but sparing the `healer` oldest.
 //!
+//! # Our own form: leases
+//!
+//! In the form of 2007 a healer that is large enough to forget the dead quickly makes degrees uneven, because luck decides
+//! how often a fresh entry is copied. A lease ([`ViewSelection::Lease`]) is copied a fixed number of times and then ends: a node
+//! that asks gives an entry of its own that stands for `copies` entries; each time it is passed on and kept, the number is
+//! halved; after `lifetime` periods it is void. So every node is listed about `copies · lifetime` times, and a dead one
+//! at the longest for a lifetime. Measured with 10,000 nodes, views of 32, 4 copies and 8 periods, in one run in which an
+//! exchange with a dead node costs its cycle: in-degrees with a standard deviation of 3.7 (random views: 5.7), no dead
+//! entry 10 cycles after half of the nodes died, and one cluster in 20 of 20 draws when 85 % are removed. It is not the
+//! default, as all that was measured without loss, and a lost exchange costs a node some of its copies.
+//!
 //! # Where this differs from the papers
 //!
 //! - *Freshness is age in time*, in both forms. Hop counts (2004) never drive out the dead, as an entry that is not passed
 //!   on does not grow older; counts of exchanges (2007) grow faster at nodes that are asked often. Here an entry is as old
 //!   as the time since its node spoke for itself, wherever it was meanwhile, whatever was lost on the way.
+//!   [`Freshness::Counted`] counts as the papers do, to compare with them: with healer 1 and swapper 14 the last dead
+//!   entry goes after 35 cycles then, instead of 26.
 //! - *Who is alive* is not known. The papers select among the live entries; here an exchange with a dead node costs
 //!   its turn, and its entry goes. In the same way an entry goes whose node could not be reached or whose reply
 //!   was lost: if the node is alive, others still have it.
@@ -61,8 +74,8 @@
 //!
 //! `c` entries, half of them once more during an exchange (`c + 1` where whole views are given); one request and two
 //! replies wait to be sent. A request is one datagram, a reply another: on average each node sends both once a period. With
-//! `c = 60`, IPv4 and the period of 25 seconds that is below 50 bytes a second with headers. Nothing here grows with
-//! the number of nodes.
+//! `c = 60`, IPv4 and the period of 25 seconds that is 56 bytes a second with headers, the sketch of the size included.
+//! Nothing here grows with the number of nodes.
 //!
 //! Views assume that who has the key of the cluster keeps the rules. An insider can fill views with what it likes; a
 //! repeated old request (they are not numbered per link) can make stale entries fresh, each of which costs somebody one

@@ -51,7 +51,7 @@ fn emit(kind: Kind, frame: &Frame<'_>) -> Option<Vec<u8>> {
         Frame::Data(record) => packer.frame(kind, record).expect(fits),
         Frame::Root(record) | Frame::RegisterRoot(record) => packer.frame(kind, record).expect(fits),
         Frame::ViewRequest(exchange) | Frame::ViewReply(exchange) => {
-            packer.headed(kind, &exchange.head, exchange.entries).expect(fits)
+            packer.headed(kind, &exchange.head, exchange.entries).expect(fits);
         }
         Frame::Peers(list) => {
             packer.list(kind, list.iter());

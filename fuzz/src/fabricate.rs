@@ -7,8 +7,8 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use gossip_core::pack::Packer;
 use gossip_core::wire::{
     Absence, Absent, Ack, Address, Ask, Beat, Blob, Conflict, Data, Deny, ExchangeHead, Frontier, HEADER_LEN, Hello,
-    Kind, MemberStatus, PageHead, PeerEntry, Probe, RegisterFrontier, RegisterState, Retry, Root, Unlink, Update,
-    Verdict, ViewEntry, Vouch, Walk, Wanted, Welcome,
+    Kind, MemberStatus, PageHead, PeerEntry, Probe, RegisterFrontier, RegisterState, Retry, Root, Sketch, Unlink,
+    Update, Verdict, ViewEntry, Vouch, Walk, Wanted, Welcome,
 };
 use gossip_core::{Incarnation, NodeId};
 
@@ -80,7 +80,7 @@ impl Liar<'_> {
         let place = Address(address(u.int_in_range(0..=4)?));
         let (nonce, cookie) = (small(u)?, small(u)?);
         let (id, incarnation) = self.node(u)?;
-        let _ = match u.int_in_range(0..=8)? {
+        let _ = match u.int_in_range(0..=9)? {
             0 => {
                 let (flags, round_trip) = u.arbitrary()?;
                 packer.frame(Kind::HELLO, &Hello { nonce, cookie, flags, to: place, round_trip })
@@ -93,7 +93,7 @@ impl Liar<'_> {
             3 => packer.frame(Kind::UNLINK, &Unlink { reason: u.int_in_range(0..=2)? }),
             4 => {
                 let kind = if u.arbitrary()? { Kind::VIEW_REQUEST } else { Kind::VIEW_REPLY };
-                let entry = ViewEntry { id, age_ds: small(u)? as u32, address: place };
+                let entry = ViewEntry { id, age_ds: small(u)? as u32, copies: u.arbitrary()?, address: place };
                 packer.headed(kind, &ExchangeHead { nonce, flags: u.arbitrary()? }, [entry])
             }
             5 => packer.frame(Kind::VACANCY, &PeerEntry { id, incarnation, address: place }),
@@ -101,7 +101,10 @@ impl Liar<'_> {
                 let newcomer = PeerEntry { id, incarnation, address: place };
                 packer.frame(Kind::WALK, &Walk { newcomer, hops: u.arbitrary()? })
             }
-            7 => packer.frame(Kind::CONFLICT, &Conflict { incarnation, address: place }),
+            7 => {
+                packer.frame(Kind::SKETCH, &Sketch { epoch: small(u)? as u32, ranks: Blob(u.bytes(u.len().min(64))?) })
+            }
+            8 => packer.frame(Kind::CONFLICT, &Conflict { incarnation, address: place }),
             _ => {
                 packer.list(Kind::PEERS, [PeerEntry { id, incarnation, address: place }]);
                 Ok(())

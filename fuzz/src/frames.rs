@@ -47,6 +47,7 @@ fn emit(kind: Kind, frame: &Frame<'_>) -> Option<Vec<u8>> {
         Frame::Conflict(record) => packer.frame(kind, record).expect(fits),
         Frame::Vacancy(record) => packer.frame(kind, record).expect(fits),
         Frame::Walk(record) => packer.frame(kind, record).expect(fits),
+        Frame::Sketch(record) => packer.frame(kind, record).expect(fits),
         Frame::Probe(record) => packer.frame(kind, record).expect(fits),
         Frame::Ack(record) => packer.frame(kind, record).expect(fits),
         Frame::Beat(record) => packer.frame(kind, record).expect(fits),
@@ -56,7 +57,7 @@ fn emit(kind: Kind, frame: &Frame<'_>) -> Option<Vec<u8>> {
         Frame::Data(record) => packer.frame(kind, record).expect(fits),
         Frame::Root(record) | Frame::RegisterRoot(record) => packer.frame(kind, record).expect(fits),
         Frame::ViewRequest(exchange) | Frame::ViewReply(exchange) => {
-            packer.headed(kind, &exchange.head, exchange.entries).expect(fits)
+            packer.headed(kind, &exchange.head, exchange.entries).expect(fits);
         }
         Frame::Peers(list) => {
             packer.list(kind, list.iter());

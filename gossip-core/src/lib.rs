@@ -85,7 +85,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | membership | joining through any node, full knowledge of the members or [configured neighbors](Membership::Static), proof of address before anything is kept or amplified |
+//! | membership | joining through any node, full knowledge of the members, [some drawn from all](Membership::Sampled) by peer sampling (the 27 protocols of 2004, healer and swapper of 2007, leases), or [configured neighbors](Membership::Static), proof of address before anything is kept or amplified |
 //! | spreading | [flood](Broadcast::Flood) and [rumor](Broadcast::Rumor) |
 //! | repair | comparison of what was seen, pulls of what is missing, gaps where it is gone |
 //! | order | as it comes, or first in, first out per origin |
@@ -183,7 +183,7 @@ pub use gossip::Gossip;
 pub use ids::{Incarnation, MessageId, NodeId, ParseIdError, Version};
 pub use io::{Action, Answer, Input, InputError, Transmit};
 pub use limits::Limits;
-pub use membership::{ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
+pub use membership::{Freshness, ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
 pub use persist::{PersistSeq, RECORD_KEY_MAX, Record, StoredRecord, Table, Value};
 pub use stats::Stats;
 pub use time::Instant;

@@ -180,6 +180,7 @@ impl Packer<'_> {
             Frame::Walk(body) => self.frame(Kind::WALK, body),
             Frame::ViewRequest(body) => self.headed(Kind::VIEW_REQUEST, &body.head, body.entries),
             Frame::ViewReply(body) => self.headed(Kind::VIEW_REPLY, &body.head, body.entries),
+            Frame::Sketch(body) => self.frame(Kind::SKETCH, body),
             Frame::Probe(body) => self.frame(Kind::PROBE, body),
             Frame::Ack(body) => self.frame(Kind::ACK, body),
             Frame::Beat(body) => self.frame(Kind::BEAT, body),

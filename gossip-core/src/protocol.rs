@@ -30,6 +30,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) me: Me,
     pub(crate) peers: &'a mut Peers,
     pub(crate) members: &'a mut Members,
+    /// How many members there are, this node included: counted, or estimated where nobody knows all.
+    pub(crate) size: u32,
     pub(crate) view: &'a mut View,
     pub(crate) origins: &'a mut Origins,
     pub(crate) messages: &'a mut Messages,

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Cluster, address, id, local, secs, seed};
 use gossip_core::{
-    Config, ConfigError, Event, Gossip, Instant, Membership, Neighbor, PeerSelection, Sampling, Unsafe,
+    Config, ConfigError, Event, Freshness, Gossip, Instant, Membership, Neighbor, PeerSelection, Sampling, Unsafe,
     ViewPropagation, ViewSelection, Warning,
 };
 
@@ -117,7 +117,7 @@ fn no_reply_is_longer_than_its_request() {
     let log = cluster.log.take().expect("it was wanted");
     let exchanges: Vec<usize> = log.iter().map(|(_, packet)| packet.bytes.len()).filter(|&len| len > 560).collect();
     assert!(exchanges.len() >= 10, "requests are padded for half a view: {}", exchanges.len());
-    assert!(exchanges.iter().all(|&len| len == 48 + 3 + 9 + 30 * 17));
+    assert!(exchanges.iter().all(|&len| len == 48 + 3 + 9 + 30 * 18 + 73));
 }
 
 #[test]
@@ -139,6 +139,55 @@ fn idle_exchanges_cost_less_than_60_bytes_a_second() {
     assert!((40.0..60.0).contains(&rate), "{rate} B/s");
 }
 
+/// Laws 1, 3 and 4 with views: the order of draining and needless ticks change nothing that is sent.
+#[test]
+fn drivers_do_not_matter() {
+    let run = |drains, ticked| {
+        let mut cluster = Cluster::new(8, |_, config| sampled(config, 6));
+        (cluster.drains, cluster.ticked, cluster.log) = (drains, ticked, Some(vec![]));
+        let mut count = 0_u64;
+        cluster.lose = Box::new(move |_| {
+            count += 1;
+            count.is_multiple_of(7)
+        });
+        for index in 1..8 {
+            cluster.nodes[index].join(cluster.now, address(index - 1)).expect("room for a contact");
+        }
+        cluster.run(secs(40));
+        let log = cluster.log.take().expect("it was wanted");
+        log.into_iter().map(|(at, packet)| (at, packet.to, packet.bytes)).collect::<Vec<_>>()
+    };
+    let log = run([0, 1, 2], false);
+    assert!(log.len() > 1_000);
+    assert!(log == run([2, 1, 0], false) && log == run([0, 1, 2], true));
+}
+
+/// Law 7: a request that comes twice is answered once each time, by no more bytes, and moves nothing.
+#[test]
+fn a_repeated_request_does_no_harm() {
+    let mut cluster = Cluster::joined(4, |_, config| sampled(config, 8));
+    cluster.log = Some(vec![]);
+    cluster.run(secs(20));
+    let log = cluster.log.take().expect("it was wanted");
+    let (_, request) = log.into_iter().rfind(|(_, packet)| packet.bytes[48] == 0x10).expect("somebody asked");
+    let to = cluster.addresses.iter().position(|&address| address == request.to).expect("one of the nodes");
+    let node = &mut cluster.nodes[to];
+    let (deadline, mut buffer) = (node.poll_timeout(), vec![0; 1_200]);
+    for _ in 0..3 {
+        node.handle_packet(cluster.now, request.from, &mut request.bytes.clone());
+        let reply = node.poll_transmit(cluster.now, &mut buffer).expect("an answer");
+        assert!(reply.to == request.from && reply.len <= request.bytes.len());
+        assert!(node.poll_transmit(cluster.now, &mut buffer).is_none() && node.poll_event().is_none());
+        assert_eq!(node.poll_timeout(), deadline);
+    }
+    // Without a poll in between, the third one finds no room.
+    let before = node.stats().refused_work;
+    for _ in 0..3 {
+        node.handle_packet(cluster.now, request.from, &mut request.bytes.clone());
+    }
+    assert_eq!(node.stats().refused_work, before + 1);
+}
+
 #[test]
 fn unsafe_choices_are_told_once_and_impossible_ones_refused() {
     let mut config = local(1);
@@ -147,6 +196,7 @@ fn unsafe_choices_are_told_once_and_impossible_ones_refused() {
         peer_selection: PeerSelection::Head,
         view_propagation: ViewPropagation::Push,
         view_selection: ViewSelection::Balanced { healer: 4, swapper: 0 },
+        freshness: Freshness::Time,
     };
     config.membership = Membership::Sampled { sampling, known: vec![] };
     let mut node = Gossip::new(config.clone(), seed(1, 1), Instant::ZERO).expect("unsafe is possible");

@@ -102,7 +102,7 @@ impl Broadcast {
             }
             Mode::Flood { .. } => {}
             Mode::Rumor { fanout, rounds } => {
-                self.rounds_left[slot as usize] = rounds_for(rounds, fanout, cx.members.alive()) - 1;
+                self.rounds_left[slot as usize] = rounds_for(rounds, fanout, cx.size) - 1;
                 self.round(cx.peers, slot, fanout, from);
                 self.keep_hot(cx.now, slot);
             }

@@ -40,9 +40,10 @@ impl Gossip {
     }
 
     /// How many members the cluster has, as far as this node knows, itself included: exact once joining and leaving has
-    /// been told to everybody, at most [`Limits::peers`](crate::Limits::peers).
+    /// been told to everybody, at most [`Limits::peers`](crate::Limits::peers). With sampled membership an estimate: at
+    /// first 13 % off (one standard deviation), and about 5 % after some epochs of forty exchanges.
     pub fn size_estimate(&self) -> u32 {
-        self.members.alive()
+        self.protocols.sampler.size(&self.view).unwrap_or(self.members.alive())
     }
 
     /// The contacts.
@@ -101,7 +102,7 @@ impl Gossip {
         self.view.iter().map(|descriptor| ViewEntry {
             node: descriptor.node,
             address: descriptor.address,
-            age: descriptor.born.age(self.now),
+            age: descriptor.born.age(self.view.clock(self.now)),
         })
     }
 

@@ -84,7 +84,7 @@ use nearness::Soundings;
 use walks::Walks;
 
 pub(crate) use greeting::{Decision, Greeter, NewLink};
-pub use sampling::{ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
+pub use sampling::{Freshness, ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
 pub(crate) use sampling::{Sampler, VIEW_MIN, View};
 
 /// Bytes kept for newcomers in each datagram: one walk.

@@ -58,6 +58,7 @@ impl Gossip {
             now: self.now,
             me: self.me,
             peers: &mut self.peers,
+            size: self.protocols.sampler.size(&self.view).unwrap_or(self.members.alive()),
             members: &mut self.members,
             view: &mut self.view,
             origins: &mut self.origins,
@@ -208,9 +209,12 @@ impl Gossip {
                 }
             }
             Frame::Walk(walk) => protocols.membership.on_walk(&mut cx, from, &walk),
-            Frame::Hello(_) | Frame::Retry(_) | Frame::Welcome(_) | Frame::ViewRequest(_) | Frame::ViewReply(_) => {
-                cx.stats.refused_unasked += 1;
-            }
+            Frame::Hello(_)
+            | Frame::Retry(_)
+            | Frame::Welcome(_)
+            | Frame::ViewRequest(_)
+            | Frame::ViewReply(_)
+            | Frame::Sketch(_) => cx.stats.refused_unasked += 1,
             Frame::Data(_) | Frame::Unlink(_) => unreachable!("handled above"),
         }
     }
@@ -256,6 +260,10 @@ impl Gossip {
             }
             Frame::ViewReply(reply) => {
                 protocols.sampler.on_reply(&mut cx, greeter, &reply);
+                None
+            }
+            Frame::Sketch(sketch) => {
+                protocols.sampler.on_sketch(&mut cx, &sketch);
                 None
             }
             _ => {

@@ -44,6 +44,8 @@ impl Kind {
     pub const VIEW_REQUEST: Self = Self(0x10);
     /// [`Exchange`](super::Exchange), the answer
     pub const VIEW_REPLY: Self = Self(0x11);
+    /// [`Sketch`](super::Sketch)
+    pub const SKETCH: Self = Self(0x12);
 
     // Failure detector: 0x20 to 0x3f.
     /// [`Probe`](super::Probe)

@@ -62,6 +62,7 @@ pub(super) fn samples() -> Vec<Sample> {
                 .headed(Kind::VIEW_REPLY, &head, [ViewEntry { address: v4(), ..view_entries()[0] }])
                 .expect("room enough");
         }),
+        record("sketch", Kind::SKETCH, &Sketch { epoch: 300, ranks: Blob(&[3, 0, 14]) }),
         record("probe", Kind::PROBE, &Probe { number: 300, status: 3 }),
         record("ack", Kind::ACK, &Ack { number: u32::MAX, status: 4 }),
         record("beat", Kind::BEAT, &Beat { next_ms: 8_001, tables: 0x3132_3334_3536_3738 }),
@@ -116,6 +117,7 @@ fn pinned_frames_are_read() {
     assert_eq!(frame("conflict"), Frame::Conflict(Conflict { incarnation: LIFE, address: v4() }));
     assert_eq!(frame("vacancy"), Frame::Vacancy(peers()[0]));
     assert_eq!(frame("walk"), Frame::Walk(Walk { newcomer: peers()[0], hops: 7 }));
+    assert_eq!(frame("sketch"), Frame::Sketch(Sketch { epoch: 300, ranks: Blob(&[3, 0, 14]) }));
     assert_eq!(frame("probe"), Frame::Probe(Probe { number: 300, status: 3 }));
     assert_eq!(frame("ack"), Frame::Ack(Ack { number: u32::MAX, status: 4 }));
     assert_eq!(frame("beat"), Frame::Beat(Beat { next_ms: 8_001, tables: 0x3132_3334_3536_3738 }));
@@ -243,7 +245,10 @@ fn peers() -> Vec<PeerEntry> {
 
 fn view_entries() -> [ViewEntry; 2] {
     let nowhere = Address(SocketAddr::from(([0; 4], 0)));
-    [ViewEntry { id: NODE, age_ds: 0, address: nowhere }, ViewEntry { id: NodeId(2), age_ds: 300, address: v6() }]
+    [
+        ViewEntry { id: NODE, age_ds: 0, copies: 4, address: nowhere },
+        ViewEntry { id: NodeId(2), age_ds: 300, copies: 1, address: v6() },
+    ]
 }
 
 fn data() -> Data<'static> {

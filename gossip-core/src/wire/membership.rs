@@ -9,15 +9,16 @@
 //! 0x06 Conflict  incarnation 8 · address
 //! 0x07 Vacancy   id 8 · incarnation 8 · address
 //! 0x08 Walk      id 8 · incarnation 8 · address · hops 1
-//! 0x10 ViewRequest  nonce 8 · flags 1 · ( id 8 · age ·v32 · address )…
-//! 0x11 ViewReply    nonce 8 · flags 1 · ( id 8 · age ·v32 · address )…
+//! 0x10 ViewRequest  nonce 8 · flags 1 · ( id 8 · age v32 · copies 1 · address )…
+//! 0x11 ViewReply    nonce 8 · flags 1 · ( id 8 · age v32 · copies 1 · address )…
+//! 0x12 Sketch       epoch v32 · ranks blob
 //!
 //! address        4 · ip 4 · port 2   or   6 · ip 16 · port 2
 //! ```
 
 use serde::{Deserialize, Serialize};
 
-use super::field::{Address, fixed};
+use super::field::{Address, Blob, fixed};
 use super::list::List;
 use crate::ids::{Incarnation, NodeId};
 
@@ -205,13 +206,25 @@ pub struct ViewEntry {
     pub id: NodeId,
     /// How long ago the node spoke for itself, in tenths of a second.
     pub age_ds: u32,
+    /// How many entries it stands for, from 1 on: it is halved when it is passed on and kept (leases only).
+    pub copies: u8,
     /// Where. Unspecified in the sender's own entry: where this datagram comes from.
     pub address: Address,
 }
 
 impl ViewEntry {
     /// Bytes of an entry with an IPv4 address and an age from 12.8 seconds to half an hour: the usual case.
-    pub const USUAL_LEN: usize = 17;
+    pub const USUAL_LEN: usize = 18;
     /// Bytes of an entry at most.
-    pub const MAX_LEN: usize = 32;
+    pub const MAX_LEN: usize = 33;
+}
+
+/// How many nodes there are, as a HyperLogLog sketch of their ids; in the datagrams of an [`Exchange`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sketch<'a> {
+    /// Which one; sketches of different epochs have nothing in common.
+    pub epoch: u32,
+    /// One byte for each of 64 buckets.
+    #[serde(borrow)]
+    pub ranks: Blob<'a>,
 }

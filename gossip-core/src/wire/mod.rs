@@ -44,7 +44,7 @@ pub use frames::{FRAME_HEAD_LEN, Frames, Kind};
 pub use header::{HEADER_LEN, Header, HeaderError, VOUCHED_LEN, datagram_number};
 pub use list::{LIST_MAX, List, Page, PageHead};
 pub use membership::{
-    Conflict, Exchange, ExchangeHead, Hello, PeerEntry, Retry, Unlink, Verdict, ViewEntry, Walk, Welcome,
+    Conflict, Exchange, ExchangeHead, Hello, PeerEntry, Retry, Sketch, Unlink, Verdict, ViewEntry, Walk, Welcome,
 };
 pub use register::{RegisterFrontier, RegisterState, Update};
 pub use runs::RunsBuffer;
@@ -74,6 +74,8 @@ pub enum Frame<'a> {
     ViewRequest(Exchange<'a>),
     /// [`Kind::VIEW_REPLY`]
     ViewReply(Exchange<'a>),
+    /// [`Kind::SKETCH`]
+    Sketch(Sketch<'a>),
     /// [`Kind::PROBE`]
     Probe(Probe),
     /// [`Kind::ACK`]
@@ -127,6 +129,7 @@ impl<'a> Frame<'a> {
             Kind::WALK => Self::Walk(record(body)?),
             Kind::VIEW_REQUEST => Self::ViewRequest(Exchange::parse(body).ok_or(FrameError::Broken)?),
             Kind::VIEW_REPLY => Self::ViewReply(Exchange::parse(body).ok_or(FrameError::Broken)?),
+            Kind::SKETCH => Self::Sketch(record(body)?),
             Kind::PROBE => Self::Probe(record(body)?),
             Kind::ACK => Self::Ack(record(body)?),
             Kind::BEAT => Self::Beat(record(body)?),

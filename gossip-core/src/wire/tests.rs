@@ -96,15 +96,21 @@ proptest! {
     }
 
     #[test]
-    fn exchanges_of_views((nonce, flags) in any::<(u64, u8)>(), seen in many((any::<(u64, u32)>(), address()), 0..20)) {
+    fn exchanges_of_views((nonce, flags) in any::<(u64, u8)>(), seen in many((any::<(u64, u32, u8)>(), address()), 0..20)) {
         let head = ExchangeHead { nonce, flags };
         let entries: Vec<_> =
-            seen.into_iter().map(|((id, age_ds), address)| ViewEntry { id: NodeId(id), age_ds, address }).collect();
+            seen.into_iter().map(|((id, age_ds, copies), address)| ViewEntry { id: NodeId(id), age_ds, copies, address }).collect();
         let bytes = frame_bytes(|packer| packer.headed(Kind::VIEW_REQUEST, &head, &entries).expect("room enough"));
         let longest = FRAME_HEAD_LEN + 9 + entries.len() * ViewEntry::MAX_LEN;
         prop_assert!(bytes.len() <= longest);
         let Frame::ViewRequest(request) = only_frame(&bytes) else { panic!("another kind") };
         prop_assert_eq!((request.head, request.entries.iter().collect::<Vec<_>>()), (head, entries));
+    }
+
+    #[test]
+    fn sketches(epoch: u32, ranks in bytes()) {
+        let sketch = Sketch { epoch, ranks: Blob(&ranks) };
+        record_comes_back(Kind::SKETCH, &sketch, Frame::Sketch(sketch))?;
     }
 
     #[test]

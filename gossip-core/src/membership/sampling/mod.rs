@@ -37,11 +37,24 @@
 //! 2007. Views of `c` entries: in the form of 2004 both give their whole view and their own entry; in that of 2007 half,
 //! their own entry and `c / 2 − 1` others, drawn by chance but sparing the `healer` oldest.
 //!
+//! # Our own form: leases
+//!
+//! In the form of 2007 a healer that is large enough to forget the dead quickly makes degrees uneven, because luck decides
+//! how often a fresh entry is copied. A lease ([`ViewSelection::Lease`]) is copied a fixed number of times and then ends: a node
+//! that asks gives an entry of its own that stands for `copies` entries; each time it is passed on and kept, the number is
+//! halved; after `lifetime` periods it is void. So every node is listed about `copies · lifetime` times, and a dead one
+//! at the longest for a lifetime. Measured with 10,000 nodes, views of 32, 4 copies and 8 periods, in one run in which an
+//! exchange with a dead node costs its cycle: in-degrees with a standard deviation of 3.7 (random views: 5.7), no dead
+//! entry 10 cycles after half of the nodes died, and one cluster in 20 of 20 draws when 85 % are removed. It is not the
+//! default, as all that was measured without loss, and a lost exchange costs a node some of its copies.
+//!
 //! # Where this differs from the papers
 //!
 //! - *Freshness is age in time*, in both forms. Hop counts (2004) never drive out the dead, as an entry that is not passed
 //!   on does not grow older; counts of exchanges (2007) grow faster at nodes that are asked often. Here an entry is as old
 //!   as the time since its node spoke for itself, wherever it was meanwhile, whatever was lost on the way.
+//!   [`Freshness::Counted`] counts as the papers do, to compare with them: with healer 1 and swapper 14 the last dead
+//!   entry goes after 35 cycles then, instead of 26.
 //! - *Who is alive* is not known. The papers select among the live entries; here an exchange with a dead node costs
 //!   its turn, and its entry goes. In the same way an entry goes whose node could not be reached or whose reply
 //!   was lost: if the node is alive, others still have it.
@@ -61,14 +74,15 @@
 //!
 //! `c` entries, half of them once more during an exchange (`c + 1` where whole views are given); one request and two
 //! replies wait to be sent. A request is one datagram, a reply another: on average each node sends both once a period. With
-//! `c = 60`, IPv4 and the period of 25 seconds that is below 50 bytes a second with headers. Nothing here grows with
-//! the number of nodes.
+//! `c = 60`, IPv4 and the period of 25 seconds that is 56 bytes a second with headers, the sketch of the size included.
+//! Nothing here grows with the number of nodes.
 //!
 //! Views assume that who has the key of the cluster keeps the rules. An insider can fill views with what it likes; a
 //! repeated old request (they are not numbered per link) can make stale entries fresh, each of which costs somebody one
 //! turn to find out.
 
 mod parcel;
+mod size;
 mod strategy;
 mod view;
 
@@ -78,17 +92,20 @@ use core::time::Duration;
 use super::{Greeter, is_usable};
 use crate::config::{Config, Membership as Mode};
 use crate::event::{Event, Warning};
+use crate::ids::NodeId;
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::view::Reason;
-use crate::wire::{Address, Exchange, ExchangeHead, ViewEntry};
+use crate::wire::{Address, Exchange, ExchangeHead, Sketch, ViewEntry};
 
 use parcel::Parcels;
+use size::Size;
 use view::{Born, Given};
 
+use strategy::COPIES_MAX;
 pub(crate) use strategy::VIEW_MIN;
-pub use strategy::{ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
+pub use strategy::{Freshness, ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
 pub(crate) use view::{Descriptor, View};
 
 /// The unit of ages in frames.
@@ -130,6 +147,7 @@ pub(crate) struct Sampler {
     fruitless: u32,
     /// What the application has not been warned of yet, one bit for each of [`Unsafe::ALL`].
     warnings: u8,
+    size: Size,
     /// Where this node says that it is, if it was told.
     advertised: Option<SocketAddr>,
     rng: Rng,
@@ -156,6 +174,7 @@ impl Sampler {
             parcels: Parcels::new(given, config.mtu.into()),
             fruitless: 0,
             warnings: risks.fold(0, |bits, risk| bits | 1 << risk as u8),
+            size: Size::new(config.id),
             advertised: config.advertise,
             sampling,
             rng,
@@ -164,10 +183,10 @@ impl Sampler {
 
     /// The view that a node begins with.
     pub(crate) fn first_view(&self, config: &Config, now: Instant) -> View {
-        let Mode::Sampled { known, .. } = &config.membership else { return View::new(0, 0) };
-        let mut view = View::new(self.capacity, self.given);
+        let mut view = View::new(self.sampling, config.limits.view, self.period);
+        let Mode::Sampled { known, .. } = &config.membership else { return view };
         for neighbor in known.iter().filter(|neighbor| neighbor.node != config.id) {
-            let born = Born::ago(now, self.period);
+            let born = Born::ago(view.clock(now), self.period);
             view.insert(Descriptor { node: neighbor.node, address: neighbor.address, born });
         }
         view
@@ -175,7 +194,7 @@ impl Sampler {
 
     /// For views of `view` entries, in the form that takes most.
     pub(crate) const fn heap_bytes(view: usize) -> usize {
-        View::heap_bytes(view, view + 1) + Parcels::heap_bytes(view + 1)
+        View::heap_bytes(view) + Parcels::heap_bytes(view + 1)
     }
 
     /// No more exchanges.
@@ -201,35 +220,54 @@ impl Sampler {
         }
         let wants = request.head.flags & ExchangeHead::PULL != 0;
         let head = ExchangeHead { nonce: request.head.nonce, flags: if wants { ExchangeHead::PUSH } else { 0 } };
-        let entries = wants.then(|| give(cx, &mut self.rng, &sampling, Given::Asking, self.advertised));
-        self.parcels.reply(greeter.address, greeter.len, &head, entries.into_iter().flatten());
+        let room = greeter.len.min(cx.mtus.of(cx.now, greeter.address));
+        let entries = wants.then(|| give(cx, &mut self.rng, &sampling, (Given::Asking, greeter.node), self.advertised));
+        let entries = entries.into_iter().flatten();
+        self.parcels.reply((greeter.address, room), &head, entries, self.size.sketch());
         if request.head.flags & ExchangeHead::PUSH != 0 {
-            self.take(cx, &sampling, Given::Asking, greeter, request);
+            self.take(cx, Given::Asking, greeter, request);
         }
+        cx.view.count_exchange();
     }
 
     /// Somebody answers.
     pub(crate) fn on_reply(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, reply: &Exchange<'_>) {
         let asked = self.asked.take_if(|asked| asked.nonce == reply.head.nonce);
-        let (Some(asked), Some(sampling)) = (asked, self.sampling) else { return cx.stats.refused_unasked += 1 };
+        let Some(asked) = asked else { return cx.stats.refused_unasked += 1 };
         cx.stats.exchanges_answered += 1;
         if asked.whom.node != greeter.node {
             cx.view.disprove(&asked.whom);
         }
         if reply.head.flags & ExchangeHead::PUSH != 0 {
-            self.take(cx, &sampling, Given::Asked, greeter, reply);
+            self.take(cx, Given::Asked, greeter, reply);
+        }
+        cx.view.count_exchange();
+    }
+
+    /// Somebody tells what it knows of the number of nodes.
+    pub(crate) fn on_sketch(&mut self, cx: &mut Cx<'_>, sketch: &Sketch<'_>) {
+        match sketch.ranks.0.try_into() {
+            Ok(ranks) if self.sampling.is_some() => self.size.merge(sketch.epoch, ranks),
+            _ => cx.stats.refused_unasked += 1,
         }
     }
 
-    fn take(&mut self, cx: &mut Cx<'_>, sampling: &Sampling, whom: Given, from: &Greeter, exchange: &Exchange<'_>) {
-        let (me, now) = (cx.me.node, cx.now);
+    /// How many nodes there are, this one included: an estimate, and no fewer than are in the view. None where that can be
+    /// counted, as views are not used.
+    pub(crate) fn size(&self, view: &View) -> Option<u32> {
+        self.sampling.map(|_| self.size.estimate().max(view.len() as u32 + 1))
+    }
+
+    fn take(&mut self, cx: &mut Cx<'_>, whom: Given, from: &Greeter, exchange: &Exchange<'_>) {
+        let (me, clock, hop) = (cx.me.node, cx.view.clock(cx.now), cx.view.hop());
         let entries = exchange.entries.iter().take(self.given).filter_map(|entry| {
             let own = entry.id == from.node && !is_usable(entry.address.0);
             let address = if own { from.address } else { entry.address.0 };
-            let born = Born::ago(now, DECISECOND * entry.age_ds);
-            (entry.id != me && is_usable(address)).then_some(Descriptor { node: entry.id, address, born })
+            let born = Born::ago(clock, (DECISECOND * entry.age_ds).saturating_add(hop));
+            let descriptor = Descriptor { node: entry.id, address, born };
+            (entry.id != me && is_usable(address)).then_some((descriptor, entry.copies.clamp(1, COPIES_MAX)))
         });
-        if cx.view.take(&mut self.rng, sampling, whom, entries) > 0 {
+        if cx.view.take(cx.now, &mut self.rng, whom, entries) > 0 {
             self.fruitless = 0;
         }
     }
@@ -244,9 +282,11 @@ impl Sampler {
             ViewPropagation::PushPull => (ExchangeHead::PUSH, ExchangeHead::PULL),
         };
         let head = ExchangeHead { nonce, flags: push | pull };
-        let entries = (push != 0).then(|| give(cx, &mut self.rng, sampling, Given::Asked, self.advertised));
+        let room = cx.mtus.of(cx.now, whom.address);
+        let entries =
+            (push != 0).then(|| give(cx, &mut self.rng, sampling, (Given::Asked, whom.node), self.advertised));
         let wanted = if pull == 0 { 0 } else { self.given };
-        self.parcels.ask(whom.address, &head, entries.into_iter().flatten(), wanted);
+        self.parcels.ask((whom.address, room), &head, entries.into_iter().flatten(), wanted, self.size.sketch());
         self.asked = Some(Asked { whom, nonce, until: Instant::NEVER });
         cx.stats.exchanges_begun += 1;
     }
@@ -262,6 +302,9 @@ impl Sampler {
 
     /// The time of the next exchange has come.
     fn turn(&mut self, cx: &mut Cx<'_>, sampling: &Sampling) {
+        cx.view.expire(cx.now);
+        self.size.turn();
+        cx.view.count_turn();
         if cx.view.len() == 0 {
             self.begin_with_links(cx);
         }
@@ -277,7 +320,7 @@ impl Sampler {
 
     fn begin_with_links(&self, cx: &mut Cx<'_>) {
         for (_, link) in cx.peers.iter() {
-            let born = Born::ago(cx.now, cx.now.saturating_since(link.heard));
+            let born = Born::ago(cx.view.clock(cx.now), cx.now.saturating_since(link.heard));
             cx.view.insert(Descriptor { node: link.node, address: link.address, born });
         }
     }
@@ -295,7 +338,8 @@ impl Protocol for Sampler {
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
         let Fact::LinkUp { peer } = fact else { return };
         let Some(link) = cx.peers.get(peer).filter(|_| self.sampling.is_some()) else { return };
-        cx.view.insert(Descriptor { node: link.node, address: link.address, born: Born::ago(cx.now, Duration::ZERO) });
+        let born = Born::ago(cx.view.clock(cx.now), Duration::ZERO);
+        cx.view.insert(Descriptor { node: link.node, address: link.address, born });
         if cx.view.len() < self.capacity / 4 {
             self.fruitless = 0;
             self.next_at = self.next_at.min(cx.now + self.retry_first);
@@ -322,21 +366,27 @@ impl Protocol for Sampler {
     }
 }
 
-/// What to give: this node's own entry, then others.
+/// What to give: this node's own entry, then others. With leases only who asks gives its own, so that each node does so
+/// equally often.
 fn give(
     cx: &mut Cx<'_>,
     rng: &mut Rng,
     sampling: &Sampling,
-    whom: Given,
+    (whom, to): (Given, NodeId),
     advertised: Option<SocketAddr>,
 ) -> impl Iterator<Item = ViewEntry> {
-    let now = cx.now;
+    let clock = cx.view.clock(cx.now);
     let address = Address(advertised.unwrap_or(WHERE_THIS_COMES_FROM));
-    let own = ViewEntry { id: cx.me.node, age_ds: 0, address };
-    let others = cx.view.give(rng, sampling, whom).map(move |descriptor| {
-        let age_ds = descriptor.born.age(now).as_millis() / DECISECOND.as_millis();
+    let copies = match (sampling.view_selection, whom) {
+        (ViewSelection::Lease { copies, .. }, Given::Asked) => Some(copies),
+        (ViewSelection::Lease { .. }, Given::Asking | Given::No) => None,
+        _ => Some(1),
+    };
+    let own = copies.map(|copies| ViewEntry { id: cx.me.node, age_ds: 0, copies, address });
+    let others = cx.view.give(rng, whom, to).map(move |(descriptor, copies)| {
+        let age_ds = descriptor.born.age(clock).as_millis() / DECISECOND.as_millis();
         let age_ds = u32::try_from(age_ds).unwrap_or(u32::MAX);
-        ViewEntry { id: descriptor.node, age_ds, address: Address(descriptor.address) }
+        ViewEntry { id: descriptor.node, age_ds, copies, address: Address(descriptor.address) }
     });
-    core::iter::once(own).chain(others)
+    own.into_iter().chain(others)
 }

@@ -6,14 +6,18 @@
 use alloc::boxed::Box;
 use core::net::SocketAddr;
 
+use super::size::BUCKETS;
 use crate::pack::Packer;
-use crate::wire::{ExchangeHead, FRAME_HEAD_LEN, HEADER_LEN, Kind, ViewEntry};
+use crate::wire::{Blob, ExchangeHead, FRAME_HEAD_LEN, HEADER_LEN, Kind, Sketch, ViewEntry};
 
 /// Replies that may wait: one, and one more for a caller that handles two datagrams before it polls.
 const REPLIES: usize = 2;
 
 /// Bytes of frame head and exchange head.
 const HEADS_LEN: usize = FRAME_HEAD_LEN + 9;
+
+/// Bytes of a sketch at most: heads, an epoch and one byte for each bucket.
+const SKETCH_LEN: usize = FRAME_HEAD_LEN + 5 + 1 + BUCKETS;
 
 /// One datagram without its header.
 #[derive(Clone, Debug)]
@@ -30,7 +34,6 @@ struct Parcel {
 pub(super) struct Parcels {
     request: Parcel,
     replies: [Parcel; REPLIES],
-    mtu: usize,
 }
 
 impl Parcels {
@@ -38,25 +41,28 @@ impl Parcels {
     pub(super) fn new(given: usize, mtu: usize) -> Self {
         let size = if given == 0 { 0 } else { largest(given).min(mtu) };
         let parcel = || Parcel { to: SocketAddr::from(([0; 4], 0)), bytes: (0..size).map(|_| 0).collect(), len: 0 };
-        Self { request: parcel(), replies: core::array::from_fn(|_| parcel()), mtu }
+        Self { request: parcel(), replies: core::array::from_fn(|_| parcel()) }
     }
 
     pub(super) const fn heap_bytes(given: usize) -> usize {
         (1 + REPLIES) * largest(given)
     }
 
-    /// Packs a request, so long that a reply with `wanted` entries fits. In place of one that was not sent.
+    /// Packs a request of at most `room` bytes of datagram, so long that a reply with `wanted` entries fits where it
+    /// can. In place of one that was not sent.
     pub(super) fn ask(
         &mut self,
-        to: SocketAddr,
+        (to, room): (SocketAddr, usize),
         head: &ExchangeHead,
         entries: impl Iterator<Item = ViewEntry>,
         wanted: usize,
+        sketch: (u32, &[u8; BUCKETS]),
     ) {
-        self.request.write(to, self.mtu, Kind::VIEW_REQUEST, head, entries);
-        let padded = HEADS_LEN + wanted * ViewEntry::USUAL_LEN;
+        self.request.write(to, room, (Kind::VIEW_REQUEST, head), entries, sketch);
+        let padded = HEADS_LEN + wanted * ViewEntry::USUAL_LEN + SKETCH_LEN;
         let len = self.request.len;
-        let end = padded.min(self.request.bytes.len() - HEADER_LEN).max(len);
+        let room = room.min(self.request.bytes.len()) - HEADER_LEN;
+        let end = padded.min(room).max(len);
         self.request.bytes[HEADER_LEN + len..HEADER_LEN + end].fill(0);
         self.request.len = end;
     }
@@ -69,14 +75,13 @@ impl Parcels {
     /// Packs a reply of at most `room` bytes of datagram, if one more can wait.
     pub(super) fn reply(
         &mut self,
-        to: SocketAddr,
-        room: usize,
+        (to, room): (SocketAddr, usize),
         head: &ExchangeHead,
         entries: impl Iterator<Item = ViewEntry>,
+        sketch: (u32, &[u8; BUCKETS]),
     ) {
-        let room = room.min(self.mtu);
         if let Some(reply) = self.replies.iter_mut().find(|reply| reply.len == 0) {
-            reply.write(to, room, Kind::VIEW_REPLY, head, entries);
+            reply.write(to, room, (Kind::VIEW_REPLY, head), entries, sketch);
         }
     }
 
@@ -103,24 +108,25 @@ impl Parcels {
 }
 
 impl Parcel {
-    /// As many entries as fit; nothing, where not even the head fits.
+    /// As many entries as fit, and the sketch if it fits behind them; nothing, where not even the head fits.
     fn write(
         &mut self,
         to: SocketAddr,
         room: usize,
-        kind: Kind,
-        head: &ExchangeHead,
+        (kind, head): (Kind, &ExchangeHead),
         entries: impl Iterator<Item = ViewEntry>,
+        (epoch, ranks): (u32, &[u8; BUCKETS]),
     ) {
         let mut packet = Packer::new(&mut self.bytes, room);
         let written = packet.headed(kind, head, entries);
+        let _left_out = packet.frame(Kind::SKETCH, &Sketch { epoch, ranks: Blob(ranks) });
         (self.to, self.len) = (to, if written.is_ok() { packet.len() } else { 0 });
     }
 }
 
 /// The longest datagram with `given` entries.
 const fn largest(given: usize) -> usize {
-    HEADER_LEN + HEADS_LEN + given * ViewEntry::MAX_LEN
+    HEADER_LEN + HEADS_LEN + given * ViewEntry::MAX_LEN + SKETCH_LEN
 }
 
 #[cfg(test)]
@@ -129,6 +135,7 @@ mod tests {
     use crate::ids::NodeId;
     use crate::wire::Address;
 
+    const SKETCH: (u32, &[u8; BUCKETS]) = (0, &[7; BUCKETS]);
     const HEAD: ExchangeHead = ExchangeHead { nonce: 1, flags: 3 };
 
     fn address() -> SocketAddr {
@@ -136,29 +143,30 @@ mod tests {
     }
 
     fn entries(count: u64) -> impl Iterator<Item = ViewEntry> {
-        (0..count).map(|id| ViewEntry { id: NodeId(id), age_ds: 500, address: Address(address()) })
+        (0..count).map(|id| ViewEntry { id: NodeId(id), age_ds: 500, copies: 1, address: Address(address()) })
     }
 
     #[test]
     fn a_short_request_leaves_room_for_a_whole_reply() {
         let mut parcels = Parcels::new(30, 1_200);
         let mut datagram = [1; 1_200];
-        parcels.ask(address(), &HEAD, entries(1), 30);
+        parcels.ask((address(), 1_200), &HEAD, entries(1), 30, SKETCH);
         let (_, asked, is_request) = parcels.pop(&mut datagram).expect("a request");
         assert!(is_request);
-        parcels.reply(address(), HEADER_LEN + asked, &HEAD, entries(30));
-        assert_eq!(parcels.pop(&mut datagram), Some((address(), asked, false)));
-        assert_eq!(parcels.pop(&mut datagram), None);
-        assert_eq!(asked, HEADS_LEN + 30 * ViewEntry::USUAL_LEN);
+        parcels.reply((address(), HEADER_LEN + asked), &HEAD, entries(30), SKETCH);
+        let (_, replied, is_request) = parcels.pop(&mut datagram).expect("a reply");
+        assert_eq!((parcels.pop(&mut datagram), is_request), (None, false));
+        assert_eq!(asked, HEADS_LEN + 30 * ViewEntry::USUAL_LEN + SKETCH_LEN);
+        assert!(replied > asked - 5, "all entries, and the sketch: {replied} of {asked}");
     }
 
     #[test]
     fn no_datagram_is_longer_than_it_may_be() {
         let mut parcels = Parcels::new(61, 256);
         let mut datagram = [0; 256];
-        parcels.ask(address(), &HEAD, entries(61), 61);
+        parcels.ask((address(), 256), &HEAD, entries(61), 61, SKETCH);
         assert!(parcels.pop(&mut datagram).is_some_and(|(_, len, _)| HEADER_LEN + len <= 256));
-        parcels.reply(address(), HEADER_LEN + 40, &HEAD, entries(61));
+        parcels.reply((address(), HEADER_LEN + 40), &HEAD, entries(61), SKETCH);
         assert!(parcels.pop(&mut datagram).is_some_and(|(_, len, _)| len <= 40));
     }
 
@@ -167,7 +175,7 @@ mod tests {
         let mut parcels = Parcels::new(4, 1_200);
         for _ in 0..2 {
             assert!(parcels.has_room());
-            parcels.reply(address(), 1_200, &HEAD, entries(1));
+            parcels.reply((address(), 1_200), &HEAD, entries(1), SKETCH);
         }
         assert!(!parcels.has_room());
         parcels.clear();

@@ -20,6 +20,9 @@ pub(crate) const VIEW_MIN: u16 = 4;
 /// and healer 4 in 50 of 50 runs, with views of 10 in 1).
 const VIEW_SAFE: u16 = 10;
 
+/// The most copies of an entry that one entry can stand for.
+pub(crate) const COPIES_MAX: u8 = 16;
+
 /// A peer sampling protocol. The view's size is [`Limits::view`](crate::Limits::view), called `c` here.
 ///
 /// The default is what measured best in every respect together: the oldest entry is asked, both sides give half of their
@@ -33,6 +36,8 @@ pub struct Sampling {
     pub view_propagation: ViewPropagation,
     /// Which entries stay.
     pub view_selection: ViewSelection,
+    /// How the age of an entry is told.
+    pub freshness: Freshness,
 }
 
 /// With whom a node exchanges: which entry of its view it contacts.
@@ -75,6 +80,27 @@ pub enum ViewSelection {
         /// How many entries that the other side has got go in each exchange: the larger, the more even the degrees.
         swapper: u16,
     },
+    /// Entries are leases (our own): each node puts `copies` of its own entry into the network a period, all when it
+    /// asks and none when it is asked, and each lives for `lifetime` periods. So every node has had about as many copies made as
+    /// any other, and no dead one is remembered for longer than a lifetime. Half views are exchanged, and all that was given goes
+    /// first. `copies · lifetime` should be the size of the view.
+    Lease {
+        /// Copies of a node's own entry, 1 to 16. An entry that stands for several is halved when it is given away.
+        copies: u8,
+        /// Periods, from 2 on.
+        lifetime: u8,
+    },
+}
+
+/// How the age of an entry is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Freshness {
+    /// By the clock: as old as the time since the node spoke for itself.
+    Time,
+    /// By counting, as in the papers, for comparison with them; the dead are forgotten later. In the form of 2007 every
+    /// exchange of the node that holds it makes an entry half a period older. In the form of 2004 every hop makes
+    /// it a period older, and so does every period (without that, as in the paper, the dead would never leave).
+    Counted,
 }
 
 /// Why a choice is unsafe.
@@ -122,6 +148,7 @@ impl Sampling {
             peer_selection: PeerSelection::Tail,
             view_propagation: ViewPropagation::PushPull,
             view_selection: ViewSelection::Balanced { healer: 1, swapper },
+            freshness: Freshness::Time,
         }
     }
 
@@ -135,16 +162,22 @@ impl Sampling {
                         peer_selection,
                         view_propagation,
                         view_selection,
+                        freshness: Freshness::Time,
                     })
                 },
             )
         })
     }
 
+    /// Whether whole views are exchanged, as in 2004.
+    pub(crate) const fn gives_whole_view(&self) -> bool {
+        matches!(self.view_selection, ViewSelection::Head | ViewSelection::Random | ViewSelection::Tail)
+    }
+
     /// How many entries one side gives at most, its own included, with views of `view`.
     pub(crate) const fn given(&self, view: u16) -> usize {
         match self.view_selection {
-            ViewSelection::Balanced { .. } => view as usize / 2,
+            ViewSelection::Balanced { .. } | ViewSelection::Lease { .. } => view as usize / 2,
             ViewSelection::Head | ViewSelection::Random | ViewSelection::Tail => view as usize + 1,
         }
     }
@@ -168,8 +201,17 @@ impl Sampling {
     }
 
     pub(crate) fn check(&self, view: u16) -> Result<(), ConfigError> {
-        let ViewSelection::Balanced { healer, swapper } = self.view_selection else { return Ok(()) };
-        within("membership.sampling.healer + swapper", u64::from(healer) + u64::from(swapper), 0, (view / 2).into())
+        match self.view_selection {
+            ViewSelection::Balanced { healer, swapper } => {
+                let both = u64::from(healer) + u64::from(swapper);
+                within("membership.sampling.healer + swapper", both, 0, (view / 2).into())
+            }
+            ViewSelection::Lease { copies, lifetime } => {
+                within("membership.sampling.copies", copies.into(), 1, COPIES_MAX.into())?;
+                within("membership.sampling.lifetime", lifetime.into(), 2, u8::MAX.into())
+            }
+            ViewSelection::Head | ViewSelection::Random | ViewSelection::Tail => Ok(()),
+        }
     }
 }
 
@@ -210,6 +252,7 @@ impl fmt::Display for ViewSelection {
             Self::Random => f.write_str("rand"),
             Self::Tail => f.write_str("tail"),
             Self::Balanced { healer, swapper } => write!(f, "H={healer} S={swapper}"),
+            Self::Lease { copies, lifetime } => write!(f, "C={copies} L={lifetime}"),
         }
     }
 }
@@ -251,16 +294,19 @@ impl FromStr for ViewSelection {
             "rand" => Ok(Self::Random),
             "tail" => Ok(Self::Tail),
             _ => {
-                let (healer, swapper) = text.split_once(' ').ok_or(ParseSamplingError)?;
-                let number = |text: &str, prefix| text.strip_prefix(prefix)?.parse().ok();
-                let (healer, swapper) = (number(healer, "H="), number(swapper, "S="));
-                Ok(Self::Balanced {
-                    healer: healer.ok_or(ParseSamplingError)?,
-                    swapper: swapper.ok_or(ParseSamplingError)?,
-                })
+                let (one, other) = text.split_once(' ').ok_or(ParseSamplingError)?;
+                let balanced = number(one, "H=").zip(number(other, "S="));
+                let balanced = balanced.map(|(healer, swapper)| Self::Balanced { healer, swapper });
+                let lease = number(one, "C=").zip(number(other, "L="));
+                let lease = lease.map(|(copies, lifetime)| Self::Lease { copies, lifetime });
+                balanced.or(lease).ok_or(ParseSamplingError)
             }
         }
     }
+}
+
+fn number<T: FromStr>(text: &str, prefix: &str) -> Option<T> {
+    text.strip_prefix(prefix)?.parse().ok()
 }
 
 impl FromStr for Sampling {
@@ -278,6 +324,7 @@ impl FromStr for Sampling {
             peer_selection: peer.parse()?,
             view_propagation: propagation.parse()?,
             view_selection: view.parse()?,
+            freshness: Freshness::Time,
         })
     }
 }
@@ -305,7 +352,9 @@ mod tests {
         let balanced = Sampling::balanced(60);
         assert_eq!(balanced.to_string(), "(tail, H=1 S=29, pushpull)");
         assert_eq!(balanced.to_string().parse(), Ok(balanced));
-        for wrong in ["", "tail,rand", "tail,rand,push,pull", "first,rand,push", "tail,H=1,push", "tail,H=1 S=x,push"] {
+        let lease = Sampling { view_selection: ViewSelection::Lease { copies: 4, lifetime: 9 }, ..balanced };
+        assert_eq!((lease.to_string().as_str(), lease.to_string().parse()), ("(tail, C=4 L=9, pushpull)", Ok(lease)));
+        for wrong in ["", "tail,rand", "tail,rand,push,pull", "first,rand,push", "tail,H=1,push", "tail,H=1 L=9,push"] {
             assert_eq!(wrong.parse::<Sampling>(), Err(ParseSamplingError), "{wrong}");
         }
     }
@@ -325,5 +374,7 @@ mod tests {
         let half = Sampling::balanced(30);
         assert_eq!((half.check(30), half.check(31), Sampling::balanced(4).check(4)), (Ok(()), Ok(()), Ok(())));
         assert!(half.check(29).is_err(), "healer and swapper are more than half of the view");
+        let lease = |copies, lifetime| Sampling { view_selection: ViewSelection::Lease { copies, lifetime }, ..half };
+        assert!(lease(4, 9).check(30).is_ok() && lease(17, 9).check(30).is_err() && lease(4, 1).check(30).is_err());
     }
 }

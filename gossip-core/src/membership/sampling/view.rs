@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::strategy::{PeerSelection, Sampling, ViewSelection};
+use super::strategy::{COPIES_MAX, Freshness, PeerSelection, Sampling, ViewSelection};
 use crate::ids::NodeId;
 use crate::rng::Rng;
 use crate::time::{Instant, micros};
@@ -65,7 +65,16 @@ pub(super) enum Given {
 #[derive(Clone, Copy, Debug)]
 struct Row {
     descriptor: Descriptor,
+    /// How many entries it stands for; always 1 but with leases.
+    copies: u8,
     given: Given,
+}
+
+impl Row {
+    /// Whether the other side of the exchange may have it in this node's place.
+    fn is_given_away(&self, whom: Given) -> bool {
+        self.given == whom && self.copies <= 1
+    }
 }
 
 /// The rows: at most `capacity` between two exchanges, and during one as many more as the other side gives.
@@ -73,20 +82,53 @@ struct Row {
 pub(crate) struct View {
     rows: Vec<Row>,
     capacity: usize,
+    /// None where there are no views.
+    sampling: Option<Sampling>,
+    /// Of exchanges.
+    period: Duration,
+    /// Half periods that were counted, where entries age by counting.
+    counted: u32,
 }
 
 impl View {
-    /// Room for `capacity` entries, and `received` more during an exchange.
-    pub(crate) fn new(capacity: usize, received: usize) -> Self {
-        Self { rows: Vec::with_capacity(capacity + received), capacity }
+    /// Room for `capacity` entries, and for what the other side gives during an exchange.
+    pub(super) fn new(sampling: Option<Sampling>, capacity: u16, period: Duration) -> Self {
+        let rows = sampling.map_or(0, |sampling| usize::from(capacity) + sampling.given(capacity));
+        Self { rows: Vec::with_capacity(rows), capacity: capacity.into(), sampling, period, counted: 0 }
     }
 
-    pub(crate) const fn heap_bytes(capacity: usize, received: usize) -> usize {
-        (capacity + received) * size_of::<Row>()
+    pub(super) const fn heap_bytes(capacity: usize) -> usize {
+        (2 * capacity + 1) * size_of::<Row>()
     }
 
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// What the clock shows by which entries age.
+    pub(crate) fn clock(&self, now: Instant) -> Instant {
+        match self.sampling.map(|sampling| sampling.freshness) {
+            Some(Freshness::Counted) => Instant::ZERO + self.period / 2 * self.counted,
+            Some(Freshness::Time) | None => now,
+        }
+    }
+
+    /// This node took part in one more exchange: in the form of 2007 entries grow older by that.
+    pub(super) fn count_exchange(&mut self) {
+        let counts = self.sampling.is_some_and(|sampling| !sampling.gives_whole_view());
+        self.counted = self.counted.saturating_add(u32::from(counts));
+    }
+
+    /// One more period has passed: in the form of 2004 entries grow older by that.
+    pub(super) fn count_turn(&mut self) {
+        let counts = self.sampling.is_some_and(|sampling| sampling.gives_whole_view());
+        self.counted = self.counted.saturating_add(2 * u32::from(counts));
+    }
+
+    /// How much older an entry is for having come here from another node.
+    pub(super) fn hop(&self) -> Duration {
+        let counts = |sampling: Sampling| sampling.gives_whole_view() && sampling.freshness == Freshness::Counted;
+        if self.sampling.is_some_and(counts) { self.period } else { Duration::ZERO }
     }
 
     /// All entries, in no meaningful order.
@@ -105,13 +147,16 @@ impl View {
     /// where it was no news.
     pub(crate) fn insert(&mut self, descriptor: Descriptor) -> bool {
         if let Some(known) = self.position(descriptor.node) {
-            return self.freshen(known, descriptor);
+            return self.freshen(known, descriptor, 0);
+        }
+        if self.sampling.is_none() {
+            return false;
         }
         if self.rows.len() >= self.capacity {
             let Some(oldest) = self.oldest(|row| row.descriptor.born < descriptor.born) else { return false };
             self.rows.remove(oldest);
         }
-        self.rows.push(Row { descriptor, given: Given::No });
+        self.rows.push(Row { descriptor, copies: 1, given: Given::No });
         true
     }
 
@@ -127,6 +172,20 @@ impl View {
         self.rows.retain(|row| row.descriptor.node != descriptor.node || row.descriptor.born > descriptor.born);
     }
 
+    /// Leases that have run out go, as long as a quarter of the view is left: a node that hears nobody for long keeps
+    /// somebody to try.
+    pub(super) fn expire(&mut self, now: Instant) {
+        let Some(ViewSelection::Lease { lifetime, .. }) = self.sampling.map(|sampling| sampling.view_selection) else {
+            return;
+        };
+        let limit = Born::ago(self.clock(now), self.period * lifetime.into());
+        while self.rows.len() > self.capacity / 4
+            && let Some(oldest) = self.oldest(|row| row.descriptor.born < limit)
+        {
+            self.rows.remove(oldest);
+        }
+    }
+
     /// The entry with which to exchange.
     pub(super) fn select_peer(&self, rng: &mut Rng, how: PeerSelection) -> Option<Descriptor> {
         let any = rng.below(self.rows.len() as u32) as usize;
@@ -138,46 +197,66 @@ impl View {
         Some(self.rows.get(position?)?.descriptor)
     }
 
-    /// What to give to `whom` beside this node's own entry; the rows are marked so. Afterwards the order is another one.
-    pub(super) fn give(&mut self, rng: &mut Rng, sampling: &Sampling, whom: Given) -> impl Iterator<Item = Descriptor> {
+    /// What to give to `whom` beside this node's own entry, each with how many it stands for; the rows are marked so.
+    /// Afterwards the order is another one.
+    pub(super) fn give(&mut self, rng: &mut Rng, whom: Given, to: NodeId) -> impl Iterator<Item = (Descriptor, u8)> {
         for row in &mut self.rows {
             row.given = if row.given == whom { Given::No } else { row.given };
         }
         self.shuffle(rng);
-        let count = match sampling.view_selection {
-            ViewSelection::Balanced { healer, .. } => {
+        // A lease given to its own node would be lost.
+        let is_lease = self.is_lease();
+        let count = match self.sampling.map(|sampling| sampling.view_selection) {
+            Some(ViewSelection::Balanced { healer, .. }) => {
                 self.oldest_last(healer.into());
                 self.capacity / 2 - 1
             }
-            ViewSelection::Head | ViewSelection::Random | ViewSelection::Tail => self.capacity,
+            // Who is asked gives one more, as its own entry is not among them.
+            Some(ViewSelection::Lease { .. }) => self.capacity / 2 - usize::from(whom == Given::Asked),
+            Some(ViewSelection::Head | ViewSelection::Random | ViewSelection::Tail) => self.capacity,
+            None => 0,
         };
-        self.rows.iter_mut().take(count).map(move |row| {
+        // The first half counts as given, as in the paper: this node's own entry was given in place of one of them.
+        if let (false, Some(row)) = (is_lease, self.rows.get_mut(count)) {
             row.given = whom;
-            row.descriptor
+        }
+        let wanted = move |row: &&mut Row| !is_lease || row.descriptor.node != to;
+        self.rows.iter_mut().filter(wanted).take(count).map(move |row| {
+            row.given = whom;
+            (row.descriptor, (row.copies / 2).max(1))
         })
     }
 
     /// Takes up what `whom` gave, and lays down what is too much. Returns how many entries are new.
     pub(super) fn take(
         &mut self,
+        now: Instant,
         rng: &mut Rng,
-        sampling: &Sampling,
         whom: Given,
-        received: impl Iterator<Item = Descriptor>,
+        received: impl Iterator<Item = (Descriptor, u8)>,
     ) -> usize {
+        let Some(sampling) = self.sampling else { return 0 };
         let before = self.rows.len();
-        for descriptor in received {
+        for (descriptor, copies) in received {
             match self.position(descriptor.node) {
-                Some(known) => drop(self.freshen(known, descriptor)),
-                None if self.rows.len() < self.rows.capacity() => self.rows.push(Row { descriptor, given: Given::No }),
+                Some(known) => drop(self.freshen(known, descriptor, copies)),
+                None if self.rows.len() < self.rows.capacity() => {
+                    self.rows.push(Row { descriptor, copies, given: Given::No });
+                }
                 None => {}
             }
         }
         let news = self.rows.len() - before;
+        self.expire(now);
         match sampling.view_selection {
             ViewSelection::Balanced { healer, swapper } => {
                 self.drop_while_crowded(healer.into(), |view| view.oldest(|_| true));
-                self.drop_while_crowded(swapper.into(), |view| view.rows.iter().position(|row| row.given == whom));
+                self.drop_while_crowded(swapper.into(), |view| view.given_away(whom));
+            }
+            ViewSelection::Lease { .. } => {
+                self.drop_while_crowded(usize::MAX, |view| view.given_away(whom));
+                self.drop_while_crowded(usize::MAX, |view| view.oldest(|_| true));
+                self.halve(whom);
             }
             ViewSelection::Head => self.drop_while_crowded(usize::MAX, |view| view.oldest(|_| true)),
             ViewSelection::Tail => self.drop_while_crowded(usize::MAX, |view| view.youngest(|_| true)),
@@ -185,6 +264,21 @@ impl View {
         }
         self.drop_while_crowded(usize::MAX, |view| Some(rng.below(view.rows.len() as u32) as usize));
         news
+    }
+
+    fn is_lease(&self) -> bool {
+        self.sampling.is_some_and(|sampling| matches!(sampling.view_selection, ViewSelection::Lease { .. }))
+    }
+
+    /// What was given stands for less now.
+    fn halve(&mut self, whom: Given) {
+        for row in self.rows.iter_mut().filter(|row| row.given == whom) {
+            row.copies -= row.copies / 2;
+        }
+    }
+
+    fn given_away(&self, whom: Given) -> Option<usize> {
+        self.rows.iter().position(|row| row.is_given_away(whom))
     }
 
     /// Drops what `which` points at, at most `most` times, until there is no more than the view holds.
@@ -195,12 +289,19 @@ impl View {
         }
     }
 
-    /// The younger of two entries of one node stays; a younger one counts as received just now. False where it is not.
-    fn freshen(&mut self, known: usize, descriptor: Descriptor) -> bool {
-        let news = self.rows[known].descriptor.born < descriptor.born;
+    /// The younger of two entries of one node stays, and stands for both; a younger one counts as received just now. False
+    /// where it is not younger.
+    fn freshen(&mut self, known: usize, descriptor: Descriptor, copies: u8) -> bool {
+        let is_lease = self.is_lease();
+        let row = &mut self.rows[known];
+        if is_lease && copies > 0 {
+            (row.copies, row.given) = ((row.copies + copies).min(COPIES_MAX), Given::No);
+        }
+        let news = row.descriptor.born < descriptor.born;
         if news {
+            let copies = row.copies;
             self.rows.remove(known);
-            self.rows.push(Row { descriptor, given: Given::No });
+            self.rows.push(Row { descriptor, copies, given: Given::No });
         }
         news
     }
@@ -261,8 +362,9 @@ mod tests {
     }
 
     /// Nodes 1 to `count`, node n being n seconds old.
-    fn view(capacity: usize, count: u64) -> View {
-        let mut view = View::new(capacity, capacity + 1);
+    fn view(name: &str, capacity: u16, count: u64) -> View {
+        let sampling = name.parse().expect("a name");
+        let mut view = View::new(Some(sampling), capacity, Duration::from_secs(2));
         assert!((1..=count).all(|node| view.insert(descriptor(node, node * 1_000))));
         view
     }
@@ -277,8 +379,8 @@ mod tests {
         Rng::new(&[1; 32], 0)
     }
 
-    fn sampling(name: &str) -> Sampling {
-        name.parse().expect("a name")
+    fn given(view: &mut View, whom: Given) -> Vec<u64> {
+        view.give(&mut rng(), whom, NodeId(99)).map(|(descriptor, _)| descriptor.node.0).collect()
     }
 
     #[test]
@@ -291,7 +393,7 @@ mod tests {
 
     #[test]
     fn the_fresher_entry_of_a_node_stays_and_the_oldest_gives_way() {
-        let mut view = view(4, 4);
+        let mut view = view("tail,head,pushpull", 4, 4);
         assert!(!view.insert(descriptor(2, 3_000)) && view.insert(descriptor(2, 500)));
         assert_eq!(
             view.iter().find(|known| known.node == NodeId(2)).map(|known| known.born.age(NOW).as_millis()),
@@ -306,69 +408,109 @@ mod tests {
 
     #[test]
     fn peers_are_selected_by_age_or_by_chance() {
-        let (view, mut rng) = (view(8, 8), rng());
+        let (view, mut rng) = (view("tail,head,pushpull", 8, 8), rng());
         let mut select = |how| view.select_peer(&mut rng, how).expect("somebody").node.0;
         assert_eq!((select(PeerSelection::Head), select(PeerSelection::Tail)), (1, 8));
         let mut drawn: Vec<u64> = (0..200).map(|_| select(PeerSelection::Random)).collect();
         drawn.sort_unstable();
         drawn.dedup();
         assert_eq!(drawn.len(), 8);
-        assert_eq!(View::new(4, 2).select_peer(&mut rng, PeerSelection::Tail), None);
+        let nobody = View::new(None, 4, Duration::from_secs(2));
+        assert_eq!(nobody.select_peer(&mut rng, PeerSelection::Tail), None);
     }
 
     #[test]
     fn what_is_given_spares_the_oldest() {
-        let (mut view, mut rng) = (view(8, 8), rng());
+        let mut healing = view("tail,H=4 S=0,pushpull", 8, 8);
         for _ in 0..50 {
-            let given: Vec<u64> = view
-                .give(&mut rng, &sampling("tail,H=4 S=0,pushpull"), Given::Asked)
-                .map(|given| given.node.0)
-                .collect();
+            let given = given(&mut healing, Given::Asked);
             assert!(given.len() == 3 && given.iter().all(|&node| node <= 4), "{given:?}");
         }
-        assert_eq!(view.give(&mut rng, &sampling("tail,rand,push"), Given::Asked).count(), 8);
+        assert_eq!(given(&mut view("tail,rand,push", 8, 8), Given::Asked).len(), 8);
     }
 
-    /// Gives to somebody who gives nodes 11 to 14, fresh ones, and returns what was given and who is left.
-    fn exchange(name: &str) -> (Vec<u64>, Vec<u64>) {
-        let (mut view, mut rng, sampling) = (view(8, 8), rng(), sampling(name));
-        let given: Vec<u64> = view.give(&mut rng, &sampling, Given::Asked).map(|given| given.node.0).collect();
-        // Somebody else exchanges in between, with nothing to give.
-        view.give(&mut rng, &sampling, Given::Asking).for_each(drop);
-        let received = (11..=14).map(|node| descriptor(node, node));
-        assert_eq!(view.take(&mut rng, &sampling, Given::Asked, received), 4);
+    /// Gives to somebody who gives nodes 11 to 14, fresh ones; returns who is left.
+    fn exchange(name: &str) -> Vec<u64> {
+        let mut view = view(name, 8, 8);
+        given(&mut view, Given::Asked);
+        let received = (11..=14).map(|node| (descriptor(node, node), 1));
+        assert_eq!(view.take(NOW, &mut rng(), Given::Asked, received), 4);
         view.check_invariants(NodeId(99));
-        (given, nodes(&view))
+        nodes(&view)
     }
 
     #[test]
     fn the_healer_drops_the_oldest() {
-        assert_eq!(exchange("tail,H=4 S=0,pushpull").1, [1, 2, 3, 4, 11, 12, 13, 14]);
-        assert_eq!(exchange("tail,head,pushpull").1, [1, 2, 3, 4, 11, 12, 13, 14]);
-        assert_eq!(exchange("tail,tail,pushpull").1, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(exchange("tail,H=4 S=0,pushpull"), [1, 2, 3, 4, 11, 12, 13, 14]);
+        assert_eq!(exchange("tail,head,pushpull"), [1, 2, 3, 4, 11, 12, 13, 14]);
+        assert_eq!(exchange("tail,tail,pushpull"), [1, 2, 3, 4, 5, 6, 7, 8]);
     }
 
     #[test]
-    fn the_swapper_drops_what_was_given_also_after_another_exchange() {
-        let (mut view, mut rng, swap) = (view(8, 8), rng(), sampling("tail,H=0 S=4,pushpull"));
-        let given: Vec<u64> = view.give(&mut rng, &swap, Given::Asked).map(|given| given.node.0).collect();
-        view.shuffle(&mut rng);
-        view.take(&mut rng, &swap, Given::Asked, (11..=13).map(|node| descriptor(node, node)));
-        let expected: Vec<u64> = (1..=8).filter(|node| !given.contains(node)).chain(11..=13).collect();
-        assert_eq!(nodes(&view), expected);
+    fn the_swapper_drops_what_was_given_also_after_another_shuffle() {
+        let mut view = view("tail,H=0 S=4,pushpull", 8, 8);
+        let given = given(&mut view, Given::Asked);
+        view.shuffle(&mut rng());
+        view.take(NOW, &mut rng(), Given::Asked, (11..=14).map(|node| (descriptor(node, node), 1)));
+        let kept = nodes(&view);
+        assert!(given.len() == 3 && given.iter().all(|node| !kept.contains(node)), "{given:?} went, {kept:?} stayed");
+        assert!((11..=14).all(|node| kept.contains(&node)), "who gives its own entry gets one for it: {kept:?}");
     }
 
     #[test]
     fn the_random_selection_keeps_any() {
-        let mut kept: Vec<Vec<u64>> = (0..3).map(|_| exchange("tail,rand,pushpull").1).collect();
-        assert!(kept.iter().all(|nodes| nodes.len() == 8));
-        kept.dedup();
-        assert_eq!(kept.len(), 1, "the same seed is the same choice");
+        let kept = exchange("tail,rand,pushpull");
+        assert_eq!(kept, exchange("tail,rand,pushpull"), "the same seed is the same choice");
+        assert!(
+            kept.len() == 8 && kept.iter().any(|&node| node < 10) && kept.iter().any(|&node| node > 10),
+            "{kept:?}"
+        );
+    }
+
+    /// Three periods are six seconds here: nodes 7 and 8 are too old, but a quarter of the view stays.
+    #[test]
+    fn leases_run_out() {
+        let mut full = view("tail,C=4 L=3,pushpull", 8, 8);
+        full.expire(NOW);
+        assert_eq!(nodes(&full), [1, 2, 3, 4, 5, 6]);
+        full.expire(NOW + Duration::from_secs(100));
+        assert_eq!(nodes(&full), [1, 2]);
+    }
+
+    #[test]
+    fn leases_are_halved_when_they_are_given_and_added_when_they_meet() {
+        let mut view = view("tail,C=4 L=9,pushpull", 8, 0);
+        let received = [(descriptor(1, 10), 5), (descriptor(2, 20), 1)];
+        view.take(NOW, &mut rng(), Given::Asked, received.into_iter());
+        let mut given: Vec<_> =
+            view.give(&mut rng(), Given::Asking, NodeId(99)).map(|(one, copies)| (one.node.0, copies)).collect();
+        given.sort_unstable();
+        assert_eq!(given, [(1, 2), (2, 1)]);
+        view.take(NOW, &mut rng(), Given::Asking, [(descriptor(2, 5), 3)].into_iter());
+        let mut copies: Vec<_> = view.rows.iter().map(|row| (row.descriptor.node.0, row.copies)).collect();
+        copies.sort_unstable();
+        assert_eq!(copies, [(1, 3), (2, 4)]);
+    }
+
+    #[test]
+    fn ages_are_counted_in_exchanges_where_that_is_wanted() {
+        let sampling = Sampling { freshness: Freshness::Counted, ..Sampling::balanced(8) };
+        let mut view = View::new(Some(sampling), 8, Duration::from_secs(2));
+        view.insert(Descriptor { born: Born::ago(view.clock(NOW), Duration::ZERO), ..descriptor(1, 0) });
+        let age = |view: &View, now| view.iter().map(|one| one.born.age(view.clock(now)).as_secs()).next();
+        assert_eq!(age(&view, NOW + Duration::from_secs(60)), Some(0));
+        (0..3).for_each(|_| view.count_exchange());
+        view.count_turn();
+        assert_eq!((age(&view, NOW), view.hop()), (Some(3), Duration::ZERO));
+        view.sampling = Some(Sampling { view_selection: ViewSelection::Head, ..sampling });
+        view.count_exchange();
+        view.count_turn();
+        assert_eq!((age(&view, NOW), view.hop()), (Some(5), Duration::from_secs(2)));
     }
 
     #[test]
     fn draws_are_among_those_that_fit() {
-        let (view, mut rng) = (view(8, 8), rng());
+        let (view, mut rng) = (view("tail,head,pushpull", 8, 8), rng());
         assert!((0..50).all(|_| view.draw(&mut rng, |one| one.node.0 > 6).is_some_and(|one| one.node.0 > 6)));
         assert_eq!(view.draw(&mut rng, |_| false), None);
     }

@@ -10,12 +10,13 @@ use indicatif::ProgressBar;
 use crate::lab::plot::{self, Curve};
 use crate::lab::report::{Report, Value};
 use crate::lab::spread::Spread;
-use crate::lab::{Common, Failure, progress};
+use crate::lab::values::{range, share};
+use crate::lab::{Common, Failure, joining, progress};
 use crate::sim::rng::{Chance, Rng};
 use crate::sim::{self, Birth, Simulation, Weather};
 
 const SECOND: u64 = 1_000_000;
-/// How long joining may take, and how long a message may take to become whole, in virtual time.
+/// How long a message may take to become whole, in virtual time.
 const PATIENCE: u64 = 120 * SECOND;
 /// The killing comes so long after a submission, so that messages are in flight.
 const KILL_DELAY: u64 = 50_000;
@@ -165,11 +166,7 @@ impl Options {
             Spreading::Flood => Broadcast::Flood { ttl: 255 },
             Spreading::Rumor | Spreading::Tree => Broadcast::Rumor { fanout: 3, rounds: Rounds::Auto },
         };
-        let limits = &mut config.limits;
-        limits.peers = limits.peers.max(self.nodes + 1);
-        limits.origins = limits.origins.max(self.nodes + 1);
-        limits.registers = limits.registers.max(2 * limits.peers);
-        limits.register_bytes = limits.register_bytes.max(128 * limits.peers);
+        joining::make_room(&mut config.limits, self.nodes);
         config
     }
 }
@@ -187,41 +184,13 @@ impl Scene<'_> {
     fn play(mut self) -> Result<Report, Failure> {
         let bar = progress::bar(u64::from(self.options.messages), "messages");
         bar.set_message("joining");
-        let joined = self.join_all();
+        let joined = joining::join_all(&mut self.simulation, &mut self.rng, SECOND);
         self.simulation.network().weather.loss = Chance::of(self.options.loss);
         self.submit_all(&bar);
         bar.set_message("settling");
         self.settle();
         bar.finish_and_clear();
         Ok(self.report(joined))
-    }
-
-    /// All nodes come within a second, and join through node 0. Returns how long it took until each had known
-    /// all.
-    fn join_all(&mut self) -> Option<u64> {
-        let mut arrivals: Vec<(u64, u32)> =
-            (1..self.options.nodes).map(|node| (self.rng.range(0, SECOND), node)).collect();
-        arrivals.sort_unstable();
-        self.simulation.start(0, false);
-        for (at, node) in arrivals {
-            self.simulation.run_until(at);
-            self.simulation.start(node, false);
-            self.simulation.join(node, 0).expect("a new node takes its first contact");
-        }
-        let mut waiting: Vec<u32> = (0..self.options.nodes).collect();
-        while self.simulation.now() < PATIENCE {
-            waiting.retain(|&node| !self.knows_all(node));
-            if waiting.is_empty() {
-                return Some(self.simulation.now());
-            }
-            self.simulation.run_until(self.simulation.now() + SECOND / 10);
-        }
-        None
-    }
-
-    /// Whether a node knows all others at this moment. Under loss it may lose one again.
-    fn knows_all(&self, node: u32) -> bool {
-        self.simulation.view(node).is_some_and(|gossip| gossip.size_estimate() >= self.options.nodes)
     }
 
     fn submit_all(&mut self, bar: &ProgressBar) {
@@ -355,18 +324,4 @@ fn coverage(title: &str, spread: &Spread) -> String {
     points.extend(latencies.last().map(|&last| (f64::from(last) / 1e3, latencies.len() as f64 / all)));
     let curve = Curve { name: "mean over messages".into(), points };
     plot::lines(title, "milliseconds since submission", "share of nodes", &[curve])
-}
-
-/// `10..50`: two whole numbers, the first one not larger.
-fn range(text: &str) -> Result<(u64, u64), String> {
-    let (low, high) = text.split_once("..").ok_or("expected a range such as 10..50")?;
-    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("'{text}': {error}"));
-    let (low, high) = (number(low)?, number(high)?);
-    if low > high || high > 3_600_000 { Err("the range is empty, or beyond an hour".into()) } else { Ok((low, high)) }
-}
-
-/// A share between 0 and below 1.
-fn share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    if (0.0..1.0).contains(&share) { Ok(share) } else { Err("a share lies between 0 and below 1".into()) }
 }

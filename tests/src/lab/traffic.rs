@@ -8,7 +8,7 @@ use gossip_core::auth::Opened;
 use gossip_core::wire::{Data, Frame, Frames, HEADER_LEN, Kind};
 
 /// Bytes that IP and UDP add to each datagram (IPv4).
-const IP_UDP: u64 = 28;
+pub(super) const IP_UDP: u64 = 28;
 
 /// What a datagram is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

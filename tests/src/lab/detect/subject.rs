@@ -1,0 +1,162 @@
+//! Who stands trial: a cluster of the real core, or one of the reference SWIM. Both are treated alike.
+
+use gossip_core::{Config, Gossip, NodeId, PeerState};
+
+use super::Options;
+use super::court::Court;
+use crate::lab::joining;
+use crate::sim::rng::{Chance, Rng};
+use crate::sim::{self, Birth, Simulation, Weather};
+use crate::swim;
+
+/// How often the views are looked at for a first doubt, in microseconds: a doubt is a local matter, and no event.
+const LOOK: u64 = 10_000;
+
+/// A cluster under test.
+pub(super) trait Subject {
+    /// The time, in microseconds.
+    fn now(&self) -> u64;
+    /// Lets everything happen until then.
+    fn run_until(&mut self, at: u64);
+    /// A process is gone.
+    fn crash(&mut self, node: u32);
+    /// The messages of a node wait; with `stall` its timers as well.
+    fn slow(&mut self, node: u32, for_micros: u64, stall: bool);
+    /// How many members a node that is up lists, itself included.
+    fn listed(&self, node: u32) -> Option<u32>;
+    /// Who hears the verdicts.
+    fn court(&mut self) -> &mut Court;
+}
+
+/// The real core.
+pub(super) struct Real {
+    simulation: Simulation<Court>,
+    /// Who was linked with the last victim.
+    neighbors: Vec<u32>,
+}
+
+impl Real {
+    /// A cluster that has joined.
+    pub(super) fn new(options: &Options, seed: u64, court: Court) -> Self {
+        let nodes = options.nodes;
+        let mut world = sim::Options::new(seed, nodes);
+        world.weather = weather(options, 0.0);
+        let mut simulation = Simulation::new(world, move |birth| configure(birth, nodes), court);
+        joining::join_all(&mut simulation, &mut Rng::new(seed, 1), 1_000_000);
+        simulation.network().weather = weather(options, options.loss);
+        Self { simulation, neighbors: Vec::new() }
+    }
+
+    fn state(&self, observer: u32, member: u32) -> Option<PeerState> {
+        let mut peers = self.simulation.view(observer)?.peers();
+        peers.find(|peer| peer.node == id(member)).map(|peer| peer.state)
+    }
+
+    /// Whether a neighbor of the victim does not take it for a sound link any more.
+    fn look_for_doubt(&mut self, victim: u32) {
+        let doubts = |&observer: &u32| {
+            self.simulation.is_up(observer) && self.state(observer, victim) != Some(PeerState::Linked)
+        };
+        if self.neighbors.iter().any(doubts) {
+            let now = self.simulation.now();
+            self.simulation.observer.suspected(now, victim);
+        }
+    }
+}
+
+impl Subject for Real {
+    fn now(&self) -> u64 {
+        self.simulation.now()
+    }
+
+    fn run_until(&mut self, at: u64) {
+        while let Some(victim) = self.simulation.observer.unsuspected().filter(|_| self.simulation.now() < at) {
+            self.simulation.run_until(at.min(self.simulation.now() + LOOK));
+            self.look_for_doubt(victim);
+        }
+        self.simulation.run_until(at);
+    }
+
+    fn crash(&mut self, node: u32) {
+        self.neighbors =
+            (0..self.simulation.size()).filter(|&other| self.state(other, node) == Some(PeerState::Linked)).collect();
+        let now = self.simulation.now();
+        self.simulation.observer.crashed(now, node);
+        self.simulation.crash(node);
+    }
+
+    fn slow(&mut self, node: u32, for_micros: u64, stall: bool) {
+        let until = self.simulation.now() + for_micros;
+        if stall {
+            self.simulation.pause(node, for_micros);
+        } else {
+            self.simulation.network().hold(node, until);
+        }
+    }
+
+    fn listed(&self, node: u32) -> Option<u32> {
+        self.simulation.view(node).map(Gossip::size_estimate)
+    }
+
+    fn court(&mut self) -> &mut Court {
+        &mut self.simulation.observer
+    }
+}
+
+/// The reference: everybody knows everybody from the start.
+pub(super) struct Reference(swim::Cluster<Court>);
+
+impl Reference {
+    pub(super) fn new(options: &Options, config: swim::Config, seed: u64, court: Court) -> Self {
+        Self(swim::Cluster::new(seed, options.nodes, config, weather(options, options.loss), court))
+    }
+}
+
+impl Subject for Reference {
+    fn now(&self) -> u64 {
+        self.0.now()
+    }
+
+    fn run_until(&mut self, at: u64) {
+        self.0.run_until(at);
+    }
+
+    fn crash(&mut self, node: u32) {
+        let now = self.0.now();
+        self.0.watch.crashed(now, node);
+        self.0.crash(node);
+    }
+
+    fn slow(&mut self, node: u32, for_micros: u64, stall: bool) {
+        let until = self.0.now() + for_micros;
+        if stall {
+            self.0.pause(node, for_micros);
+        } else {
+            self.0.network().hold(node, until);
+        }
+    }
+
+    fn listed(&self, node: u32) -> Option<u32> {
+        self.0.is_up(node).then(|| self.0.node(node).listed())
+    }
+
+    fn court(&mut self) -> &mut Court {
+        &mut self.0.watch
+    }
+}
+
+fn weather(options: &Options, loss: f64) -> Weather {
+    let latency = (options.latency.0 * 1_000, options.latency.1 * 1_000);
+    Weather { latency, loss: Chance::of(loss), ..Weather::fair() }
+}
+
+const fn id(node: u32) -> NodeId {
+    NodeId(node as u64 + 1)
+}
+
+fn configure(birth: Birth, nodes: u32) -> Config {
+    let mut config = Config::lan(id(birth.node));
+    config.started_at = birth.life.into();
+    joining::make_room(&mut config.limits, nodes);
+    config
+}

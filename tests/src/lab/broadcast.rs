@@ -314,8 +314,7 @@ impl Scene<'_> {
 
 /// The share of nodes that have a message, over the time since its submission.
 fn coverage(title: &str, spread: &Spread) -> String {
-    let mut latencies = spread.latencies.clone();
-    latencies.sort_unstable();
+    let latencies = spread.latencies();
     let all = spread.messages() as f64 * spread.nodes_but_one();
     let step = (latencies.len() / 400).max(1);
     let points = latencies.iter().enumerate().step_by(step);

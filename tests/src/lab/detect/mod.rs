@@ -15,7 +15,7 @@ use self::trial::{Findings, Slow, Who};
 use crate::lab::plot::{self, Curve};
 use crate::lab::report::{Report, Value};
 use crate::lab::values::{range, seconds, share};
-use crate::lab::{Common, Failure, progress};
+use crate::lab::{Common, Failure, progress, runs};
 
 /// The grid of `findings` of the project: members that are slow, how long, and how long they are well in between.
 const GRID: ([u32; 5], [u64; 4], [u64; 3]) =
@@ -60,7 +60,7 @@ pub(super) struct Options {
     #[arg(long, default_value = "120", value_parser = seconds)]
     seconds: u64,
     /// How many runs, each with a seed of its own.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
     /// The range of one-way latencies, in milliseconds: drawn once for each pair.
     #[arg(long, default_value = "10..50", value_parser = range)]
@@ -75,18 +75,16 @@ pub(super) fn run(options: &Options) -> Result<Report, Failure> {
     let cells = options.cells()?;
     let who: &[Who] = if options.lifeguard { &[Who::Core, Who::Swim, Who::Lifeguard] } else { &[Who::Core, Who::Swim] };
     let bar = progress::bar(cells.len() as u64 * options.runs * who.len() as u64, "trials");
-    let mut results = vec![Vec::new(); who.len()];
-    for &cell in &cells {
-        for (who, result) in who.iter().zip(&mut results) {
-            let mut sum = Findings::new();
-            for run in 0..options.runs {
-                bar.set_message(format!("{who:?}"));
-                sum.add(&trial::run(options, cell, *who, options.common.seed.wrapping_add(run)));
-                bar.inc(1);
-            }
-            result.push(sum);
-        }
-    }
+    let jobs: Vec<(Who, Slow, u64)> = who
+        .iter()
+        .flat_map(|&who| cells.iter().map(move |&cell| (who, cell)))
+        .flat_map(|(who, cell)| (0..options.runs).map(move |run| (who, cell, run)))
+        .collect();
+    let found = runs::map(&jobs, None, &bar, |&(who, cell, run)| {
+        trial::run(options, cell, who, options.common.seed.wrapping_add(run))
+    });
+    let cell_sums: Vec<Findings> = found.chunks(options.runs as usize).map(Findings::sum).collect();
+    let results: Vec<Vec<Findings>> = cell_sums.chunks(cells.len()).map(<[Findings]>::to_vec).collect();
     bar.finish_and_clear();
     Ok(report(options, &cells, who, &results))
 }
@@ -126,14 +124,7 @@ fn report(options: &Options, cells: &[Slow], who: &[Who], results: &[Vec<Finding
         options.runs
     );
     let mut report = Report::new(title);
-    let sums: Vec<Findings> = results
-        .iter()
-        .map(|cells| {
-            let mut sum = Findings::new();
-            cells.iter().for_each(|cell| sum.add(cell));
-            sum
-        })
-        .collect();
+    let sums: Vec<Findings> = results.iter().map(|cells| Findings::sum(cells)).collect();
     for (who, sum) in who.iter().zip(&sums) {
         add_figures(&mut report, *who, sum);
     }

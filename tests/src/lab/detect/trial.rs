@@ -60,7 +60,7 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self {
             first_suspicions: Vec::new(),
             all_know: Vec::new(),
@@ -77,8 +77,14 @@ impl Findings {
         }
     }
 
-    /// Takes the findings of other trials in.
-    pub(super) fn add(&mut self, other: &Self) {
+    /// The findings of several trials together.
+    pub(super) fn sum(trials: &[Self]) -> Self {
+        let mut sum = Self::new();
+        trials.iter().for_each(|trial| sum.add(trial));
+        sum
+    }
+
+    fn add(&mut self, other: &Self) {
         self.first_suspicions.extend(&other.first_suspicions);
         self.all_know.extend(&other.all_know);
         self.never += other.never;

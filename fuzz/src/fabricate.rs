@@ -6,8 +6,9 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use gossip_core::pack::Packer;
 use gossip_core::wire::{
-    Absence, Absent, Ack, Address, Blob, Conflict, Data, Frontier, HEADER_LEN, Hello, Kind, PageHead, PeerEntry, Probe,
-    RegisterFrontier, RegisterState, Retry, Root, Unlink, Update, Verdict, Wanted, Welcome,
+    Absence, Absent, Ack, Address, Blob, Conflict, Data, ExchangeHead, Frontier, HEADER_LEN, Hello, Kind, PageHead,
+    PeerEntry, Probe, RegisterFrontier, RegisterState, Retry, Root, Unlink, Update, Verdict, ViewEntry, Wanted,
+    Welcome,
 };
 use gossip_core::{Incarnation, NodeId};
 
@@ -61,7 +62,7 @@ impl Liar<'_> {
         let place = Address(address(u.int_in_range(0..=4)?));
         let (nonce, cookie) = (small(u)?, small(u)?);
         let (id, incarnation) = self.node(u)?;
-        let _ = match u.int_in_range(0..=5)? {
+        let _ = match u.int_in_range(0..=6)? {
             0 => packer.frame(Kind::HELLO, &Hello { nonce, cookie, flags: u.arbitrary()?, to: place }),
             1 => packer.frame(Kind::RETRY, &Retry { echo: cookie, cookie }),
             2 => {
@@ -69,7 +70,12 @@ impl Liar<'_> {
                 packer.frame(Kind::WELCOME, &Welcome { nonce, observed: place, verdict, incarnation })
             }
             3 => packer.frame(Kind::UNLINK, &Unlink { reason: u.int_in_range(0..=2)? }),
-            4 => packer.frame(Kind::CONFLICT, &Conflict { incarnation, address: place }),
+            4 => {
+                let kind = if u.arbitrary()? { Kind::VIEW_REQUEST } else { Kind::VIEW_REPLY };
+                let entry = ViewEntry { id, age_ds: small(u)? as u32, address: place };
+                packer.headed(kind, &ExchangeHead { nonce, flags: u.arbitrary()? }, [entry])
+            }
+            5 => packer.frame(Kind::CONFLICT, &Conflict { incarnation, address: place }),
             _ => {
                 packer.list(Kind::PEERS, [PeerEntry { id, incarnation, address: place }]);
                 Ok(())

@@ -49,6 +49,9 @@ fn emit(kind: Kind, frame: &Frame<'_>) -> Option<Vec<u8>> {
         Frame::Ack(record) => packer.frame(kind, record).expect(fits),
         Frame::Data(record) => packer.frame(kind, record).expect(fits),
         Frame::Root(record) | Frame::RegisterRoot(record) => packer.frame(kind, record).expect(fits),
+        Frame::ViewRequest(exchange) | Frame::ViewReply(exchange) => {
+            packer.headed(kind, &exchange.head, exchange.entries).expect(fits)
+        }
         Frame::Peers(list) => {
             packer.list(kind, list.iter());
         }
@@ -86,6 +89,9 @@ pub(crate) fn describe(frame: &Frame<'_>) -> String {
         format!("{:?}", entries.collect::<Vec<_>>())
     }
     match frame {
+        Frame::ViewRequest(exchange) | Frame::ViewReply(exchange) => {
+            format!("{:?}{}", exchange.head, entries(exchange.entries.iter()))
+        }
         Frame::Peers(list) => entries(list.iter()),
         Frame::Pull(list) => entries(list.iter()),
         Frame::Absent(list) => entries(list.iter()),

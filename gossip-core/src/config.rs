@@ -14,6 +14,7 @@ use crate::auth::Security;
 use crate::error::ConfigError;
 use crate::ids::NodeId;
 use crate::limits::Limits;
+use crate::membership::Sampling;
 use crate::wire::HEADER_LEN;
 
 /// The smallest datagram size that a node can be told to use, in bytes of UDP payload.
@@ -74,6 +75,16 @@ pub struct Config {
 pub enum Membership {
     /// Every node knows every member, and links with a random subset of them ([`Limits::links`]).
     Full,
+    /// Every node knows some others, drawn by chance from all ([`Limits::view`]), and links with some of them. What a node
+    /// keeps does not grow with the cluster.
+    Sampled {
+        /// How views are exchanged. [`Membership::sampled`] takes the safe choice.
+        sampling: Sampling,
+        /// The view that the node begins with, at most [`Limits::view`] nodes: may be empty where the node
+        /// [joins](crate::Gossip::join), and may be what [`Gossip::current_view`](crate::Gossip::current_view) said in
+        /// an earlier life.
+        known: Vec<Neighbor>,
+    },
     /// Links exactly with the configured neighbors. Each of them must name this node as well; one that does not is
     /// reported as [`Warning::NotNeighbor`](crate::Warning::NotNeighbor).
     Static {
@@ -82,7 +93,14 @@ pub enum Membership {
     },
 }
 
-/// One configured neighbor.
+impl Membership {
+    /// [`Membership::Sampled`] with the safe default for the configured size of the view.
+    pub const fn sampled(limits: &Limits) -> Self {
+        Self::Sampled { sampling: Sampling::balanced(limits.view), known: Vec::new() }
+    }
+}
+
+/// One configured neighbor, or a node known from before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Neighbor {
     /// Its id.
@@ -169,6 +187,7 @@ pub enum Durability {
 /// | `horizon` | 600000 | 3600000 | 300000 | 120000 |
 /// | `retry_first` | 500 | 1000 | 1000 | 100 |
 /// | `retry_cap` | 30000 | 60000 | 60000 | 2000 |
+/// | `exchange_period` | 25000 | 25000 | 25000 | 5000 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Timing {
@@ -191,6 +210,8 @@ pub struct Timing {
     pub retry_first: Duration,
     /// The longest pause between two attempts to reach a contact, at least `retry_first`, at most 1 day.
     pub retry_cap: Duration,
+    /// With sampled membership each node begins one exchange of views in this time, 100 ms to 1 h.
+    pub exchange_period: Duration,
 }
 
 impl Config {
@@ -237,8 +258,13 @@ impl Config {
         self.check_broadcast()?;
         self.timing.check()?;
         self.limits.check()?;
-        if let Membership::Static { neighbors } = &self.membership {
-            self.check_neighbors(neighbors)?;
+        match &self.membership {
+            Membership::Full => {}
+            Membership::Sampled { sampling, known } => {
+                sampling.check(self.limits.view)?;
+                within("membership.known", known.len() as u64, 0, self.limits.view.into())?;
+            }
+            Membership::Static { neighbors } => self.check_neighbors(neighbors)?,
         }
         if self.redelivery == Redelivery::UntilAcknowledged && self.durability == Durability::None {
             return Err(ConfigError::Needs { field: "redelivery", other: "durability" });
@@ -283,6 +309,7 @@ impl Timing {
             horizon: Duration::from_secs(600),
             retry_first: Duration::from_millis(500),
             retry_cap: Duration::from_secs(30),
+            exchange_period: Duration::from_secs(25),
         }
     }
 
@@ -296,6 +323,7 @@ impl Timing {
             horizon: Duration::from_secs(3_600),
             retry_first: Duration::from_secs(1),
             retry_cap: Duration::from_secs(60),
+            exchange_period: Duration::from_secs(25),
         }
     }
 
@@ -309,6 +337,7 @@ impl Timing {
             horizon: Duration::from_secs(300),
             retry_first: Duration::from_secs(1),
             retry_cap: Duration::from_secs(60),
+            exchange_period: Duration::from_secs(25),
         }
     }
 
@@ -322,6 +351,7 @@ impl Timing {
             horizon: Duration::from_secs(120),
             retry_first: Duration::from_millis(100),
             retry_cap: Duration::from_secs(2),
+            exchange_period: Duration::from_secs(5),
         }
     }
 
@@ -336,6 +366,7 @@ impl Timing {
         time("timing.batch_delay", self.batch_delay, 0, HOUR / 60)?;
         time("timing.horizon", self.horizon, 1_000_000, 30 * DAY)?;
         time("timing.retry_first", self.retry_first, 10_000, HOUR)?;
+        time("timing.exchange_period", self.exchange_period, 100_000, HOUR)?;
         time("timing.retry_cap", self.retry_cap, crate::time::micros(self.retry_first), DAY)
     }
 }
@@ -374,6 +405,7 @@ mod tests {
                 timing.horizon,
                 timing.retry_first,
                 timing.retry_cap,
+                timing.exchange_period,
             ]
         });
         assert_eq!(documented_rows(include_str!("config.rs")).count(), columns[0].len());

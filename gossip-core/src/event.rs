@@ -7,6 +7,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::ids::{Incarnation, MessageId, NodeId, Version};
+use crate::membership::Unsafe;
 
 /// What the application is told, pulled by [`Gossip::poll_event`](crate::Gossip::poll_event).
 ///
@@ -118,6 +119,11 @@ pub enum Warning {
     NotNeighbor {
         /// The neighbor.
         node: NodeId,
+    },
+    /// The configured peer sampling protocol is known to be unsafe.
+    Sampling {
+        /// Why.
+        risk: Unsafe,
     },
 }
 

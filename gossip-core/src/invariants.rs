@@ -25,6 +25,8 @@ impl Gossip {
         self.messages.check_invariants(&self.origins);
         let protocols = &self.protocols;
         protocols.membership.check_invariants();
+        protocols.sampler.check_invariants();
+        self.view.check_invariants(self.me.node);
         protocols.detector.check_invariants(&self.peers);
         protocols.repair.check_invariants(&self.peers, &self.messages);
         protocols.broadcast.check_invariants(&self.peers, &self.messages);

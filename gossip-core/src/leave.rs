@@ -67,6 +67,7 @@ impl Gossip {
         let until = self.now + self.config.timing.probe_timeout * PATIENCE;
         self.phase = Phase::Leaving { until, check_at: self.now };
         self.protocols.membership.close();
+        self.protocols.sampler.close();
         self.publish_address();
     }
 

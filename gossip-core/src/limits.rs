@@ -6,7 +6,7 @@ use crate::config::within;
 use crate::error::ConfigError;
 use crate::failure_detector::FailureDetector;
 use crate::members::Members;
-use crate::membership::Membership;
+use crate::membership::{Membership, Sampler, VIEW_MIN};
 use crate::peer::Peers;
 use crate::register::Register;
 use crate::storage::Bits;
@@ -24,13 +24,14 @@ use crate::store::{Messages, Origins};
 /// | `links` | 14 | 14 | 6 | 14 |
 /// | `peers` | 1024 | 1024 | 32 | 256 |
 /// | `contacts` | 8 | 8 | 2 | 8 |
+/// | `view` | 60 | 60 | 20 | 60 |
 /// | `messages` | 4096 | 8192 | 32 | 1024 |
 /// | `payload_bytes`, KiB | 2048 | 8192 | 8 | 1024 |
 /// | `origins` | 1024 | 1024 | 32 | 512 |
 /// | `window` | 256 | 256 | 64 | 256 |
 /// | `registers` | 4096 | 4096 | 64 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
-/// | `bytes()`, KiB, rounded up | 4792 | 11777 | 45 | 1776 |
+/// | `bytes()`, KiB, rounded up | 4804 | 11789 | 49 | 1788 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
@@ -41,6 +42,8 @@ pub struct Limits {
     pub peers: u32,
     /// Contacts given by [`Gossip::join`](crate::Gossip::join), 1 to 64.
     pub contacts: u16,
+    /// Entries of the view with sampled membership, 4 to 1,000.
+    pub view: u16,
     /// Stored messages, 1 to 1,000,000.
     pub messages: u32,
     /// Bytes of stored payloads (and paths), at least one datagram.
@@ -62,6 +65,7 @@ impl Limits {
             links: 14,
             peers: 1_024,
             contacts: 8,
+            view: 60,
             messages: 4_096,
             payload_bytes: 2 << 20,
             origins: 1_024,
@@ -80,6 +84,7 @@ impl Limits {
             links: 6,
             peers: 32,
             contacts: 2,
+            view: 20,
             messages: 32,
             payload_bytes: 8 << 10,
             origins: 32,
@@ -94,6 +99,7 @@ impl Limits {
             links: 14,
             peers: 256,
             contacts: 8,
+            view: 60,
             messages: 1_024,
             payload_bytes: 1 << 20,
             origins: 512,
@@ -120,6 +126,7 @@ impl Limits {
             Messages::heap_bytes(messages),
             2 * Bits::heap_bytes(origins) + Bits::heap_bytes(messages),
             Membership::heap_bytes(links, contacts),
+            Sampler::heap_bytes(self.view.into()),
             FailureDetector::heap_bytes(links),
             AntiEntropy::heap_bytes(links, messages, origins),
             Broadcast::heap_bytes(links, messages),
@@ -142,6 +149,7 @@ impl Limits {
         within("limits.links", self.links.into(), 1, 64)?;
         within("limits.peers", self.peers.into(), 1, 65_535)?;
         within("limits.contacts", self.contacts.into(), 1, 64)?;
+        within("limits.view", self.view.into(), VIEW_MIN.into(), 1_000)?;
         within("limits.messages", self.messages.into(), 1, 1_000_000)?;
         within("limits.origins", self.origins.into(), 1, 65_535)?;
         within("limits.window", self.window.into(), 16, 256)?;
@@ -172,6 +180,7 @@ mod tests {
                 limits.links.into(),
                 limits.peers as usize,
                 limits.contacts.into(),
+                limits.view.into(),
                 limits.messages as usize,
                 kib(limits.payload_bytes as usize),
                 limits.origins as usize,

@@ -92,6 +92,25 @@ impl<'b> Packer<'b> {
         written
     }
 
+    /// A frame that is a record with a list behind it: as many entries as fit, at most [`LIST_MAX`], perhaps none.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] if the record does not fit.
+    pub fn headed<T: Serialize>(
+        &mut self,
+        kind: Kind,
+        head: &impl Serialize,
+        entries: impl IntoIterator<Item = T>,
+    ) -> Result<(), Full> {
+        let mut frame = self.begin()?;
+        frame.put(head)?;
+        frame.put_all(&mut entries.into_iter());
+        let len = frame.len;
+        self.commit(kind, len);
+        Ok(())
+    }
+
     /// A frame that is a page: the rows of a sorted table from `head` on, as many as fit, at most [`LIST_MAX`].
     ///
     /// A table without rows from there on gives a page without entries, which says just that.
@@ -157,6 +176,8 @@ impl Packer<'_> {
             Frame::Peers(list) => self.whole_list(Kind::PEERS, list),
             Frame::Unlink(body) => self.frame(Kind::UNLINK, body),
             Frame::Conflict(body) => self.frame(Kind::CONFLICT, body),
+            Frame::ViewRequest(body) => self.headed(Kind::VIEW_REQUEST, &body.head, body.entries),
+            Frame::ViewReply(body) => self.headed(Kind::VIEW_REPLY, &body.head, body.entries),
             Frame::Probe(body) => self.frame(Kind::PROBE, body),
             Frame::Ack(body) => self.frame(Kind::ACK, body),
             Frame::Data(body) => self.frame(Kind::DATA, body),

@@ -12,6 +12,7 @@
 
 use crate::ids::{Incarnation, NodeId};
 use crate::members::Members;
+use crate::membership::View;
 use crate::pack::Packer;
 use crate::peer::{Due, PeerIdx, Peers};
 use crate::stats::Stats;
@@ -25,6 +26,7 @@ pub(crate) struct Cx<'a> {
     pub(crate) me: Me,
     pub(crate) peers: &'a mut Peers,
     pub(crate) members: &'a mut Members,
+    pub(crate) view: &'a mut View,
     pub(crate) origins: &'a mut Origins,
     pub(crate) messages: &'a mut Messages,
     pub(crate) stats: &'a mut Stats,

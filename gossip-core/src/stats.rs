@@ -61,6 +61,12 @@ counters! {
         links_made,
         /// Links ended because three probes in a row were not answered.
         links_lost,
+        /// Exchanges of views begun.
+        exchanges_begun,
+        /// Exchanges of views answered in time.
+        exchanges_answered,
+        /// Exchanges of views not answered in time: the entry was dropped.
+        exchanges_failed,
         /// Probes sent.
         probes_sent,
         /// Stateless answers to unknown senders.

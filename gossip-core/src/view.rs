@@ -71,6 +71,24 @@ impl fmt::Display for PeerState {
     }
 }
 
+/// A node in the view of this one, with sampled membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ViewEntry {
+    /// The node.
+    pub node: NodeId,
+    /// Where it is said to be.
+    pub address: SocketAddr,
+    /// How long ago it spoke for itself, as told by the nodes that passed it on.
+    pub age: Duration,
+}
+
+impl fmt::Display for ViewEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}, {:.1} s old", self.node, self.address, self.age.as_secs_f32())
+    }
+}
+
 /// A register with a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -103,6 +121,8 @@ pub enum Reason {
     Repair,
     /// The next round of a rumor.
     Round,
+    /// Views are to be exchanged, or a reply did not come.
+    Sample,
 }
 
 impl fmt::Display for Reason {
@@ -115,6 +135,7 @@ impl fmt::Display for Reason {
             Self::Probe => "probe",
             Self::Repair => "repair",
             Self::Round => "round",
+            Self::Sample => "sample",
         })
     }
 }

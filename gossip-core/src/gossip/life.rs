@@ -16,7 +16,7 @@ use crate::failure_detector::FailureDetector;
 use crate::ids::Incarnation;
 use crate::leave::Phase;
 use crate::members::Members;
-use crate::membership::Membership;
+use crate::membership::{Membership, Sampler};
 use crate::peer::Peers;
 use crate::persist::{Gate, StoredRecord};
 use crate::protocol::Me;
@@ -37,6 +37,7 @@ mod label {
     pub(super) const MEMBERSHIP: u32 = 2;
     pub(super) const DETECTOR: u32 = 3;
     pub(super) const BROADCAST: u32 = 4;
+    pub(super) const SAMPLING: u32 = 5;
 }
 
 impl Gossip {
@@ -90,8 +91,11 @@ impl Gossip {
         let mut origins = Origins::new(limits.origins as usize, limits.window, root_key, &mut tables);
         let own_row = origins.insert(now, me.node, me.incarnation).expect("the first of at least one row");
         let links = limits.links.into();
+        let sampler = Sampler::new(&config, now, Rng::new(&seed, label::SAMPLING));
+        let view = sampler.first_view(&config, now);
         let protocols = Protocols {
             membership: Membership::new(&config, now, Rng::new(&seed, label::MEMBERSHIP)),
+            sampler,
             detector: FailureDetector::new(links, &config.timing, Rng::new(&seed, label::DETECTOR)),
             repair: AntiEntropy::new(&config),
             broadcast: Broadcast::new(&config, Rng::new(&seed, label::BROADCAST)),
@@ -107,6 +111,7 @@ impl Gossip {
             gate: Gate::new(config.durability == Durability::Records),
             peers: Peers::new(links),
             members,
+            view,
             origins,
             messages: Messages::new(limits, &mut tables),
             stats: Stats::default(),
@@ -126,8 +131,11 @@ impl Gossip {
         gossip
     }
 
-    /// Tells everybody where this node is, if that is news.
+    /// Tells everybody where this node is, if that is news. Not with sampled membership, where nobody knows all.
     pub(crate) fn publish_address(&mut self) {
+        if matches!(self.config.membership, crate::config::Membership::Sampled { .. }) {
+            return;
+        }
         let leaving = !self.phase.is_active();
         let address = self.protocols.membership.address();
         let (mut cx, protocols) = self.split();

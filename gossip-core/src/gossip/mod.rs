@@ -17,6 +17,7 @@ use crate::ids::{MessageId, Version};
 use crate::io::Transmit;
 use crate::leave::Phase;
 use crate::members::Members;
+use crate::membership::View;
 use crate::peer::Peers;
 use crate::persist::{Gate, PersistSeq, Record};
 use crate::protocol::Me;
@@ -50,6 +51,7 @@ pub struct Gossip {
     pub(crate) gate: Gate,
     pub(crate) peers: Peers,
     pub(crate) members: Members,
+    pub(crate) view: View,
     pub(crate) origins: Origins,
     pub(crate) messages: Messages,
     pub(crate) stats: Stats,
@@ -288,6 +290,7 @@ impl Gossip {
             .registers
             .next_event(&self.members)
             .or_else(|| self.protocols.membership.next_event())
+            .or_else(|| self.protocols.sampler.next_event())
             .or_else(|| self.next_peer_event())
             .or_else(|| self.phase.next_event())
     }

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::event::Path;
 use crate::ids::{Incarnation, MessageId, NodeId};
 use crate::stats::Stats;
-use crate::view::{MessageView, PeerView, RegisterView};
+use crate::view::{MessageView, PeerView, RegisterView, ViewEntry};
 use crate::wire::{Data, HEADER_LEN};
 
 impl Gossip {
@@ -76,6 +76,16 @@ impl Gossip {
                 state: member.state,
                 round_trip: link.and_then(|peer| self.protocols.detector.round_trip(peer)),
             })
+        })
+    }
+
+    /// With sampled membership the nodes that this one knows by hearsay, at most [`Limits::view`](crate::Limits::view):
+    /// a random part of all, from which links are drawn. Empty otherwise. In no particular order.
+    pub fn current_view(&self) -> impl Iterator<Item = ViewEntry> + '_ {
+        self.view.iter().map(|descriptor| ViewEntry {
+            node: descriptor.node,
+            address: descriptor.address,
+            age: descriptor.born.age(self.now),
         })
     }
 

@@ -46,6 +46,7 @@ mod attempts;
 mod composing;
 mod cookie;
 mod greeting;
+mod sampling;
 mod upkeep;
 
 use core::net::SocketAddr;
@@ -63,6 +64,8 @@ use attempts::{Attempts, Notice, Purpose};
 use cookie::Cookies;
 
 pub(crate) use greeting::{Decision, Greeter};
+pub use sampling::{ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
+pub(crate) use sampling::{Sampler, VIEW_MIN, View};
 
 /// Members that an answer names at most.
 const PEERS_MAX: usize = 12;
@@ -100,7 +103,7 @@ impl Membership {
         let limits = &config.limits;
         let (links, contacts) = (usize::from(limits.links), usize::from(limits.contacts));
         let neighbors = match &config.membership {
-            Mode::Full => None,
+            Mode::Full | Mode::Sampled { .. } => None,
             Mode::Static { neighbors } => Some(neighbors.clone().into_boxed_slice()),
         };
         let mut attempts = Attempts::new(contacts + links, config.timing.retry_first, config.timing.retry_cap);

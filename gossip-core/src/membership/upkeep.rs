@@ -5,6 +5,7 @@
 
 use super::Membership;
 use super::attempts::{Attempt, Purpose};
+use super::sampling::Descriptor;
 use crate::members::Member;
 use crate::peer::PeerIdx;
 use crate::protocol::Cx;
@@ -23,6 +24,9 @@ impl Membership {
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>, row: u32) {
         let node = self.attempts.get(row).and_then(|attempt| attempt.node);
         self.attempts.remove(row);
+        if let Some(node) = node {
+            cx.view.forget(node);
+        }
         self.refill_at = self.refill_at.min(cx.now + self.refill_pause());
         let member = node.and_then(|node| cx.members.find(node));
         if let Some(member) = member
@@ -40,7 +44,7 @@ impl Membership {
             return;
         }
         for _ in under_way..PARALLEL {
-            if !self.greet_member(cx, Purpose::Candidate, PeerState::Known) {
+            if !self.greet_sampled(cx) && !self.greet_member(cx, Purpose::Candidate, PeerState::Known) {
                 break;
             }
         }
@@ -60,6 +64,16 @@ impl Membership {
             self.greet_member(cx, if heals { Purpose::Heal } else { Purpose::Check }, PeerState::Down);
         }
         self.heal_at = cx.now + self.rng.jitter(self.heal_period, 50);
+    }
+
+    /// Starts to greet a node of the view, drawn by chance among those without a link. False where there is none.
+    fn greet_sampled(&mut self, cx: &Cx<'_>) -> bool {
+        let (attempts, peers) = (&self.attempts, &cx.peers);
+        let fits = |known: &Descriptor| {
+            peers.find(known.node).is_none() && attempts.find(|attempt| attempt.node == Some(known.node)).is_none()
+        };
+        let Some(candidate) = cx.view.draw(&mut self.rng, fits) else { return false };
+        self.attempts.add(candidate.address, Some(candidate.node), Purpose::Candidate, cx.now)
     }
 
     /// Starts to greet a member in this state, drawn by chance. False where there is none.

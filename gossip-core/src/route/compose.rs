@@ -18,7 +18,9 @@ impl Gossip {
     pub(crate) fn compose_greeting(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
         loop {
             let (mut cx, protocols) = self.split();
-            let (to, node, len) = protocols.membership.compose(&mut cx, buffer)?;
+            let greeting = protocols.membership.compose(&mut cx, buffer);
+            let exchange = || protocols.sampler.compose(cx.now, buffer).map(|(to, len)| (to, None, len));
+            let (to, node, len) = greeting.or_else(exchange)?;
             if len == 0 {
                 continue;
             }

@@ -14,7 +14,7 @@ use crate::auth::{Opened, Reject};
 use crate::broadcast::Broadcast;
 use crate::failure_detector::FailureDetector;
 use crate::gossip::Gossip;
-use crate::membership::{Decision, Greeter, Membership};
+use crate::membership::{Decision, Greeter, Membership, Sampler};
 use crate::peer::PeerIdx;
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::register::Register;
@@ -25,6 +25,7 @@ use crate::wire::{Frame, FrameError, Frames, Header, Kind, Unlink};
 #[derive(Clone, Debug)]
 pub(crate) struct Protocols {
     pub(crate) membership: Membership,
+    pub(crate) sampler: Sampler,
     pub(crate) detector: FailureDetector,
     pub(crate) repair: AntiEntropy,
     pub(crate) broadcast: Broadcast,
@@ -33,12 +34,19 @@ pub(crate) struct Protocols {
 
 impl Protocols {
     /// All of them, in the order in which they hear of facts, tick and write.
-    pub(crate) fn all(&mut self) -> [&mut dyn Protocol; 5] {
-        [&mut self.membership, &mut self.detector, &mut self.repair, &mut self.broadcast, &mut self.registers]
+    pub(crate) fn all(&mut self) -> [&mut dyn Protocol; 6] {
+        [
+            &mut self.membership,
+            &mut self.sampler,
+            &mut self.detector,
+            &mut self.repair,
+            &mut self.broadcast,
+            &mut self.registers,
+        ]
     }
 
-    pub(crate) fn each(&self) -> [&dyn Protocol; 5] {
-        [&self.membership, &self.detector, &self.repair, &self.broadcast, &self.registers]
+    pub(crate) fn each(&self) -> [&dyn Protocol; 6] {
+        [&self.membership, &self.sampler, &self.detector, &self.repair, &self.broadcast, &self.registers]
     }
 }
 
@@ -50,6 +58,7 @@ impl Gossip {
             me: self.me,
             peers: &mut self.peers,
             members: &mut self.members,
+            view: &mut self.view,
             origins: &mut self.origins,
             messages: &mut self.messages,
             stats: &mut self.stats,
@@ -167,7 +176,9 @@ impl Gossip {
             Frame::Updates(updates) => protocols.registers.on_updates(&mut cx, from, updates),
             Frame::Conflict(conflict) => protocols.membership.on_conflict(&conflict),
             Frame::Peers(peers) => protocols.membership.on_peers(&mut cx, peers),
-            Frame::Hello(_) | Frame::Retry(_) | Frame::Welcome(_) => cx.stats.refused_unasked += 1,
+            Frame::Hello(_) | Frame::Retry(_) | Frame::Welcome(_) | Frame::ViewRequest(_) | Frame::ViewReply(_) => {
+                cx.stats.refused_unasked += 1;
+            }
             Frame::Data(_) | Frame::Unlink(_) => unreachable!("handled above"),
         }
     }
@@ -189,6 +200,14 @@ impl Gossip {
             }
             Frame::Conflict(conflict) => {
                 protocols.membership.on_twin(&mut cx, greeter, &conflict);
+                None
+            }
+            Frame::ViewRequest(request) => {
+                protocols.sampler.on_request(&mut cx, greeter, &request);
+                None
+            }
+            Frame::ViewReply(reply) => {
+                protocols.sampler.on_reply(&mut cx, greeter, &reply);
                 None
             }
             _ => {

@@ -36,6 +36,10 @@ impl Kind {
     pub const UNLINK: Self = Self(0x05);
     /// [`Conflict`](super::Conflict)
     pub const CONFLICT: Self = Self(0x06);
+    /// [`Exchange`](super::Exchange), the question
+    pub const VIEW_REQUEST: Self = Self(0x10);
+    /// [`Exchange`](super::Exchange), the answer
+    pub const VIEW_REPLY: Self = Self(0x11);
 
     // Failure detector: 0x20 to 0x3f.
     /// [`Probe`](super::Probe)

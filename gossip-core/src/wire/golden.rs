@@ -50,6 +50,16 @@ pub(super) fn samples() -> Vec<Sample> {
         sample("peers", true, |packer| assert_eq!(packer.list(Kind::PEERS, peers()), 2)),
         record("unlink", Kind::UNLINK, &Unlink { reason: Unlink::LEAVING }),
         record("conflict", Kind::CONFLICT, &Conflict { incarnation: LIFE, address: v4() }),
+        sample("view-request", true, |packer| {
+            let head = ExchangeHead { nonce: 0x4142_4344_4546_4748, flags: ExchangeHead::PUSH | ExchangeHead::PULL };
+            packer.headed(Kind::VIEW_REQUEST, &head, view_entries()).expect("room enough");
+        }),
+        sample("view-reply", true, |packer| {
+            let head = ExchangeHead { nonce: 0x4142_4344_4546_4748, flags: ExchangeHead::PUSH };
+            packer
+                .headed(Kind::VIEW_REPLY, &head, [ViewEntry { address: v4(), ..view_entries()[0] }])
+                .expect("room enough");
+        }),
         record("probe", Kind::PROBE, &Probe { number: 300 }),
         record("ack", Kind::ACK, &Ack { number: u32::MAX }),
         record("data", Kind::DATA, &data()),
@@ -109,6 +119,8 @@ fn pinned_frames_are_read() {
         Frame::Absent(absent_list),
         Frame::RegisterFrontiers(register_page),
         Frame::Updates(update_list),
+        Frame::ViewRequest(request),
+        Frame::ViewReply(reply),
     ) = (
         frame("peers"),
         frame("frontiers"),
@@ -116,6 +128,8 @@ fn pinned_frames_are_read() {
         frame("absent"),
         frame("register-frontiers"),
         frame("updates"),
+        frame("view-request"),
+        frame("view-reply"),
     )
     else {
         panic!("a frame of another kind");
@@ -128,6 +142,9 @@ fn pinned_frames_are_read() {
     assert_eq!((register_page.more, register_page.head), (false, PageHead::START));
     assert_eq!(register_page.entries.iter().collect::<Vec<_>>(), register_frontiers());
     assert_eq!(update_list.iter().collect::<Vec<_>>(), updates());
+    assert_eq!((request.head.flags, reply.head.flags), (3, 1));
+    assert_eq!(request.entries.iter().collect::<Vec<_>>(), view_entries());
+    assert_eq!(reply.entries.iter().map(|entry| entry.address).collect::<Vec<_>>(), [v4()]);
 }
 
 #[test]
@@ -200,6 +217,11 @@ fn welcome() -> Welcome {
 fn peers() -> Vec<PeerEntry> {
     let other = PeerEntry { id: NodeId(2), incarnation: Incarnation(3), address: v6() };
     vec![PeerEntry { id: NODE, incarnation: LIFE, address: v4() }, other]
+}
+
+fn view_entries() -> [ViewEntry; 2] {
+    let nowhere = Address(SocketAddr::from(([0; 4], 0)));
+    [ViewEntry { id: NODE, age_ds: 0, address: nowhere }, ViewEntry { id: NodeId(2), age_ds: 300, address: v6() }]
 }
 
 fn data() -> Data<'static> {

@@ -7,6 +7,8 @@
 //! 0x04 Peers     ( id 8 · incarnation 8 · address )…
 //! 0x05 Unlink    reason 1
 //! 0x06 Conflict  incarnation 8 · address
+//! 0x10 ViewRequest  nonce 8 · flags 1 · ( id 8 · age ·v32 · address )…
+//! 0x11 ViewReply    nonce 8 · flags 1 · ( id 8 · age ·v32 · address )…
 //!
 //! address        4 · ip 4 · port 2   or   6 · ip 16 · port 2
 //! ```
@@ -14,6 +16,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::field::{Address, fixed};
+use super::list::List;
 use crate::ids::{Incarnation, NodeId};
 
 /// "I am here, do you hear me?" Opens the acquaintance.
@@ -139,4 +142,57 @@ pub struct Conflict {
     pub incarnation: Incarnation,
     /// Where the other one is.
     pub address: Address,
+}
+
+/// Entries of the sender's view: the body of [`Kind::VIEW_REQUEST`](super::Kind::VIEW_REQUEST) and
+/// [`Kind::VIEW_REPLY`](super::Kind::VIEW_REPLY).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchange<'a> {
+    /// The head.
+    pub head: ExchangeHead,
+    /// Some nodes, each at most once.
+    pub entries: List<'a, ViewEntry>,
+}
+
+/// What is in front of the entries of an [`Exchange`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeHead {
+    /// Chosen by the one who asks; comes back in the reply, and proves that it is one.
+    #[serde(with = "fixed")]
+    pub nonce: u64,
+    /// [`ExchangeHead::PUSH`], [`ExchangeHead::PULL`], and bits that a later version defines.
+    pub flags: u8,
+}
+
+impl ExchangeHead {
+    /// The entries are to be taken up.
+    pub const PUSH: u8 = 1;
+    /// Entries are asked for.
+    pub const PULL: u8 = 2;
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn parse(body: &'a [u8]) -> Option<Self> {
+        let (head, rest) = postcard::take_from_bytes(body).ok()?;
+        Some(Self { head, entries: List::new(rest) })
+    }
+}
+
+/// A node that is in the sender's view, or the sender itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewEntry {
+    /// Who.
+    #[serde(with = "fixed")]
+    pub id: NodeId,
+    /// How long ago the node spoke for itself, in tenths of a second.
+    pub age_ds: u32,
+    /// Where. Unspecified in the sender's own entry: where this datagram comes from.
+    pub address: Address,
+}
+
+impl ViewEntry {
+    /// Bytes of an entry with an IPv4 address and an age from 12.8 seconds to half an hour: the usual case.
+    pub const USUAL_LEN: usize = 17;
+    /// Bytes of an entry at most.
+    pub const MAX_LEN: usize = 32;
 }

@@ -43,7 +43,7 @@ pub use field::{Address, Blob};
 pub use frames::{FRAME_HEAD_LEN, Frames, Kind};
 pub use header::{HEADER_LEN, Header, HeaderError, VOUCHED_LEN, datagram_number};
 pub use list::{LIST_MAX, List, Page, PageHead};
-pub use membership::{Conflict, Hello, PeerEntry, Retry, Unlink, Verdict, Welcome};
+pub use membership::{Conflict, Exchange, ExchangeHead, Hello, PeerEntry, Retry, Unlink, Verdict, ViewEntry, Welcome};
 pub use register::{RegisterFrontier, RegisterState, Update};
 pub use runs::RunsBuffer;
 
@@ -64,6 +64,10 @@ pub enum Frame<'a> {
     Unlink(Unlink),
     /// [`Kind::CONFLICT`]
     Conflict(Conflict),
+    /// [`Kind::VIEW_REQUEST`]
+    ViewRequest(Exchange<'a>),
+    /// [`Kind::VIEW_REPLY`]
+    ViewReply(Exchange<'a>),
     /// [`Kind::PROBE`]
     Probe(Probe),
     /// [`Kind::ACK`]
@@ -101,6 +105,8 @@ impl<'a> Frame<'a> {
             Kind::PEERS => Self::Peers(List::new(body)),
             Kind::UNLINK => Self::Unlink(record(body)?),
             Kind::CONFLICT => Self::Conflict(record(body)?),
+            Kind::VIEW_REQUEST => Self::ViewRequest(Exchange::parse(body).ok_or(FrameError::Broken)?),
+            Kind::VIEW_REPLY => Self::ViewReply(Exchange::parse(body).ok_or(FrameError::Broken)?),
             Kind::PROBE => Self::Probe(record(body)?),
             Kind::ACK => Self::Ack(record(body)?),
             Kind::DATA => Self::Data(record(body)?),

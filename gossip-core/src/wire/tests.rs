@@ -30,6 +30,7 @@ fn read_all(bytes: &[u8]) -> usize {
     frames
         .map(|(kind, body)| match Frame::parse(kind, body) {
             Ok(Frame::Peers(list)) => entries(&list, |_| 0),
+            Ok(Frame::ViewRequest(exchange) | Frame::ViewReply(exchange)) => entries(&exchange.entries, |_| 0),
             Ok(Frame::Frontiers(page)) => entries(&page.entries, |frontier| frontier.runs().count()),
             Ok(Frame::Pull(list)) => entries(&list, |wanted| usize::from(wanted.last() < wanted.first)),
             Ok(Frame::Absent(list)) => entries(&list, |absent| usize::from(absent.last() < absent.first)),
@@ -88,6 +89,18 @@ proptest! {
         let bytes = frame_bytes(|packer| assert_eq!(packer.list(Kind::PEERS, &peers), peers.len()));
         let Frame::Peers(list) = only_frame(&bytes) else { panic!("another kind") };
         prop_assert_eq!(list.iter().collect::<Vec<_>>(), peers);
+    }
+
+    #[test]
+    fn exchanges_of_views((nonce, flags) in any::<(u64, u8)>(), seen in many((any::<(u64, u32)>(), address()), 0..20)) {
+        let head = ExchangeHead { nonce, flags };
+        let entries: Vec<_> =
+            seen.into_iter().map(|((id, age_ds), address)| ViewEntry { id: NodeId(id), age_ds, address }).collect();
+        let bytes = frame_bytes(|packer| packer.headed(Kind::VIEW_REQUEST, &head, &entries).expect("room enough"));
+        let longest = FRAME_HEAD_LEN + 9 + entries.len() * ViewEntry::MAX_LEN;
+        prop_assert!(bytes.len() <= longest);
+        let Frame::ViewRequest(request) = only_frame(&bytes) else { panic!("another kind") };
+        prop_assert_eq!((request.head, request.entries.iter().collect::<Vec<_>>()), (head, entries));
     }
 
     #[test]

@@ -216,7 +216,7 @@ impl<'a> Scene<'a> {
         let mean = listed.iter().map(|&count| f64::from(count)).sum::<f64>() / f64::from(nodes).powi(2);
         found.curve.push((since as f64 / 1e6, mean));
         note(&mut found.listed, since, || listed.iter().all(|&count| count == nodes));
-        note(&mut found.connected, since, || Graph::of(simulation).components() == [nodes]);
+        note(&mut found.connected, since, || Graph::of_links(simulation).clusters(|_| false) == [nodes]);
         let spread = &simulation.observer.0;
         note(&mut found.whole, since, || spread.missed_before(healed_at) == 0);
         let limit = found.normal_ms * SLACK;

@@ -15,6 +15,7 @@ mod progress;
 mod replay;
 mod report;
 mod runs;
+mod sampling;
 mod spread;
 mod traffic;
 mod values;
@@ -64,13 +65,15 @@ enum Experiment {
     Overlay(overlay::Options),
     /// Runs the recording of a real node again.
     Replay(replay::Options),
+    /// What graph the views of a peer sampling protocol make, and how soon they forget the dead.
+    Sampling(sampling::Options),
     /// The experiments that are planned.
     #[command(external_subcommand)]
     Other(Vec<String>),
 }
 
 /// Planned experiments, which arrive with the sub-protocols that they measure.
-const LATER: [&str; 9] = ["compare", "demers", "glomers", "hostile", "order", "report", "resync", "sampling", "scale"];
+const LATER: [&str; 8] = ["compare", "demers", "glomers", "hostile", "order", "report", "resync", "scale"];
 
 /// Why an experiment did not run, or did not succeed.
 #[derive(Debug)]
@@ -105,6 +108,7 @@ fn run(experiment: Experiment) -> Result<(), Failure> {
         Experiment::Heal(options) => show(&options.common.clone(), heal::run(&options)?),
         Experiment::Overlay(options) => show(&options.common.clone(), overlay::run(&options)?),
         Experiment::Replay(options) => show(&options.common.clone(), replay::run(&options)?),
+        Experiment::Sampling(options) => show(&options.common.clone(), sampling::run(&options)?),
         Experiment::Other(words) => {
             let name = words.first().map_or("", String::as_str);
             Err(Failure::Usage(if LATER.contains(&name) || name == "swarm" {

@@ -1,0 +1,342 @@
+//! Peer sampling: a few nodes drawn from all, without anybody who knows all.
+//!
+//! # Intuition
+//!
+//! Everybody at a very large party holds the calling cards of some dozens of guests. Now and then each one walks up to
+//! a guest whose card is in his hand, the one not heard of for longest, and the two trade some of their cards, adding a
+//! fresh one of their own. Nobody has a list of the guests; yet the cards in any hand are soon as good as drawn at random
+//! from the whole house. The cards of guests who went home grow old and are laid down; whoever calls and gets no answer
+//! tears up the card at once.
+//!
+//! The view is where a node takes new links from. It is no list of friends: what is in it is hearsay.
+//!
+//! # States
+//!
+//! ```text
+//!        every period: an entry is selected, and what to give it        ┌─ composed: the time runs
+//! Idle ──────────────────────────────────────────────────────▶ Asked ───┤
+//!  ▲                                                                    ├─ ViewReply with the nonce: taken up ──▶ Idle
+//!  └────────────────────────────────────────────────────────────────────┴─ no reply in time: entry dropped ─────▶ Idle
+//!
+//! ViewRequest, in either state: what to give is chosen, *then* what came is taken up; the reply goes out at the next poll
+//! ```
+//!
+//! # Messages
+//!
+//! `ViewRequest { nonce, flags, entries }` and `ViewReply { nonce, flags, entries }`, both OPEN (outside of links and their
+//! numbering), as most exchanges are with nodes without a link. An entry is a node, its address, and its *age*: how long
+//! ago the node itself put it into somebody's view. Entries are hearsay, so nobody proves anything: who becomes a link
+//! greets and is greeted as everybody else. A reply is never longer than its request, which is padded for that where
+//! entries are asked for; so nobody can be made to send more than was sent to him.
+//!
+//! # The space of protocols
+//!
+//! [`Sampling`] says with whom, in which direction, and what stays: the 27 combinations of M. Jelasity, R. Guerraoui,
+//! A.-M. Kermarrec, M. van Steen, *The Peer Sampling Service*, Middleware 2004, and the healer and swapper of
+//! M. Jelasity, S. Voulgaris, R. Guerraoui, A.-M. Kermarrec, M. van Steen, *Gossip-based Peer Sampling*, ACM TOCS 25 (3),
+//! 2007. Views of `c` entries: in the form of 2004 both give their whole view and their own entry; in that of 2007 half,
+//! their own entry and `c / 2 − 1` others, drawn by chance but sparing the `healer` oldest.
+//!
+//! # Where this differs from the papers
+//!
+//! - *Freshness is age in time*, in both forms. Hop counts (2004) never drive out the dead, as an entry that is not passed
+//!   on does not grow older; counts of exchanges (2007) grow faster at nodes that are asked often. Here an entry is as old
+//!   as the time since its node spoke for itself, wherever it was meanwhile, whatever was lost on the way.
+//! - *Who is alive* is not known. The papers select among the live entries; here an exchange with a dead node costs
+//!   its turn, and its entry goes. In the same way an entry goes whose node could not be reached or whose reply
+//!   was lost: if the node is alive, others still have it.
+//! - *Push* is answered too, without entries, so that a dead peer is found out in that direction as well.
+//! - *A lost reply*: nothing is rolled back, as nothing was done. Entries given away leave the view only when the reply
+//!   is there to replace them. The other side has swapped, so for a while there are a few copies more or less.
+//! - *Concurrent exchanges*: a node has at most one exchange of its own under way, and answers others meanwhile. Each row
+//!   remembers to whom it was given, so the swapper takes the right ones whatever came in between (the papers take "the
+//!   head of the view"). A third request before the replies to two were polled is dropped, as if it had been lost.
+//! - *Self-entries* are never taken up. An entry about its own sender whose address is unspecified stands for the address
+//!   that it came from.
+//! - *Somebody else answers* where an entry's node was thought to live: the entry goes, the answer counts.
+//! - *A view below a quarter of its size* is hungry: exchanges begin after the first retry pause, which doubles up to the
+//!   period while they bring nothing new. An empty view begins with the links.
+//!
+//! # Bounds
+//!
+//! `c` entries, half of them once more during an exchange (`c + 1` where whole views are given); one request and two
+//! replies wait to be sent. A request is one datagram, a reply another: on average each node sends both once a period. With
+//! `c = 60`, IPv4 and the period of 25 seconds that is below 50 bytes a second with headers. Nothing here grows with
+//! the number of nodes.
+//!
+//! Views assume that who has the key of the cluster keeps the rules. An insider can fill views with what it likes; a
+//! repeated old request (they are not numbered per link) can make stale entries fresh, each of which costs somebody one
+//! turn to find out.
+
+mod parcel;
+mod strategy;
+mod view;
+
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::time::Duration;
+
+use super::{Greeter, is_usable};
+use crate::config::{Config, Membership as Mode};
+use crate::event::{Event, Warning};
+use crate::protocol::{Cx, Fact, Protocol};
+use crate::rng::Rng;
+use crate::time::Instant;
+use crate::view::Reason;
+use crate::wire::{Address, Exchange, ExchangeHead, ViewEntry};
+
+use parcel::Parcels;
+use view::{Born, Given};
+
+pub(crate) use strategy::VIEW_MIN;
+pub use strategy::{ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
+pub(crate) use view::{Descriptor, View};
+
+/// The unit of ages in frames.
+const DECISECOND: Duration = Duration::from_millis(100);
+
+/// How much a turn comes earlier or later than its time, so that nodes that started together drift apart (our choice).
+const JITTER_PERCENT: u32 = 10;
+
+/// Stands for the address of a sender that does not know its own.
+const WHERE_THIS_COMES_FROM: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+
+/// The exchange that this node began.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    whom: Descriptor,
+    nonce: u64,
+    /// When the reply is given up; never, before the request was composed.
+    until: Instant,
+}
+
+/// The sub-protocol.
+#[derive(Clone, Debug)]
+pub(crate) struct Sampler {
+    /// None where members are configured, or all known.
+    sampling: Option<Sampling>,
+    /// Entries in a full view.
+    capacity: usize,
+    /// Entries that one side gives at most, its own included.
+    given: usize,
+    period: Duration,
+    /// The pause between exchanges of a hungry node, at first.
+    retry_first: Duration,
+    /// How long a reply is waited for.
+    patience: Duration,
+    next_at: Instant,
+    asked: Option<Asked>,
+    parcels: Parcels,
+    /// Exchanges in a row of a hungry node that brought nothing new.
+    fruitless: u32,
+    /// What the application has not been warned of yet, one bit for each of [`Unsafe::ALL`].
+    warnings: u8,
+    /// Where this node says that it is, if it was told.
+    advertised: Option<SocketAddr>,
+    rng: Rng,
+}
+
+impl Sampler {
+    pub(crate) fn new(config: &Config, now: Instant, mut rng: Rng) -> Self {
+        let (view, timing) = (config.limits.view, &config.timing);
+        let sampling = match &config.membership {
+            Mode::Sampled { sampling, .. } => Some(*sampling),
+            Mode::Full | Mode::Static { .. } => None,
+        };
+        let given = sampling.map_or(0, |sampling| sampling.given(view));
+        let phase = rng.range_micros(0, crate::time::micros(timing.exchange_period));
+        let risks = sampling.iter().flat_map(|sampling| sampling.risks(view));
+        Self {
+            capacity: view.into(),
+            given,
+            period: timing.exchange_period,
+            retry_first: timing.retry_first.min(timing.exchange_period),
+            patience: (timing.probe_timeout * 5).min(timing.exchange_period / 2),
+            next_at: if sampling.is_some() { now + Duration::from_micros(phase) } else { Instant::NEVER },
+            asked: None,
+            parcels: Parcels::new(given, config.mtu.into()),
+            fruitless: 0,
+            warnings: risks.fold(0, |bits, risk| bits | 1 << risk as u8),
+            advertised: config.advertise,
+            sampling,
+            rng,
+        }
+    }
+
+    /// The view that a node begins with.
+    pub(crate) fn first_view(&self, config: &Config, now: Instant) -> View {
+        let Mode::Sampled { known, .. } = &config.membership else { return View::new(0, 0) };
+        let mut view = View::new(self.capacity, self.given);
+        for neighbor in known.iter().filter(|neighbor| neighbor.node != config.id) {
+            let born = Born::ago(now, self.period);
+            view.insert(Descriptor { node: neighbor.node, address: neighbor.address, born });
+        }
+        view
+    }
+
+    /// For views of `view` entries, in the form that takes most.
+    pub(crate) const fn heap_bytes(view: usize) -> usize {
+        View::heap_bytes(view, view + 1) + Parcels::heap_bytes(view + 1)
+    }
+
+    /// No more exchanges.
+    pub(crate) fn close(&mut self) {
+        self.sampling = None;
+        self.asked = None;
+        self.next_at = Instant::NEVER;
+        self.parcels.clear();
+    }
+
+    /// What the application is to be warned of.
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        let risk = *Unsafe::ALL.get(self.warnings.trailing_zeros() as usize)?;
+        self.warnings &= self.warnings - 1;
+        Some(Event::Warning(Warning::Sampling { risk }))
+    }
+
+    /// Somebody asks for an exchange.
+    pub(crate) fn on_request(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, request: &Exchange<'_>) {
+        let Some(sampling) = self.sampling else { return cx.stats.refused_unasked += 1 };
+        if !self.parcels.has_room() {
+            return cx.stats.refused_work += 1;
+        }
+        let wants = request.head.flags & ExchangeHead::PULL != 0;
+        let head = ExchangeHead { nonce: request.head.nonce, flags: if wants { ExchangeHead::PUSH } else { 0 } };
+        let entries = wants.then(|| give(cx, &mut self.rng, &sampling, Given::Asking, self.advertised));
+        self.parcels.reply(greeter.address, greeter.len, &head, entries.into_iter().flatten());
+        if request.head.flags & ExchangeHead::PUSH != 0 {
+            self.take(cx, &sampling, Given::Asking, greeter, request);
+        }
+    }
+
+    /// Somebody answers.
+    pub(crate) fn on_reply(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, reply: &Exchange<'_>) {
+        let asked = self.asked.take_if(|asked| asked.nonce == reply.head.nonce);
+        let (Some(asked), Some(sampling)) = (asked, self.sampling) else { return cx.stats.refused_unasked += 1 };
+        cx.stats.exchanges_answered += 1;
+        if asked.whom.node != greeter.node {
+            cx.view.disprove(&asked.whom);
+        }
+        if reply.head.flags & ExchangeHead::PUSH != 0 {
+            self.take(cx, &sampling, Given::Asked, greeter, reply);
+        }
+    }
+
+    fn take(&mut self, cx: &mut Cx<'_>, sampling: &Sampling, whom: Given, from: &Greeter, exchange: &Exchange<'_>) {
+        let (me, now) = (cx.me.node, cx.now);
+        let entries = exchange.entries.iter().take(self.given).filter_map(|entry| {
+            let own = entry.id == from.node && !is_usable(entry.address.0);
+            let address = if own { from.address } else { entry.address.0 };
+            let born = Born::ago(now, DECISECOND * entry.age_ds);
+            (entry.id != me && is_usable(address)).then_some(Descriptor { node: entry.id, address, born })
+        });
+        if cx.view.take(&mut self.rng, sampling, whom, entries) > 0 {
+            self.fruitless = 0;
+        }
+    }
+
+    /// Begins an exchange.
+    fn ask(&mut self, cx: &mut Cx<'_>, sampling: &Sampling) {
+        let Some(whom) = cx.view.select_peer(&mut self.rng, sampling.peer_selection) else { return };
+        let nonce = self.rng.u64();
+        let (push, pull) = match sampling.view_propagation {
+            ViewPropagation::Push => (ExchangeHead::PUSH, 0),
+            ViewPropagation::Pull => (0, ExchangeHead::PULL),
+            ViewPropagation::PushPull => (ExchangeHead::PUSH, ExchangeHead::PULL),
+        };
+        let head = ExchangeHead { nonce, flags: push | pull };
+        let entries = (push != 0).then(|| give(cx, &mut self.rng, sampling, Given::Asked, self.advertised));
+        let wanted = if pull == 0 { 0 } else { self.given };
+        self.parcels.ask(whom.address, &head, entries.into_iter().flatten(), wanted);
+        self.asked = Some(Asked { whom, nonce, until: Instant::NEVER });
+        cx.stats.exchanges_begun += 1;
+    }
+
+    /// Composes the frames of one datagram: where to, and how many bytes.
+    pub(crate) fn compose(&mut self, now: Instant, datagram: &mut [u8]) -> Option<(SocketAddr, usize)> {
+        let (to, len, is_request) = self.parcels.pop(datagram)?;
+        if let Some(asked) = self.asked.as_mut().filter(|_| is_request) {
+            asked.until = now + self.patience;
+        }
+        Some((to, len))
+    }
+
+    /// The time of the next exchange has come.
+    fn turn(&mut self, cx: &mut Cx<'_>, sampling: &Sampling) {
+        if cx.view.len() == 0 {
+            self.begin_with_links(cx);
+        }
+        let is_hungry = cx.view.len() < self.capacity / 4;
+        let pause = self.retry_first * (1 << self.fruitless.min(16));
+        let pause = if is_hungry { pause.min(self.period) } else { self.period };
+        self.fruitless = if is_hungry { self.fruitless.saturating_add(1) } else { 0 };
+        self.next_at = cx.now + self.rng.jitter(pause, JITTER_PERCENT);
+        if self.asked.is_none() {
+            self.ask(cx, sampling);
+        }
+    }
+
+    fn begin_with_links(&self, cx: &mut Cx<'_>) {
+        for (_, link) in cx.peers.iter() {
+            let born = Born::ago(cx.now, cx.now.saturating_since(link.heard));
+            cx.view.insert(Descriptor { node: link.node, address: link.address, born });
+        }
+    }
+
+    /// Panics where what is awaited will never be given up.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(crate) fn check_invariants(&self) {
+        assert!(self.sampling.is_some() || self.asked.is_none(), "an exchange without a view");
+        let waits = self.asked.is_some_and(|asked| asked.until == Instant::NEVER);
+        assert!(!waits || self.parcels.holds_request(), "a reply is awaited to a request that was never sent");
+    }
+}
+
+impl Protocol for Sampler {
+    fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
+        let Fact::LinkUp { peer } = fact else { return };
+        let Some(link) = cx.peers.get(peer).filter(|_| self.sampling.is_some()) else { return };
+        cx.view.insert(Descriptor { node: link.node, address: link.address, born: Born::ago(cx.now, Duration::ZERO) });
+        if cx.view.len() < self.capacity / 4 {
+            self.fruitless = 0;
+            self.next_at = self.next_at.min(cx.now + self.retry_first);
+        }
+    }
+
+    fn on_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Fact> {
+        if let Some(asked) = self.asked.take_if(|asked| asked.until <= cx.now) {
+            cx.stats.exchanges_failed += 1;
+            cx.view.disprove(&asked.whom);
+        }
+        if let Some(sampling) = self.sampling.filter(|_| self.next_at <= cx.now) {
+            self.turn(cx, &sampling);
+        }
+        None
+    }
+
+    fn deadline(&self) -> Instant {
+        self.asked.map_or(Instant::NEVER, |asked| asked.until).min(self.next_at)
+    }
+
+    fn reason(&self) -> Reason {
+        Reason::Sample
+    }
+}
+
+/// What to give: this node's own entry, then others.
+fn give(
+    cx: &mut Cx<'_>,
+    rng: &mut Rng,
+    sampling: &Sampling,
+    whom: Given,
+    advertised: Option<SocketAddr>,
+) -> impl Iterator<Item = ViewEntry> {
+    let now = cx.now;
+    let address = Address(advertised.unwrap_or(WHERE_THIS_COMES_FROM));
+    let own = ViewEntry { id: cx.me.node, age_ds: 0, address };
+    let others = cx.view.give(rng, sampling, whom).map(move |descriptor| {
+        let age_ds = descriptor.born.age(now).as_millis() / DECISECOND.as_millis();
+        let age_ds = u32::try_from(age_ds).unwrap_or(u32::MAX);
+        ViewEntry { id: descriptor.node, age_ds, address: Address(descriptor.address) }
+    });
+    core::iter::once(own).chain(others)
+}

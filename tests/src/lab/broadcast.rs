@@ -7,11 +7,12 @@ use clap::{Args, ValueEnum};
 use gossip_core::{Broadcast, Config, Gossip, NodeId, Order, Repair, Rounds};
 use indicatif::ProgressBar;
 
+use crate::lab::joining::{self, Members};
 use crate::lab::plot::{self, Curve};
 use crate::lab::report::{Report, Value};
 use crate::lab::spread::Spread;
 use crate::lab::values::{range, share};
-use crate::lab::{Common, Failure, joining, progress};
+use crate::lab::{Common, Failure, progress};
 use crate::sim::rng::{Chance, Rng};
 use crate::sim::{self, Birth, Simulation, Weather};
 
@@ -65,6 +66,9 @@ pub(super) struct Options {
     /// How messages spread.
     #[arg(long, value_enum, default_value_t = Spreading::Rumor)]
     broadcast: Spreading,
+    /// Whom a node knows.
+    #[arg(long, value_enum, default_value_t = Members::Full)]
+    membership: Members,
     /// The bare protocol, without its safety net.
     #[arg(long)]
     no_repair: bool,
@@ -166,7 +170,7 @@ impl Options {
             Spreading::Flood => Broadcast::Flood { ttl: 255 },
             Spreading::Rumor | Spreading::Tree => Broadcast::Rumor { fanout: 3, rounds: Rounds::Auto },
         };
-        joining::make_room(&mut config.limits, self.nodes);
+        self.membership.configure(&mut config, self.nodes, self.messages.min(self.nodes));
         config
     }
 }
@@ -184,7 +188,7 @@ impl Scene<'_> {
     fn play(mut self) -> Result<Report, Failure> {
         let bar = progress::bar(u64::from(self.options.messages), "messages");
         bar.set_message("joining");
-        let joined = joining::join_all(&mut self.simulation, &mut self.rng, SECOND);
+        let joined = joining::join_all(&mut self.simulation, self.options.membership, &mut self.rng, SECOND);
         self.simulation.network().weather.loss = Chance::of(self.options.loss);
         self.submit_all(&bar);
         bar.set_message("settling");

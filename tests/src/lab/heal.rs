@@ -8,12 +8,13 @@ use clap::Args;
 use gossip_core::{Config, Gossip, NodeId, Order};
 
 use crate::lab::graph::Graph;
+use crate::lab::joining::{self, Members};
 use crate::lab::plot::{self, Curve};
 use crate::lab::report::{Report, Value};
 use crate::lab::spread::Spread;
 use crate::lab::traffic::Meter;
 use crate::lab::values::{range, seconds, share};
-use crate::lab::{Common, Failure, joining, progress, runs};
+use crate::lab::{Common, Failure, progress, runs};
 use crate::sim::rng::{Chance, Rng};
 use crate::sim::{self, Birth, Simulation, Weather};
 
@@ -30,6 +31,9 @@ const FRESH: u64 = 4;
 const SLACK: f64 = 1.5;
 /// Messages on each side while the network is split, one a second in the first half of that time.
 const SPLIT_MESSAGES_MAX: u64 = 30;
+
+/// The most nodes that submit, with two minutes of fresh messages.
+const SENDERS_MAX: u32 = 1_500;
 
 /// Options of `lab heal`.
 #[derive(Args, Clone, Debug)]
@@ -54,6 +58,9 @@ pub(super) struct Options {
     /// The range of one-way latencies, in milliseconds: drawn once for each pair.
     #[arg(long, default_value = "10..50", value_parser = range)]
     latency: (u64, u64),
+    /// Whom a node knows.
+    #[arg(long, value_enum, default_value_t = Members::Full)]
+    membership: Members,
     /// How long healing may take, in seconds.
     #[arg(long, default_value = "120", value_parser = seconds)]
     patience: u64,
@@ -107,12 +114,12 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn new(options: &'a Options, seed: u64) -> Self {
-        let nodes = options.nodes;
+        let (nodes, members) = (options.nodes, options.membership);
         let mut world = sim::Options::new(seed, nodes);
         let latency = (options.latency.0 * 1_000, options.latency.1 * 1_000);
         world.weather = Weather { latency, ..Weather::fair() };
         let observer = (Spread::new(nodes), Meter::default());
-        let simulation = Simulation::new(world, move |birth| configure(birth, nodes), observer);
+        let simulation = Simulation::new(world, move |birth| configure(birth, members, nodes), observer);
         let mut rng = Rng::new(seed, 3);
         let many = if options.isolate { 1 } else { ((f64::from(nodes) * options.split) as u32).max(1) };
         let mut cut = vec![false; nodes as usize];
@@ -125,7 +132,7 @@ impl<'a> Scene<'a> {
     }
 
     fn play(mut self) -> Found {
-        joining::join_all(&mut self.simulation, &mut self.rng, SECOND);
+        joining::join_all(&mut self.simulation, self.options.membership, &mut self.rng, SECOND);
         self.simulation.network().weather.loss = Chance::of(self.options.loss);
         self.wait(QUIET / 2);
         self.found.idle_before = self.idle(QUIET / 2);
@@ -215,7 +222,9 @@ impl<'a> Scene<'a> {
             (0..nodes).map(|node| simulation.view(node).map_or(0, Gossip::size_estimate).min(nodes)).collect();
         let mean = listed.iter().map(|&count| f64::from(count)).sum::<f64>() / f64::from(nodes).powi(2);
         found.curve.push((since as f64 / 1e6, mean));
-        note(&mut found.listed, since, || listed.iter().all(|&count| count == nodes));
+        // Where nodes know a part only, nobody lists all: one component has to do.
+        let lists_all = |&count: &u32| self.options.membership == Members::Sampled || count == nodes;
+        note(&mut found.listed, since, || listed.iter().all(lists_all));
         note(&mut found.connected, since, || Graph::of_links(simulation).clusters(|_| false) == [nodes]);
         let spread = &simulation.observer.0;
         note(&mut found.whole, since, || spread.missed_before(healed_at) == 0);
@@ -235,10 +244,10 @@ fn note(first: &mut Option<u64>, now: u64, is_so: impl FnOnce() -> bool) {
     }
 }
 
-fn configure(birth: Birth, nodes: u32) -> Config {
+fn configure(birth: Birth, members: Members, nodes: u32) -> Config {
     let mut config = Config::lan(NodeId(u64::from(birth.node) + 1));
     config.started_at = birth.life.into();
-    joining::make_room(&mut config.limits, nodes);
+    members.configure(&mut config, nodes, SENDERS_MAX);
     config
 }
 

@@ -1,6 +1,7 @@
 //! How a cluster comes into being: everybody joins through node 0.
 
-use gossip_core::Limits;
+use clap::ValueEnum;
+use gossip_core::{Config, Membership, PeerState};
 
 use crate::sim::rng::Rng;
 use crate::sim::{Observer, Simulation};
@@ -8,6 +9,45 @@ use crate::sim::{Observer, Simulation};
 const SECOND: u64 = 1_000_000;
 /// How long joining may take, in virtual time.
 const PATIENCE: u64 = 120 * SECOND;
+/// Members that a node knows where it does not know all: its links, and owners of registers that pass by.
+const KNOWN_SOME: u32 = 256;
+
+/// Whom a node knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Members {
+    /// Everybody.
+    Full,
+    /// A random part.
+    Sampled,
+}
+
+impl Members {
+    /// Sets the membership, and makes room in the tables for a cluster of `nodes` where `senders` of them submit.
+    pub(super) fn configure(self, config: &mut Config, nodes: u32, senders: u32) {
+        let known = match self {
+            Self::Full => nodes + 1,
+            Self::Sampled => KNOWN_SOME,
+        };
+        if self == Self::Sampled {
+            config.membership = Membership::sampled(&config.limits);
+            config.limits.peers = known;
+        }
+        let limits = &mut config.limits;
+        limits.peers = limits.peers.max(known);
+        limits.origins = limits.origins.max(senders.min(nodes) + 1);
+        limits.registers = limits.registers.max(2 * limits.peers);
+        limits.register_bytes = limits.register_bytes.max(128 * limits.peers);
+    }
+
+    /// Whether a node knows as many others as it should at this moment. Under loss it may lose one again. Where it knows
+    /// a part only, that it is linked has to do.
+    fn are_known<O: Observer>(self, simulation: &Simulation<O>, node: u32) -> bool {
+        simulation.view(node).is_some_and(|gossip| match self {
+            Self::Full => gossip.size_estimate() >= simulation.size(),
+            Self::Sampled => gossip.peers().any(|peer| peer.state == PeerState::Linked),
+        })
+    }
+}
 
 /// All nodes come within `spread` microseconds, and join through node 0. Returns how long it took until each had known all;
 /// none where somebody still lacked somebody after two minutes.
@@ -15,7 +55,12 @@ const PATIENCE: u64 = 120 * SECOND;
 /// # Panics
 ///
 /// Where a configuration has no room for one contact.
-pub(super) fn join_all<O: Observer>(simulation: &mut Simulation<O>, rng: &mut Rng, spread: u64) -> Option<u64> {
+pub(super) fn join_all<O: Observer>(
+    simulation: &mut Simulation<O>,
+    members: Members,
+    rng: &mut Rng,
+    spread: u64,
+) -> Option<u64> {
     let mut arrivals: Vec<(u64, u32)> = (1..simulation.size()).map(|node| (rng.range(0, spread), node)).collect();
     arrivals.sort_unstable();
     simulation.start(0, false);
@@ -26,24 +71,11 @@ pub(super) fn join_all<O: Observer>(simulation: &mut Simulation<O>, rng: &mut Rn
     }
     let mut waiting: Vec<u32> = (0..simulation.size()).collect();
     while simulation.now() < PATIENCE {
-        waiting.retain(|&node| !knows_all(simulation, node));
+        waiting.retain(|&node| !members.are_known(simulation, node));
         if waiting.is_empty() {
             return Some(simulation.now());
         }
         simulation.run_until(simulation.now() + SECOND / 10);
     }
     None
-}
-
-/// Whether a node knows all others at this moment. Under loss it may lose one again.
-fn knows_all<O: Observer>(simulation: &Simulation<O>, node: u32) -> bool {
-    simulation.view(node).is_some_and(|gossip| gossip.size_estimate() >= simulation.size())
-}
-
-/// Tables that have room for a cluster of `nodes`.
-pub(super) fn make_room(limits: &mut Limits, nodes: u32) {
-    limits.peers = limits.peers.max(nodes + 1);
-    limits.origins = limits.origins.max(nodes + 1);
-    limits.registers = limits.registers.max(2 * limits.peers);
-    limits.register_bytes = limits.register_bytes.max(128 * limits.peers);
 }

@@ -10,11 +10,12 @@ use gossip_core::{Broadcast, Config, NodeId, Order, Repair, Rounds};
 use indicatif::ProgressBar;
 
 use crate::lab::graph::Graph;
+use crate::lab::joining::{self, Members};
 use crate::lab::plot::{self, Curve};
 use crate::lab::report::{Report, Value};
 use crate::lab::spread::Spread;
 use crate::lab::values::{range, seconds, share};
-use crate::lab::{Common, Failure, joining, progress, runs};
+use crate::lab::{Common, Failure, progress, runs};
 use crate::sim::rng::{Chance, Rng};
 use crate::sim::{self, Birth, Simulation, Weather};
 
@@ -45,6 +46,9 @@ pub(super) struct Options {
     /// The share of datagrams that is lost, once all have joined.
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     loss: f64,
+    /// Whom a node knows.
+    #[arg(long, value_enum, default_value_t = Members::Full)]
+    membership: Members,
     /// New messages are flooded, and what a flood misses is not fetched.
     #[arg(long)]
     no_repair: bool,
@@ -110,7 +114,7 @@ impl Options {
         } else {
             config.broadcast = Broadcast::Rumor { fanout: 3, rounds: Rounds::Auto };
         }
-        joining::make_room(&mut config.limits, self.nodes);
+        self.membership.configure(&mut config, self.nodes, self.messages);
         let limits = &mut config.limits;
         limits.messages = self.messages.max(64);
         limits.payload_bytes = 64 * limits.messages;
@@ -138,7 +142,7 @@ impl<'a> Scene<'a> {
 
     fn play(mut self, bar: &ProgressBar) -> Found {
         bar.set_message("joining");
-        joining::join_all(&mut self.simulation, &mut self.rng, self.options.join_within);
+        joining::join_all(&mut self.simulation, self.options.membership, &mut self.rng, self.options.join_within);
         self.simulation.network().weather.loss = Chance::of(self.options.loss);
         self.wait(self.options.settle);
         self.measure_graph();

@@ -12,6 +12,7 @@ mod trial;
 use clap::Args;
 
 use self::trial::{Findings, Slow, Who};
+use crate::lab::joining::Members;
 use crate::lab::plot::{self, Curve};
 use crate::lab::report::{Report, Value};
 use crate::lab::values::{range, seconds, share};
@@ -65,6 +66,9 @@ pub(super) struct Options {
     /// The range of one-way latencies, in milliseconds: drawn once for each pair.
     #[arg(long, default_value = "10..50", value_parser = range)]
     latency: (u64, u64),
+    /// Whom a node knows.
+    #[arg(long, value_enum, default_value_t = Members::Full)]
+    membership: Members,
     /// Compare with Lifeguard too.
     #[arg(long)]
     lifeguard: bool,

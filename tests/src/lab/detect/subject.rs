@@ -4,7 +4,7 @@ use gossip_core::{Config, Gossip, NodeId, PeerState};
 
 use super::Options;
 use super::court::Court;
-use crate::lab::joining;
+use crate::lab::joining::{self, Members};
 use crate::sim::rng::{Chance, Rng};
 use crate::sim::{self, Birth, Simulation, Weather};
 use crate::swim;
@@ -41,8 +41,9 @@ impl Real {
         let nodes = options.nodes;
         let mut world = sim::Options::new(seed, nodes);
         world.weather = weather(options, 0.0);
-        let mut simulation = Simulation::new(world, move |birth| configure(birth, nodes), court);
-        joining::join_all(&mut simulation, &mut Rng::new(seed, 1), 1_000_000);
+        let members = options.membership;
+        let mut simulation = Simulation::new(world, move |birth| configure(birth, members, nodes), court);
+        joining::join_all(&mut simulation, members, &mut Rng::new(seed, 1), 1_000_000);
         simulation.network().weather = weather(options, options.loss);
         Self { simulation, neighbors: Vec::new() }
     }
@@ -154,9 +155,9 @@ const fn id(node: u32) -> NodeId {
     NodeId(node as u64 + 1)
 }
 
-fn configure(birth: Birth, nodes: u32) -> Config {
+fn configure(birth: Birth, members: Members, nodes: u32) -> Config {
     let mut config = Config::lan(id(birth.node));
     config.started_at = birth.life.into();
-    joining::make_room(&mut config.limits, nodes);
+    members.configure(&mut config, nodes, 0);
     config
 }

@@ -62,8 +62,11 @@ impl Liar<'_> {
         let place = Address(address(u.int_in_range(0..=4)?));
         let (nonce, cookie) = (small(u)?, small(u)?);
         let (id, incarnation) = self.node(u)?;
-        let _ = match u.int_in_range(0..=6)? {
-            0 => packer.frame(Kind::HELLO, &Hello { nonce, cookie, flags: u.arbitrary()?, to: place }),
+        let _ = match u.int_in_range(0..=7)? {
+            0 => {
+                let (flags, round_trip) = u.arbitrary()?;
+                packer.frame(Kind::HELLO, &Hello { nonce, cookie, flags, to: place, round_trip })
+            }
             1 => packer.frame(Kind::RETRY, &Retry { echo: cookie, cookie }),
             2 => {
                 let verdict = Verdict::from(u.int_in_range(0..=4)?);
@@ -75,7 +78,8 @@ impl Liar<'_> {
                 let entry = ViewEntry { id, age_ds: small(u)? as u32, address: place };
                 packer.headed(kind, &ExchangeHead { nonce, flags: u.arbitrary()? }, [entry])
             }
-            5 => packer.frame(Kind::CONFLICT, &Conflict { incarnation, address: place }),
+            5 => packer.frame(Kind::VACANCY, &PeerEntry { id, incarnation, address: place }),
+            6 => packer.frame(Kind::CONFLICT, &Conflict { incarnation, address: place }),
             _ => {
                 packer.list(Kind::PEERS, [PeerEntry { id, incarnation, address: place }]);
                 Ok(())

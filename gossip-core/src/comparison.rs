@@ -8,8 +8,9 @@
 //!
 //! # Rules
 //!
-//! One link gets the checksum (a *root*) per period, in turn, and each new link at once. Who gets a root that differs from
-//! its own answers with a page. Who gets a page that ends before the table does answers with its root again, which asks for
+//! One link gets the checksum (a *root*) per period, in turn, and each new link at once. Where nothing has changed for ten
+//! periods nobody asks any more: the [detector](crate::failure_detector)'s beats carry a checksum of all tables, and one
+//! that differs wakes the comparison. So an idle node pays nothing for it. Who gets a root that differs from its own answers with a page. Who gets a page that ends before the table does answers with its root again, which asks for
 //! the next page. So a page costs a datagram from the other side, a lost one costs a period, and every page stands alone. A page
 //! may be answered with a page, at most twice a period.
 
@@ -20,6 +21,9 @@ use alloc::boxed::Box;
 use crate::peer::{Due, PeerIdx, Peers};
 use crate::time::Instant;
 use crate::wire::PageHead;
+
+/// How many periods after the last change comparisons go on (our choice: about one for each link).
+const AWAKE: u32 = 10;
 
 /// What is owed to one link.
 #[derive(Clone, Copy, Debug)]
@@ -43,13 +47,16 @@ pub(crate) struct Comparison {
     rows: Box<[Row]>,
     period: Duration,
     next_at: Instant,
+    /// From then on nothing is compared without a reason.
+    sleep_at: Instant,
     /// The link that was compared with last.
     last: usize,
 }
 
 impl Comparison {
     pub(crate) fn new(due: Due, links: usize, period: Duration) -> Self {
-        Self { due, rows: (0..links).map(|_| Row::FRESH).collect(), period, next_at: Instant::NEVER, last: 0 }
+        let rows = (0..links).map(|_| Row::FRESH).collect();
+        Self { due, rows, period, next_at: Instant::NEVER, sleep_at: Instant::ZERO, last: 0 }
     }
 
     pub(crate) const fn heap_bytes(links: usize) -> usize {
@@ -64,7 +71,21 @@ impl Comparison {
     pub(crate) fn on_link_up(&mut self, now: Instant, peers: &mut Peers, peer: PeerIdx) {
         self.rows[peer.row()].cursor = PageHead::START;
         self.owe_root(peers, peer);
+        self.note_change(now);
+    }
+
+    /// The table has changed.
+    pub(crate) fn note_change(&mut self, now: Instant) {
+        self.sleep_at = now + self.period * AWAKE;
         self.next_at = self.next_at.min(now + self.period);
+    }
+
+    /// A peer's tables differ from this node's. While it is awake it finds out by itself.
+    pub(crate) fn wake(&mut self, now: Instant, peers: &mut Peers, peer: PeerIdx) {
+        if self.sleep_at <= now {
+            self.owe_root(peers, peer);
+            self.note_change(now);
+        }
     }
 
     pub(crate) fn on_link_down(&mut self, peer: PeerIdx) {
@@ -77,7 +98,7 @@ impl Comparison {
             return;
         }
         self.next_at = Instant::NEVER;
-        if let Some(peer) = peers.after(self.last) {
+        if let Some(peer) = peers.after(self.last).filter(|_| now < self.sleep_at) {
             self.last = peer.row();
             self.owe_root(peers, peer);
             self.next_at = now + self.period;
@@ -116,14 +137,13 @@ impl Comparison {
         row.page.then_some(row.cursor)
     }
 
-    /// Panics where something is owed to nobody, or is owed and would never be sent, or no comparison would ever begin.
+    /// Panics where something is owed to nobody, or is owed and would never be sent.
     #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn check_invariants(&self, peers: &Peers) {
         for (index, row) in self.rows.iter().enumerate().filter(|(_, row)| row.root || row.page) {
             let peer = peers.at(index).expect("a root or page is owed to a link");
             assert!(peers.is_due(peer, self.due), "a root or page is owed without a mark, {row:?}");
         }
-        assert!(peers.len() == 0 || self.next_at != Instant::NEVER, "there are links, but nothing is ever compared");
     }
 
     pub(crate) fn root_written(&mut self, peer: PeerIdx) {

@@ -179,8 +179,9 @@ pub enum Durability {
 ///
 /// | | `lan` | `wan` | `embedded` | `local` |
 /// |---|---|---|---|---|
-/// | `probe_period` | 1000 | 2000 | 4000 | 250 |
-/// | `probe_timeout` | 200 | 600 | 1000 | 100 |
+/// | `beat_period` | 800 | 1600 | 3200 | 100 |
+/// | `probe_timeout` | 150 | 600 | 1000 | 100 |
+/// | `suspicion_window` | 4500 | 9000 | 18000 | 1000 |
 /// | `round_period` | 50 | 200 | 200 | 10 |
 /// | `repair_period` | 500 | 1000 | 2000 | 100 |
 /// | `batch_delay` | 10 | 50 | 50 | 2 |
@@ -191,11 +192,15 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Timing {
-    /// Each link is probed once in this time, 10 ms to 1 h.
-    pub probe_period: Duration,
-    /// How long a probe's answer is waited for before the round-trip time is known, and at least, 1 ms to 1 min. Three
-    /// probes in a row without an answer end a link.
+    /// An idle node sends one beat in this time, to one link after the other, 10 ms to 1 h. How soon a death is suspected
+    /// and what an idle node costs depend on it, and on nothing else.
+    pub beat_period: Duration,
+    /// How long a beat may be late, and how long a probe's answer is waited for before the round-trip time is known, and
+    /// at least, 1 ms to 1 min. Above the longest usual round trip.
     pub probe_timeout: Duration,
+    /// How long a suspected member has to be heard by anybody until its death is certified, 10 ms to 1 h. A member that
+    /// stalls for longer is called dead (and comes back); a shorter window calls more of them so.
+    pub suspicion_window: Duration,
     /// Time between two rounds of a rumor, 1 ms to 1 min. About one round trip is right: sooner, a node sends what
     /// others have already sent.
     pub round_period: Duration,
@@ -301,8 +306,9 @@ impl Config {
 impl Timing {
     const fn lan() -> Self {
         Self {
-            probe_period: Duration::from_secs(1),
-            probe_timeout: Duration::from_millis(200),
+            beat_period: Duration::from_millis(800),
+            probe_timeout: Duration::from_millis(150),
+            suspicion_window: Duration::from_millis(4_500),
             round_period: Duration::from_millis(50),
             repair_period: Duration::from_millis(500),
             batch_delay: Duration::from_millis(10),
@@ -315,8 +321,9 @@ impl Timing {
 
     const fn wan() -> Self {
         Self {
-            probe_period: Duration::from_secs(2),
+            beat_period: Duration::from_millis(1_600),
             probe_timeout: Duration::from_millis(600),
+            suspicion_window: Duration::from_secs(9),
             round_period: Duration::from_millis(200),
             repair_period: Duration::from_secs(1),
             batch_delay: Duration::from_millis(50),
@@ -329,8 +336,9 @@ impl Timing {
 
     const fn embedded() -> Self {
         Self {
-            probe_period: Duration::from_secs(4),
+            beat_period: Duration::from_millis(3_200),
             probe_timeout: Duration::from_secs(1),
+            suspicion_window: Duration::from_secs(18),
             round_period: Duration::from_millis(200),
             repair_period: Duration::from_secs(2),
             batch_delay: Duration::from_millis(50),
@@ -343,8 +351,9 @@ impl Timing {
 
     const fn local() -> Self {
         Self {
-            probe_period: Duration::from_millis(250),
+            beat_period: Duration::from_millis(100),
             probe_timeout: Duration::from_millis(100),
+            suspicion_window: Duration::from_secs(1),
             round_period: Duration::from_millis(10),
             repair_period: Duration::from_millis(100),
             batch_delay: Duration::from_millis(2),
@@ -359,8 +368,9 @@ impl Timing {
         const HOUR: u64 = 3_600_000_000;
         const DAY: u64 = 24 * HOUR;
         let time = |field, value, min, max| within(field, crate::time::micros(value), min, max);
-        time("timing.probe_period", self.probe_period, 10_000, HOUR)?;
+        time("timing.beat_period", self.beat_period, 10_000, HOUR)?;
         time("timing.probe_timeout", self.probe_timeout, 1_000, HOUR / 60)?;
+        time("timing.suspicion_window", self.suspicion_window, 10_000, HOUR)?;
         time("timing.round_period", self.round_period, 1_000, HOUR / 60)?;
         time("timing.repair_period", self.repair_period, 10_000, HOUR)?;
         time("timing.batch_delay", self.batch_delay, 0, HOUR / 60)?;
@@ -397,8 +407,9 @@ mod tests {
     fn the_documented_figures_are_true() {
         let columns = [Timing::lan(), Timing::wan(), Timing::embedded(), Timing::local()].map(|timing| {
             [
-                timing.probe_period,
+                timing.beat_period,
                 timing.probe_timeout,
+                timing.suspicion_window,
                 timing.round_period,
                 timing.repair_period,
                 timing.batch_delay,

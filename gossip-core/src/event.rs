@@ -37,14 +37,22 @@ pub enum Event {
         /// Its incarnation. The later incarnation is the one that peers keep.
         incarnation: Incarnation,
     },
+    /// Nothing was heard from anybody for a while, and there is somebody to be heard from: a contact, or a member that has not
+    /// left. The node goes on looking for them by itself, and says [`Event::Rejoined`] when it has found one.
+    Isolated,
+    /// An isolated node hears others again, or for the first time.
+    Rejoined,
     /// The node has left: everything owed was sent, or the patience of leaving ran out. It sends nothing any more.
     Left,
-    /// A node does not answer any more, or has left.
+    /// A node is dead, as nodes that hear each other agree, or has left. If it lives after all, it says so, and is told as
+    /// up again.
     PeerDown {
         /// The node.
         node: NodeId,
     },
-    /// A configured neighbor does not answer. Static membership cannot tell death from a broken path.
+    /// A node does not answer, and whether it is dead, or the path to it is broken, or this node itself is cut off, cannot
+    /// be told: of two nodes neither can, configured neighbors ask nobody else, and a minority of two does not call the
+    /// rest dead.
     PeerUnreachable {
         /// The node.
         node: NodeId,

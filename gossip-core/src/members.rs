@@ -7,6 +7,23 @@
 //! up to which version this node knows its registers; the registers themselves live next door, in
 //! [`register`](crate::register).
 //!
+//! # Whether it lives
+//!
+//! Each row has a *status*: a number that only rises within one life of its node, and of two that are told the higher one
+//! is true. Even is alive, odd is dead, [`LEFT`] is gone by its own will. A certificate of death adds one to an even
+//! number; only the node itself adds one to an odd one (it *refutes*). So everybody comes to agree, in whatever order
+//! the news arrives, and twice the number of refutations can be read off it. It is not the incarnation: that names a life
+//! and never changes in it.
+//!
+//! The *state* is what this node makes of the status and of its own experience: a member that stands but does not
+//! answer here is *unreachable*, which is nobody else's business.
+//!
+//! # What is compared
+//!
+//! The root is the sum of fingerprints of all rows that stand: node, life, status, and up to where its registers are
+//! known. The dead are not in it: who never heard of one that is dead lacks nothing, and nobody is taught of it; so a
+//! row can be forgotten at any time, and does not come back.
+//!
 //! Rows are found by id, read in the order of ids, and drawn by chance. A row without a link is forgotten when its node
 //! left or was unreachable for the horizon; where all rows are taken, a new node is refused and counted.
 
@@ -23,6 +40,14 @@ use crate::view::PeerState;
 /// A row number of [`Members`].
 pub(crate) type Row = u32;
 
+/// The status of a node that said that it leaves. Odd, and beyond all others: it cannot be refuted.
+pub(crate) const LEFT: u32 = u32::MAX;
+
+/// Whether a status says that its node is no member any more.
+pub(crate) const fn is_gone(status: u32) -> bool {
+    status % 2 == 1
+}
+
 /// One node.
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
@@ -33,9 +58,15 @@ pub(crate) struct Member {
     pub(crate) state: PeerState,
     /// When the state became what it is.
     pub(crate) since: Instant,
+    /// See the module's page.
+    pub(crate) status: u32,
+    /// When it last refuted its death.
+    pub(crate) refuted_at: Instant,
+    /// A status that somebody's table says, which is to be looked into.
+    pub(crate) accused: u32,
     /// What the application was told last.
     pub(crate) told: Told,
-    /// Every live register up to this version is known here.
+    /// Every live register up to this version is known here. Changed by [`Members::set_complete`].
     pub(crate) complete: u64,
     /// Removed registers up to this version may have been forgotten here.
     pub(crate) floor: u64,
@@ -45,7 +76,7 @@ pub(crate) struct Member {
 
 impl Member {
     /// What the application is to be told, if its knowledge is old.
-    pub(crate) fn next_event(&mut self, is_static: bool) -> Option<Event> {
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
         let node = self.node;
         let was_up = matches!(self.told, Told::Up(..));
         match self.state {
@@ -56,14 +87,38 @@ impl Member {
                 self.told = up;
                 news.then_some(Event::PeerUp { node, address })
             }
+            PeerState::Unreachable => {
+                self.told = if was_up { Told::Unreachable } else { self.told };
+                was_up.then_some(Event::PeerUnreachable { node })
+            }
             PeerState::Down | PeerState::Left => {
+                let news = was_up || self.told == Told::Unreachable;
                 self.told = Told::Down;
-                let unreachable = is_static && self.state == PeerState::Down;
-                let event = if unreachable { Event::PeerUnreachable { node } } else { Event::PeerDown { node } };
-                was_up.then_some(event)
+                news.then_some(Event::PeerDown { node })
             }
             PeerState::Known => None,
         }
+    }
+
+    pub(crate) const fn is_gone(&self) -> bool {
+        is_gone(self.status)
+    }
+
+    /// Whether an accusation stands.
+    pub(crate) const fn is_accused(&self) -> bool {
+        is_gone(self.accused) && self.accused >= self.status
+    }
+
+    /// The share of this row in the root: nothing of it where it is gone, or where none of its registers is known.
+    fn fingerprint(&self, key: u64) -> u64 {
+        if self.complete == 0 || self.is_gone() {
+            return 0;
+        }
+        let mut hasher = siphasher::sip::SipHasher13::new_with_keys(key, 2);
+        for number in [self.node.0, self.incarnation.0, self.complete, self.status.into()] {
+            hasher.write(&number.to_le_bytes());
+        }
+        hasher.finish()
     }
 }
 
@@ -72,6 +127,7 @@ impl Member {
 pub(crate) enum Told {
     Nothing,
     Up(Incarnation, SocketAddr),
+    Unreachable,
     Down,
 }
 
@@ -84,19 +140,33 @@ pub(crate) struct Members {
     key: (u64, u64),
     /// Rows whose state may differ from what the application was told.
     changed: Bits,
-    /// How many rows are neither down nor left.
+    /// Rows whose status has changed, of which the sub-protocols are to be told.
+    turned: Bits,
+    /// Rows with an accusation that nobody looks into yet.
+    accused: Bits,
+    /// How many rows are linked or known.
     alive: u32,
+    /// How many rows are dead or have left.
+    gone: u32,
+    /// The sum of all fingerprints.
+    root: u64,
+    root_key: u64,
 }
 
 impl Members {
-    pub(crate) fn new(capacity: usize, rng: &mut Rng) -> Self {
+    pub(crate) fn new(capacity: usize, root_key: u64, rng: &mut Rng) -> Self {
         Self {
             rows: Slots::new(capacity),
             index: Index::new(capacity),
             order: Order::new(capacity),
             key: (rng.u64(), rng.u64()),
             changed: Bits::new(capacity),
+            turned: Bits::new(capacity),
+            accused: Bits::new(capacity),
             alive: 0,
+            gone: 0,
+            root: 0,
+            root_key,
         }
     }
 
@@ -104,7 +174,7 @@ impl Members {
         Slots::<Member>::heap_bytes(capacity)
             + Index::heap_bytes(capacity)
             + Order::heap_bytes(capacity)
-            + Bits::heap_bytes(capacity)
+            + 3 * Bits::heap_bytes(capacity)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -119,9 +189,19 @@ impl Members {
         self.rows.is_full()
     }
 
-    /// Members that are neither down nor left.
+    /// Members that are linked or known: this node included, the unreachable not.
     pub(crate) fn alive(&self) -> u32 {
         self.alive
+    }
+
+    /// Members that are not known to be dead or to have left: this node included, and the unreachable too.
+    pub(crate) fn standing(&self) -> u32 {
+        self.rows.len() as u32 - self.gone
+    }
+
+    /// The fingerprint of all that stand: who knows the same has the same.
+    pub(crate) fn root(&self) -> u64 {
+        self.root
     }
 
     pub(crate) fn find(&self, node: NodeId) -> Option<Row> {
@@ -150,6 +230,9 @@ impl Members {
                 address: None,
                 state: PeerState::Known,
                 since: now,
+                status: 0,
+                refuted_at: Instant::ZERO,
+                accused: 0,
                 told: Told::Nothing,
                 complete: 0,
                 floor: 0,
@@ -167,29 +250,105 @@ impl Members {
     pub(crate) fn remove(&mut self, row: Row) {
         let Some(member) = self.rows.get(row) else { return };
         debug_assert!(member.registers.is_empty(), "the registers go first");
-        let (node, state) = (member.node, member.state);
+        let (node, state, gone) = (member.node, member.state, member.is_gone());
+        self.root = self.root.wrapping_sub(member.fingerprint(self.root_key));
         self.index.remove(self.hash(node), row);
         let position = self.position(node).expect("every row is in the order");
         self.order.remove(position);
         self.changed.clear(row as usize);
+        self.turned.clear(row as usize);
+        self.accused.clear(row as usize);
         self.rows.remove(row);
         self.alive -= u32::from(is_alive(state));
+        self.gone -= u32::from(gone);
     }
 
-    /// A node that has left stays so for the rest of its life.
+    /// This node's own experience of a node. One that is gone is not unreachable but gone; one that has left stays so for
+    /// the rest of its life, while a dead one that gets a link is about to refute.
     pub(crate) fn set_state(&mut self, now: Instant, row: Row, state: PeerState) {
-        if self.rows.get(row).is_some_and(|member| member.state != PeerState::Left) {
-            self.put_state(now, row, state);
+        let Some(member) = self.rows.get(row) else { return };
+        match member.status {
+            LEFT => {}
+            status if is_gone(status) && state != PeerState::Linked => self.put_state(now, row, PeerState::Down),
+            _ => self.put_state(now, row, state),
         }
     }
 
-    /// A node begins a new life.
+    /// A higher status was told. False where it is not higher.
+    pub(crate) fn raise_status(&mut self, now: Instant, row: Row, status: u32) -> bool {
+        let Some(member) = self.rows.get(row).filter(|member| member.status < status) else { return false };
+        let (was_gone, state) = (member.is_gone(), member.state);
+        let refuted = status / 2 > member.status / 2 && !is_gone(status);
+        self.change(row, |member| {
+            member.status = status;
+            member.refuted_at = if refuted { now } else { member.refuted_at };
+        });
+        self.gone = self.gone + u32::from(is_gone(status)) - u32::from(was_gone);
+        self.turned.set(row as usize);
+        match status {
+            LEFT => self.put_state(now, row, PeerState::Left),
+            _ if is_gone(status) => self.put_state(now, row, PeerState::Down),
+            _ if state == PeerState::Down => self.put_state(now, row, PeerState::Known),
+            _ => {}
+        }
+        true
+    }
+
+    /// Somebody's table says this status, which is to be looked into.
+    pub(crate) fn accuse(&mut self, row: Row, status: u32) {
+        if let Some(member) = self.rows.get_mut(row) {
+            member.accused = member.accused.max(status);
+            self.accused.set(row as usize);
+        }
+    }
+
+    /// The next row that was accused and has not refuted it, and is then looked into.
+    pub(crate) fn next_accused(&mut self) -> Option<Row> {
+        loop {
+            let row = self.accused.first()?;
+            self.accused.clear(row);
+            if self.rows.get(row as Row).is_some_and(Member::is_accused) {
+                return Some(row as Row);
+            }
+        }
+    }
+
+    /// A node begins a new life, alive.
     pub(crate) fn begin_anew(&mut self, now: Instant, row: Row, incarnation: Incarnation) {
-        let Some(member) = self.rows.get_mut(row) else { return };
-        (member.incarnation, member.floor) = (incarnation, 0);
-        if matches!(member.state, PeerState::Down | PeerState::Left) {
+        let Some(member) = self.rows.get(row) else { return };
+        let (was_gone, state) = (member.is_gone(), member.state);
+        self.change(row, |member| {
+            (member.incarnation, member.floor) = (incarnation, 0);
+            (member.status, member.accused) = (0, 0);
+        });
+        if was_gone {
+            self.gone -= 1;
+            self.turned.set(row as usize);
+        }
+        if !is_alive(state) {
             self.put_state(now, row, PeerState::Known);
         }
+    }
+
+    /// Every live register of a node up to this version is known.
+    pub(crate) fn set_complete(&mut self, row: Row, complete: u64) {
+        self.change(row, |member| member.complete = complete);
+    }
+
+    /// Keeps the root in step with a row.
+    fn change(&mut self, row: Row, change: impl FnOnce(&mut Member)) {
+        let Some(member) = self.rows.get_mut(row) else { return };
+        let before = member.fingerprint(self.root_key);
+        change(member);
+        let after = member.fingerprint(self.root_key);
+        self.root = self.root.wrapping_sub(before).wrapping_add(after);
+    }
+
+    /// The next row whose status has changed, and is then settled.
+    pub(crate) fn next_turned(&mut self) -> Option<Row> {
+        let row = self.turned.first()?;
+        self.turned.clear(row);
+        Some(row as Row)
     }
 
     fn put_state(&mut self, now: Instant, row: Row, state: PeerState) {
@@ -238,7 +397,7 @@ impl Members {
         Some(row as Row)
     }
 
-    /// Panics where a row cannot be found, or too many or too few are counted as alive.
+    /// Panics where a row cannot be found, a count or the root is wrong, or a state contradicts its status.
     #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn check_invariants(&self) {
         self.rows.check_invariants();
@@ -252,6 +411,20 @@ impl Members {
         assert!(self.rows.iter().all(|(row, member)| self.find(member.node) == Some(row)), "a row is not found");
         let alive = self.rows.iter().filter(|(_, member)| is_alive(member.state)).count();
         assert_eq!(alive, self.alive as usize, "how many members are alive");
+        let gone = self.rows.iter().filter(|(_, member)| member.is_gone()).count();
+        assert_eq!(gone, self.gone as usize, "how many members are gone");
+        let prints = self.rows.iter().map(|(_, member)| member.fingerprint(self.root_key));
+        assert_eq!(prints.fold(0, u64::wrapping_add), self.root, "the root is the sum of all fingerprints");
+        self.turned.check_invariants();
+        for (_, member) in self.rows.iter() {
+            let fits = match member.state {
+                PeerState::Left => member.status == LEFT,
+                PeerState::Down => member.is_gone() && member.status != LEFT,
+                PeerState::Linked => member.status != LEFT,
+                PeerState::Known | PeerState::Unreachable => !member.is_gone(),
+            };
+            assert!(fits, "node {} is {} with status {}", member.node, member.state, member.status);
+        }
     }
 
     /// All rows.
@@ -283,24 +456,64 @@ mod tests {
 
     #[test]
     fn rows_are_found_sorted_and_counted() {
-        let mut members = Members::new(4, &mut Rng::new(&[1; 32], 0));
+        let mut members = Members::new(4, 7, &mut Rng::new(&[1; 32], 0));
         for node in [30, 10, 20] {
             members.find_or_insert(Instant::ZERO, NodeId(node), Incarnation(1)).expect("room for four");
         }
         let sorted: std::vec::Vec<_> = members.from(NodeId(15)).map(|(_, member)| member.node.0).collect();
         assert_eq!((sorted, members.alive()), (std::vec![20, 30], 3));
         let row = members.find(NodeId(20)).expect("it is there");
-        members.set_state(Instant::ZERO, row, PeerState::Down);
-        assert_eq!((members.alive(), members.next_changed(), members.next_changed()), (2, Some(row), None));
+        assert!(members.raise_status(Instant::ZERO, row, 1));
+        assert_eq!((members.alive(), members.standing()), (2, 2));
+        assert_eq!((members.next_changed(), members.next_changed()), (Some(row), None));
+        members.check_invariants();
         members.remove(row);
         assert_eq!((members.find(NodeId(20)), members.len(), members.alive()), (None, 2, 2));
+        members.check_invariants();
     }
 
     #[test]
     fn a_full_table_refuses_newcomers_only() {
-        let mut members = Members::new(1, &mut Rng::new(&[1; 32], 0));
+        let mut members = Members::new(1, 7, &mut Rng::new(&[1; 32], 0));
         let row = members.find_or_insert(Instant::ZERO, NodeId(1), Incarnation(1));
         assert_eq!(members.find_or_insert(Instant::ZERO, NodeId(2), Incarnation(1)), None);
         assert_eq!(members.find_or_insert(Instant::ZERO, NodeId(1), Incarnation(1)), row);
+    }
+
+    /// Whatever is told in whatever order, the highest status of the latest life is what stays.
+    #[test]
+    fn the_order_of_news_does_not_matter() {
+        let news = [2, 1, LEFT, 3, 4, 1];
+        for skip in 0..news.len() {
+            let mut members = Members::new(1, 7, &mut Rng::new(&[1; 32], 0));
+            let row = members.find_or_insert(Instant::ZERO, NodeId(1), Incarnation(1)).expect("room for one");
+            members.set_complete(row, 3);
+            for status in news.iter().cycle().skip(skip).take(news.len()) {
+                members.raise_status(Instant::ZERO, row, *status);
+                members.check_invariants();
+            }
+            assert_eq!(members.get(row).map(|member| (member.status, member.state)), Some((LEFT, PeerState::Left)));
+            members.set_state(Instant::ZERO, row, PeerState::Linked);
+            assert_eq!((members.standing(), members.root()), (0, 0), "who has left does not come back in this life");
+            members.begin_anew(Instant::ZERO, row, Incarnation(2));
+            assert_eq!((members.standing(), members.alive()), (1, 1));
+            members.check_invariants();
+        }
+    }
+
+    #[test]
+    fn who_knows_the_same_has_the_same_root_and_the_dead_are_not_in_it() {
+        let root = |statuses: &[(u64, u32)]| {
+            let mut members = Members::new(4, 7, &mut Rng::new(&[1; 32], 0));
+            for &(node, status) in statuses {
+                let row = members.find_or_insert(Instant::ZERO, NodeId(node), Incarnation(1)).expect("room");
+                members.set_complete(row, 1);
+                members.raise_status(Instant::ZERO, row, status);
+            }
+            members.root()
+        };
+        assert_eq!(root(&[(1, 0), (2, 2)]), root(&[(2, 2), (1, 0)]));
+        assert_eq!(root(&[(1, 0), (2, 1)]), root(&[(1, 0)]));
+        assert_ne!(root(&[(1, 0), (2, 2)]), root(&[(1, 0), (2, 0)]), "a refutation is compared");
     }
 }

@@ -35,7 +35,7 @@ impl PeerIdx {
 /// of writing into a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// Probes and their answers.
+    /// Beats, probes, and questions about others.
     Detector = 0,
     /// What somebody lacks, and what this node lacks.
     Repair = 1,
@@ -62,6 +62,14 @@ pub(crate) struct Peer {
     pub(crate) window: Window,
     /// When something genuine last came.
     pub(crate) heard: Instant,
+    /// Kept for its low latency; the others were drawn by chance.
+    pub(crate) near: bool,
+    /// It does not answer at present: a replacement is looked for.
+    pub(crate) suspected: bool,
+    /// Smoothed round-trip time in microseconds; 0 before it was measured.
+    pub(crate) round_trip: u32,
+    /// When something was last sent.
+    pub(crate) sent: Instant,
     /// The number of the last greeting that was answered, so that a repeated or overtaken one changes nothing.
     pub(crate) greeted: u64,
     /// The number of the latest datagram that the peer said it could not place.
@@ -127,6 +135,11 @@ impl Peers {
         self.len() == self.capacity()
     }
 
+    /// Links that are not in doubt.
+    pub(crate) fn sound(&self) -> usize {
+        self.iter().filter(|(_, peer)| !peer.suspected).count()
+    }
+
     /// A number for a datagram outside of all links: each is an epoch of its own.
     pub(crate) fn next_epoch(&mut self) -> u32 {
         self.epoch = self.epoch.saturating_add(1);
@@ -152,6 +165,10 @@ impl Peers {
             subkey,
             window: Window::new(),
             heard: now,
+            near: false,
+            suspected: false,
+            round_trip: 0,
+            sent: now,
             greeted: 0,
             strayed: 0,
             turns: 0,

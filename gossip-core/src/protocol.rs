@@ -52,8 +52,18 @@ pub(crate) enum Fact {
     LinkUp { peer: PeerIdx },
     /// A link has ended. The row is still there, for the last time.
     LinkDown { peer: PeerIdx },
-    /// A peer does not answer.
+    /// A peer did not answer a burst of probes, and this node hears others: look for another link.
+    Suspected { peer: PeerIdx },
+    /// A suspected peer lives.
+    Cleared { peer: PeerIdx },
+    /// A link is of no use: it ends.
     Silent { peer: PeerIdx },
+    /// A member is dead, or has left.
+    Died { member: crate::members::Row },
+    /// A member lives: in a new life, or it refuted its death. It need not have been dead here.
+    Revived { member: crate::members::Row },
+    /// A peer's tables differ from this node's.
+    Differs { peer: PeerIdx },
     /// Nobody has the messages of an origin up to a number, as far as they were not seen.
     Lost { row: Row, upto: u64 },
 }

@@ -59,7 +59,7 @@ counters! {
         registers_applied,
         /// Links made.
         links_made,
-        /// Links ended because three probes in a row were not answered.
+        /// Links ended because their far end did not answer.
         links_lost,
         /// Exchanges of views begun.
         exchanges_begun,
@@ -67,8 +67,26 @@ counters! {
         exchanges_answered,
         /// Exchanges of views not answered in time: the entry was dropped.
         exchanges_failed,
-        /// Probes sent.
+        /// Beats sent.
+        beats_sent,
+        /// Probes sent, over links and to others.
         probes_sent,
+        /// Nodes that did not answer a burst of probes, while others were heard.
+        suspicions,
+        /// Times that this node found that it hears nobody.
+        deafnesses,
+        /// Questions sent about a suspected node.
+        asks_sent,
+        /// Answers received that a suspected node is heard.
+        vouches,
+        /// Answers received that a suspected node is not heard.
+        denials,
+        /// Deaths that this node has certified.
+        certificates,
+        /// Deaths of this node that it has refuted.
+        refutations,
+        /// Deaths of others that this node was told, and looked into before it believed them.
+        accusations,
         /// Stateless answers to unknown senders.
         retries_sent,
         /// Inputs whose time was before that of an earlier input; they were taken as of the earlier time.

@@ -44,6 +44,9 @@ pub struct PeerView {
     pub state: PeerState,
     /// The smoothed round-trip time, where there is a link and it was measured.
     pub round_trip: Option<Duration>,
+    /// Which part of the datagrams of its link gets lost on the way here, in 1/1024, where there is a link. Estimated over
+    /// the last hundred or two, beginning with 1/32.
+    pub loss: Option<u16>,
 }
 
 /// What a node knows of another one's health.
@@ -54,7 +57,10 @@ pub enum PeerState {
     Linked,
     /// Known by hearsay, not linked.
     Known,
-    /// Was linked, and did not answer three probes in a row.
+    /// Does not answer this node, which cannot tell whether it is dead: nobody else could be asked, or not enough of them
+    /// agreed.
+    Unreachable,
+    /// Dead: nodes that hear each other agree that none of them hears it.
     Down,
     /// Said that it leaves.
     Left,
@@ -65,6 +71,7 @@ impl fmt::Display for PeerState {
         f.write_str(match self {
             Self::Linked => "linked",
             Self::Known => "known",
+            Self::Unreachable => "unreachable",
             Self::Down => "down",
             Self::Left => "left",
         })

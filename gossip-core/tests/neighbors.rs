@@ -118,7 +118,7 @@ fn a_silent_neighbor_is_unreachable_and_never_down() {
         assert_eq!(cluster.events[index].last(), Some(&Event::PeerUnreachable { node: id(0) }));
         assert_eq!(
             cluster.nodes[index].peers().find(|peer| peer.node == id(0)).map(|p| p.state),
-            Some(PeerState::Down)
+            Some(PeerState::Unreachable)
         );
     }
     assert!((0..COUNT).all(|index| cluster.count(index, |event| matches!(event, Event::PeerDown { .. })) == 0));

@@ -473,7 +473,7 @@ fn a_datagram_of_many_greetings_gets_one_answer_that_is_no_longer() {
     use gossip_core::{Incarnation, NodeId, Security};
 
     let mut cluster = Cluster::new(1, |_, _| {});
-    let hello = Hello { nonce: 5, cookie: 0, flags: Hello::LINK, to: Address(address(0)) };
+    let hello = Hello { nonce: 5, cookie: 0, flags: Hello::LINK, to: Address(address(0)), round_trip: 0 };
     let mut datagram = [0; 1_200];
     let mut packet = Packer::new(&mut datagram, 1_200);
     while packet.frame(Kind::HELLO, &hello).is_ok() {}

@@ -126,7 +126,7 @@ fn idle_exchanges_cost_less_than_60_bytes_a_second() {
         let period = Config::lan(id(index)).timing.exchange_period;
         sampled(config, 60);
         // Nothing else happens for long.
-        (config.timing.exchange_period, config.timing.probe_period) = (period, secs(1_000));
+        (config.timing.exchange_period, config.timing.beat_period) = (period, secs(1_000));
         config.timing.repair_period = secs(1_000);
     });
     cluster.run(secs(200));

@@ -347,6 +347,7 @@ impl Protocol for AntiEntropy {
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
         match fact {
             Fact::Accepted { slot, from } => {
+                self.comparison.note_change(cx.now);
                 if let Some(from) = from {
                     self.owed.clear(from.row(), slot as usize);
                 }
@@ -363,7 +364,8 @@ impl Protocol for AntiEntropy {
                 }
             }
             Fact::LinkDown { peer } => self.forget_link(peer),
-            Fact::Silent { .. } | Fact::Lost { .. } => {}
+            Fact::Differs { peer } if self.enabled => self.comparison.wake(cx.now, cx.peers, peer),
+            _ => {}
         }
     }
 

@@ -181,7 +181,7 @@ impl Protocol for Broadcast {
                 self.hot.clear(slot as usize);
             }
             Fact::LinkUp { peer } | Fact::LinkDown { peer } => self.owed.clear_row(peer.row()),
-            Fact::Silent { .. } | Fact::Lost { .. } => {}
+            _ => {}
         }
     }
 

@@ -1,240 +1,325 @@
-//! Does the far end of a link still answer?
+//! Who lives, who is silent, and who is dead for everybody.
 //!
 //! # Intuition
 //!
-//! Two people with lamps on two hills. Each now and then asks "are you there?" and expects an answer; any other light
-//! from the far hill does as well. Three questions in a row into the dark, and the other one is taken for gone.
+//! Night watchmen who make their rounds (`beat`). Each passes his neighbors' doors one after the other and knocks; whoever
+//! does not hear a knock in time calls a few times (`burst`). If nobody answers, he first asks himself whether he has gone
+//! deaf (`deaf`). If he hears others, he has a suspicion (`suspicion`), and keeps it to himself; but he asks others
+//! whether *they* hear the missing one (`witness`). Only if for a good while nobody does, and again nobody at a last look
+//! that all take together, a death is certified (`certificate`) and made known (`judging`). One who reads of his own death
+//! says that he lives, and is believed.
 //!
-//! In fog that is too hasty: where half of the lights get lost, three misses in a row happen every few minutes to the
-//! healthiest of neighbors. So the number of questions grows with the loss that this node has seen.
+//! # Why this way
 //!
-//! # States, per link
+//! In SWIM an accusation goes to everybody, and the accused has to outrun a timer with its defense: one slow node that hears
+//! nobody accuses the healthy ones, and slow ones are condemned. Here nobody is condemned on hearsay. A certificate takes
+//! *answers* of others, which only a node with working ears and voice can get; the defense travels one hop; and a one-way
+//! beat proves as much to its reader as a question and an answer, at half the price.
+//!
+//! # The way of a case
 //!
 //! ```text
-//! Quiet ──period over──▶ Owed ──composed──▶ Asked ──answer, or any datagram──▶ Quiet
-//!                          ▲                  │
-//!                          └──no answer in time, fewer than `attempts`──┤
-//!                                                                       └──`attempts` reached──▶ Silent (a fact)
+//!           beat late, or asked, or accused, or spot check
+//!                 │
+//! Quiet ──────▶ Probing ──m probes unanswered──▶ Suspect ──window──▶ last round ──2 deny──▶ dead, for all
+//!   ▲             │   └─ heard nobody: Deaf ──▶    │                     │
+//!   └──any sign of life, of the subject or by a witness─────────────────┘
+//!                                                  └── no verdict in 4 windows ──▶ unreachable, here
 //! ```
 //!
-//! The timer of an answer starts when the probe is *composed*: a socket that is full for a minute must not kill links.
+//! # Three kinds of membership
+//!
+//! - *Full*: deaths concern members, and everybody hears of them.
+//! - *Static*: nothing goes to anybody but the configured neighbors, so nobody can be asked: who is silent for a window is
+//!   unreachable.
 //!
 //! # Messages
 //!
-//! `Probe { number }`, `Ack { number }`. Only the answer to the last probe is timed, so a late answer to an earlier one is
-//! a sign of life but no sample (Karn and Partridge 1987).
+//! `Beat`, `Probe` and `Ack`, `Ask`, `Vouch` and `Deny`, and the lists `Statuses` (news) and `Accusations` (what a table
+//! says). What is said about members is spread and repaired with the registers ([`register`](crate::register)), since
+//! members and their status are what that table compares.
 //!
 //! # Bounds
 //!
-//! One probe per link and period, and at most 32 more while it is not answered; one answer per probe received. The time
-//! until `Silent` is at most `probe_period × 1.1 + attempts × timeout`, where timeout is `max(probe_timeout, srtt + 4 ·
-//! rttvar)` (RFC 6298 §2, without its granularity).
+//! - One beat per `beat_period` from each node, whatever its links and members, and two datagrams for the spot check every
+//!   24 beats. Nothing else from an idle node.
+//! - A death is suspected by somebody within `beat_period + (1 + m) × timeout`, in the mean half a period sooner, where `m`
+//!   is 3 to 16 by the loss seen, and timeout is the greater of `probe_timeout` and `srtt + 4 · rttvar`.
+//! - It is certified after `suspicion_window` and a last round of `m` timeouts and a round trip.
+//! - Cases: one for each link and twice as many for others; questions: four for each case and quarter of a window.
+//! - A live node is certified dead only if it is silent towards its accuser and two more for a window and two bursts of
+//!   each. A stall that is longer than the window has that effect, and no detector that is faster than the stall can
+//!   tell; what there is against it is damping.
+//! - Of a cluster of two neither certifies. A minority of two never calls the rest dead.
 //!
 //! # Sources, and where this differs
 //!
-//! Attempts are `m = max(3, ln 10⁻⁵ / ln(1 − (1 − p)²))`, at most 32, with `p` the estimated loss per datagram: the chance
-//! that a living peer misses all `m` is then at most 10⁻⁵ (640 links probed each second see a false one in 2.6 minutes). The estimate is an average over the last 64 or so probes, of
-//! all links together, as one link alone learns too slowly (our choice).
+//! Indirect probes: SWIM (Das, Gupta and Motivala 2002). Self-suspicion: Lifeguard (Dadgar, Phillips and Currey 2017), which
+//! slows a node down that misses answers, where this one stops accusing. Several observers that agree: Rapid (Suresh et al.
+//! 2018). Refutation by a number of the accused's own: SWIM's incarnation. The composition and all constants without a
+//! source are our choice, from simulations.
+
+mod beat;
+mod burst;
+mod certificate;
+mod deaf;
+mod judging;
+mod loss;
+mod open;
+mod rtt;
+mod suspicion;
+mod witness;
 
 use core::time::Duration;
 
 use alloc::boxed::Box;
 
-use crate::config::Timing;
-use crate::pack::Packer;
-#[cfg(any(test, feature = "__internals"))]
-use crate::peer::Peers;
-use crate::peer::{Due, PeerIdx};
+use crate::config::{Config, Membership};
+use crate::pack::{Full, Packer};
+use crate::peer::{Due, PeerIdx, Peers};
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::rng::Rng;
-use crate::storage::Deadlines;
+use crate::storage::{Bits, Deadlines, Slots};
 use crate::time::{Instant, micros};
 use crate::view::Reason;
 use crate::wire::{Ack, Kind, Probe};
 
-/// Bytes of a probe and an answer together, with their heads.
-const SHARE: usize = 2 * (3 + 5);
+use beat::{Link, Rhythm};
+use burst::Burst;
+use deaf::Deafness;
+use loss::Share;
+use suspicion::Cases;
+use witness::Reply;
 
-/// The most probes without an answer, whatever the loss.
-const ATTEMPTS_MAX: u8 = 32;
+/// Bytes of an answer, a probe and a beat, with their heads.
+const SHARE: usize = 2 * (3 + 10) + 3 + 13;
 
-/// What is assumed of the share of unanswered probes until this node has seen some, in sixteenths.
-const UNANSWERED_FIRST: u32 = 2;
-
-/// Attempts by the share of probes that were not answered, in sixteenths: the formula above, as no float is the same
-/// everywhere. With `q` of 16 unanswered, `m = ⌈ln 10⁻⁵ / ln(q / 16)⌉`.
-const ATTEMPTS: [u8; 17] = [3, 5, 6, 7, 9, 10, 12, 14, 17, 21, 25, 31, 32, 32, 32, 32, 32];
-
-/// What is known of one link.
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    state: State,
-    /// The number of the last probe.
-    number: u32,
-    /// When the last probe was composed.
-    asked_at: Instant,
-    /// Probes in a row without an answer.
-    unanswered: u8,
-    /// Something to answer.
-    answer: Option<u32>,
-    /// Smoothed round-trip time and its variance, in microseconds; zero before the first sample.
-    srtt: u32,
-    rttvar: u32,
-}
-
+/// Whom deaths concern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Free,
-    Quiet,
-    Owed,
-    Asked,
-}
-
-impl Row {
-    const FREE: Self = Self {
-        state: State::Free,
-        number: 0,
-        asked_at: Instant::ZERO,
-        unanswered: 0,
-        answer: None,
-        srtt: 0,
-        rttvar: 0,
-    };
-
-    /// RFC 6298 §2.2 and §2.3.
-    fn sample(&mut self, round_trip: Duration) {
-        let sample = u32::try_from(micros(round_trip)).unwrap_or(u32::MAX).max(1);
-        if self.srtt == 0 {
-            (self.srtt, self.rttvar) = (sample, sample / 2);
-        } else {
-            self.rttvar = self.rttvar - self.rttvar / 4 + self.srtt.abs_diff(sample) / 4;
-            self.srtt = (self.srtt - self.srtt / 8).saturating_add(sample / 8).max(1);
-        }
-    }
+enum Scope {
+    /// All members.
+    Members,
+    /// Configured neighbors, and nobody else is asked.
+    Neighbors,
 }
 
 /// The sub-protocol.
 #[derive(Clone, Debug)]
 pub(crate) struct FailureDetector {
-    rows: Box<[Row]>,
-    deadlines: Deadlines,
+    scope: Scope,
+    links: Box<[Link]>,
+    /// When the next datagram of a link is late.
+    late: Deadlines,
+    rhythm: Rhythm,
+    cases: Cases,
+    replies: Slots<Reply>,
+    answers: open::Answers,
+    deafness: Deafness,
+    /// When something genuine last came from anybody.
+    heard: Instant,
+    /// What is lost of what comes in, over all links.
+    incoming: Share,
+    /// Which probes were not answered by those who live.
+    failing: Share,
+    /// Of the last probe or question.
+    number: u32,
+    /// Links that are to be reported: cleared of a suspicion, with other tables, not to be heard from here.
+    cleared: Bits,
+    differing: Bits,
+    broken: Bits,
     rng: Rng,
-    period: Duration,
+    beat_period: Duration,
     timeout: Duration,
-    /// Share of probes that were not answered, in 1/65536, over all links.
-    unanswered: u32,
+    window: Duration,
 }
 
 impl FailureDetector {
-    pub(crate) fn new(links: usize, timing: &Timing, rng: Rng) -> Self {
+    pub(crate) fn new(config: &Config, mut rng: Rng) -> Self {
+        let links = usize::from(config.limits.links);
+        let timing = &config.timing;
         Self {
-            rows: (0..links).map(|_| Row::FREE).collect(),
-            deadlines: Deadlines::new(links),
+            scope: match config.membership {
+                Membership::Full | Membership::Sampled { .. } => Scope::Members,
+                Membership::Static { .. } => Scope::Neighbors,
+            },
+            links: (0..links).map(|_| Link::NONE).collect(),
+            late: Deadlines::new(links),
+            rhythm: Rhythm::new(rng.u32()),
+            cases: Cases::new(links),
+            replies: Slots::new(4 * links),
+            answers: open::Answers::new(),
+            deafness: Deafness::none(timing.probe_timeout),
+            heard: Instant::ZERO,
+            incoming: Share::NEW,
+            failing: Share::NEW,
+            number: rng.u32(),
+            cleared: Bits::new(links),
+            differing: Bits::new(links),
+            broken: Bits::new(links),
             rng,
-            period: timing.probe_period,
+            beat_period: timing.beat_period,
             timeout: timing.probe_timeout,
-            unanswered: UNANSWERED_FIRST << 12,
+            window: timing.suspicion_window,
         }
     }
 
     pub(crate) const fn heap_bytes(links: usize) -> usize {
-        links * size_of::<Row>() + Deadlines::heap_bytes(links)
+        links * size_of::<Link>()
+            + Deadlines::heap_bytes(links)
+            + Cases::heap_bytes(links)
+            + Slots::<Reply>::heap_bytes(4 * links)
+            + 3 * Bits::heap_bytes(links)
     }
 
     /// The smoothed round-trip time of a link, if it was measured.
     pub(crate) fn round_trip(&self, peer: PeerIdx) -> Option<Duration> {
-        let srtt = self.rows[peer.row()].srtt;
-        (srtt > 0).then(|| Duration::from_micros(srtt.into()))
+        self.links[peer.row()].rtt.smoothed()
     }
 
-    /// Something genuine came from `peer`.
-    pub(crate) fn on_heard(&mut self, now: Instant, peer: PeerIdx) {
-        let row = &mut self.rows[peer.row()];
-        if row.state == State::Asked && row.unanswered > 0 || row.state == State::Owed {
-            self.settle(now, peer);
+    /// The share of datagrams from a link that get lost, in 1/1024.
+    pub(crate) fn loss(&self, peer: PeerIdx) -> u32 {
+        self.links[peer.row()].incoming.lost.per_1024()
+    }
+
+    /// Something genuine came from `peer`, in a datagram of this number.
+    pub(crate) fn on_heard(&mut self, cx: &mut Cx<'_>, peer: PeerIdx, number: u64) {
+        let link = &mut self.links[peer.row()];
+        link.incoming.count(number, &mut self.incoming);
+        link.vouched = 0;
+        let case = link.case;
+        self.on_hearing(cx);
+        // The accused has to say more than that.
+        if let Some(row) = case.filter(|&row| self.cases.rows.get(row).is_some_and(|case| case.accused == 0)) {
+            self.close_case(cx, row);
         }
     }
 
     pub(crate) fn on_probe(&mut self, cx: &mut Cx<'_>, from: PeerIdx, probe: Probe) {
-        self.rows[from.row()].answer = Some(probe.number);
+        self.answer_for_myself(cx, cx.me.incarnation, probe.status);
+        self.links[from.row()].ack = Some(probe.number);
         cx.peers.mark(from, Due::Detector);
     }
 
     pub(crate) fn on_ack(&mut self, cx: &mut Cx<'_>, from: PeerIdx, ack: Ack) {
-        let row = &mut self.rows[from.row()];
-        if row.state != State::Asked || row.number != ack.number {
-            cx.stats.refused_unasked += 1;
-            return;
+        let case = self.links[from.row()].case;
+        let of_case =
+            case.and_then(|row| self.cases.rows.get(row)).and_then(|it| it.burst.answered(cx.now, ack.number));
+        let poke = &mut self.links[from.row()].poke;
+        let of_poke = poke.answered(cx.now, ack.number);
+        if of_poke.is_some() {
+            *poke = Burst::IDLE;
         }
-        row.sample(cx.now.saturating_since(row.asked_at));
-        self.count(true);
-        self.settle(cx.now, from);
-    }
-
-    /// The peer is alive: ask again in a period.
-    fn settle(&mut self, now: Instant, peer: PeerIdx) {
-        let row = &mut self.rows[peer.row()];
-        row.state = State::Quiet;
-        row.unanswered = 0;
-        let next = now + self.rng.jitter(self.period, 10);
-        self.deadlines.set(peer.row(), next);
-    }
-
-    /// One more probe was answered, or was not: an exponential average with weight 1/64.
-    fn count(&mut self, answered: bool) {
-        let target = if answered { 0 } else { 1 << 16 };
-        self.unanswered = self.unanswered - self.unanswered / 64 + target / 64;
-    }
-
-    fn attempts(&self) -> u8 {
-        ATTEMPTS[(self.unanswered >> 12).min(16) as usize].min(ATTEMPTS_MAX)
-    }
-
-    fn timeout(&self, row: &Row) -> Duration {
-        self.timeout.max(Duration::from_micros(u64::from(row.srtt) + 4 * u64::from(row.rttvar)))
-    }
-
-    /// No answer came in time.
-    fn miss(&mut self, cx: &mut Cx<'_>, peer: PeerIdx) -> Option<Fact> {
-        self.count(false);
-        let attempts = self.attempts();
-        let row = &mut self.rows[peer.row()];
-        let heard = cx.peers.get(peer).is_some_and(|link| link.heard > row.asked_at);
-        if heard {
-            self.settle(cx.now, peer);
-            return None;
+        if let Some(round_trip) = of_case.or(of_poke) {
+            self.links[from.row()].rtt.sample(round_trip);
+            let smoothed = self.links[from.row()].rtt.smoothed();
+            if let (Some(smoothed), Some(link)) = (smoothed, cx.peers.get_mut(from)) {
+                link.round_trip = u32::try_from(micros(smoothed)).unwrap_or(u32::MAX);
+            }
         }
-        row.unanswered += 1;
-        if row.unanswered >= attempts {
-            row.state = State::Quiet;
+        if let Some((node, incarnation)) = cx.peers.get(from).map(|link| (link.node, link.incarnation)) {
+            self.on_own_word(cx, node, incarnation, ack.status);
+        }
+        if let Some(row) = case {
+            self.close_case(cx, row);
+        }
+    }
+
+    /// The next thing to report that is no matter of time.
+    pub(crate) fn next_note(&mut self, peers: &Peers) -> Option<Fact> {
+        let next = |bits: &mut Bits| {
+            let row = bits.first()?;
+            bits.clear(row);
+            peers.at(row)
+        };
+        if let Some(peer) = next(&mut self.broken) {
             return Some(Fact::Silent { peer });
         }
-        self.ask(cx, peer);
-        None
+        if let Some(peer) = next(&mut self.cleared) {
+            return Some(Fact::Cleared { peer });
+        }
+        next(&mut self.differing).map(|peer| Fact::Differs { peer })
     }
 
-    /// Panics where a link would never be probed again, or one that has ended still is.
-    #[cfg(any(test, feature = "__internals"))]
-    pub(crate) fn check_invariants(&self, peers: &Peers) {
-        self.deadlines.check_invariants();
-        for (index, row) in self.rows.iter().enumerate() {
-            let has_deadline = self.deadlines.get(index) != Instant::NEVER;
-            let Some(peer) = peers.at(index) else {
-                assert!(row.state == State::Free && !has_deadline, "an ended link is probed, {row:?}");
-                continue;
-            };
-            match row.state {
-                State::Free => panic!("a link is never probed"),
-                State::Quiet | State::Asked => assert!(has_deadline, "nothing is waited for, {row:?}"),
-                State::Owed => assert!(peers.is_due(peer, Due::Detector), "a probe is owed without a mark"),
-            }
-            assert!(row.answer.is_none() || peers.is_due(peer, Due::Detector), "an answer is owed without a mark");
+    const fn next_number(&mut self) -> u32 {
+        self.number = self.number.wrapping_add(1);
+        self.number
+    }
+
+    /// A link has ended, and with it what was owed to it and what was doubted about it.
+    fn end_link(&mut self, cx: &Cx<'_>, peer: PeerIdx) {
+        if let Some(row) = self.links[peer.row()].case {
+            self.drop_case(cx, row);
+        }
+        self.links[peer.row()] = Link::NONE;
+        self.late.set(peer.row(), Instant::NEVER);
+        for bits in [&mut self.cleared, &mut self.differing, &mut self.broken] {
+            bits.clear(peer.row());
+        }
+        while let Some((row, _)) = self.next_reply(peer) {
+            self.replies.remove(row);
         }
     }
 
-    fn ask(&mut self, cx: &mut Cx<'_>, peer: PeerIdx) {
-        self.rows[peer.row()].state = State::Owed;
-        cx.peers.mark(peer, Due::Detector);
+    fn write_probe(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) -> Result<(), Full> {
+        let Some((node, case)) = cx.peers.get(to).map(|link| (link.node, self.links[to.row()].case)) else {
+            return Ok(());
+        };
+        if let Some(row) = case
+            && let Some(case) = self.cases.rows.get_mut(row)
+            && let Some(number) = case.burst.owed()
+        {
+            packet.frame(Kind::PROBE, &Probe { number, status: open::said_of(cx, node, case.accused) })?;
+            case.burst.composed(cx.now);
+            cx.stats.probes_sent += 1;
+            self.arm(cx, row);
+        }
+        let poke = &mut self.links[to.row()].poke;
+        if let Some(number) = poke.owed() {
+            packet.frame(Kind::PROBE, &Probe { number, status: open::said_of(cx, node, 0) })?;
+            poke.composed(cx.now);
+            cx.stats.probes_sent += 1;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) -> Result<(), Full> {
+        if let Some(number) = self.links[to.row()].ack {
+            packet.frame(Kind::ACK, &Ack { number, status: open::own_status(cx) })?;
+            self.links[to.row()].ack = None;
+        }
+        self.write_probe(cx, to, packet)?;
+        if self.links[to.row()].beat_owed {
+            let beat = self.promise(cx, to);
+            packet.frame(Kind::BEAT, &beat)?;
+            self.links[to.row()].beat_owed = false;
+            cx.stats.beats_sent += 1;
+        }
+        self.write_replies(to, packet)?;
+        self.write_asks(cx, to, packet)
+    }
+
+    /// Panics where a link is not watched, or something is owed and would never be sent.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(crate) fn check_invariants(&self, peers: &Peers) {
+        self.late.check_invariants();
+        self.cases.check_invariants();
+        self.replies.check_invariants();
+        for (index, link) in self.links.iter().enumerate() {
+            let waits = self.late.get(index) != Instant::NEVER;
+            let Some(peer) = peers.at(index) else {
+                assert!(!waits && link.case.is_none(), "an ended link is watched, {link:?}");
+                continue;
+            };
+            assert!(waits != link.case.is_some(), "a link is either waited for or in doubt, {link:?}");
+            let case = link.case.map(|row| self.cases.rows.get(row).expect("the case of a link is there"));
+            assert!(case.is_none_or(|case| case.link == Some(peer)), "the case of another link, {case:?}");
+            let owes = link.beat_owed
+                || link.ack.is_some()
+                || link.poke.owed().is_some()
+                || case.is_some_and(|case| case.burst.owed().is_some())
+                || self.replies.iter().any(|(_, reply)| reply.to == peer);
+            assert!(!owes || peers.is_due(peer, Due::Detector), "something is owed without a mark, {link:?}");
+        }
     }
 }
 
@@ -246,33 +331,40 @@ impl Protocol for FailureDetector {
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
         match fact {
             Fact::LinkUp { peer } => {
-                let rest = self.rows[peer.row()];
-                self.rows[peer.row()] = Row { state: State::Quiet, srtt: rest.srtt, rttvar: rest.rttvar, ..Row::FREE };
-                // Spread out, so that links made together are not probed together; the first one soon, for its time.
-                let wait = self.rng.range_micros(0, micros(self.period));
-                self.deadlines.set(peer.row(), cx.now + Duration::from_micros(wait));
+                let node = cx.peers.get(peer).map(|link| link.node);
+                while let Some(row) = self.cases.find(|case| Some(case.node) == node) {
+                    self.close_case(cx, row);
+                }
+                self.on_hearing(cx);
+                self.begin_link(cx, peer);
+                self.greet_the_dead(cx, peer);
             }
-            Fact::LinkDown { peer } => {
-                self.rows[peer.row()] = Row::FREE;
-                self.deadlines.set(peer.row(), Instant::NEVER);
+            Fact::LinkDown { peer } => self.end_link(cx, peer),
+            Fact::Died { member } => {
+                self.rhythm.on_death();
+                self.on_turned(cx, member);
             }
+            Fact::Revived { member } => self.on_turned(cx, member),
             _ => {}
         }
     }
 
     fn on_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Fact> {
-        while let Some(index) = self.deadlines.expired(cx.now) {
-            self.deadlines.set(index, Instant::NEVER);
-            let Some(peer) = cx.peers.at(index) else { continue };
-            match self.rows[index].state {
-                State::Quiet => self.ask(cx, peer),
-                State::Asked => {
-                    if let Some(fact) = self.miss(cx, peer) {
-                        return Some(fact);
-                    }
-                }
-                State::Free | State::Owed => {}
+        if self.rhythm.next_at <= cx.now {
+            self.beat(cx);
+        }
+        while let Some(row) = self.late.expired(cx.now) {
+            self.on_late(cx, row);
+        }
+        while let Some(row) = self.cases.deadlines.expired(cx.now) {
+            if let Some(fact) = self.on_case(cx, row as u32) {
+                return Some(fact);
             }
+        }
+        if self.deafness.deadline() <= cx.now
+            && let Some(fact) = self.on_deaf(cx)
+        {
+            return Some(fact);
         }
         None
     }
@@ -282,58 +374,17 @@ impl Protocol for FailureDetector {
     }
 
     fn on_transmit(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) {
-        let row = &mut self.rows[to.row()];
-        if let Some(number) = row.answer {
-            if packet.frame(Kind::ACK, &Ack { number }).is_err() {
-                return;
-            }
-            row.answer = None;
+        if self.write(cx, to, packet).is_ok() {
+            cx.peers.done(to, Due::Detector);
         }
-        if row.state == State::Owed {
-            let number = row.number.wrapping_add(1);
-            if packet.frame(Kind::PROBE, &Probe { number }).is_err() {
-                return;
-            }
-            cx.stats.probes_sent += 1;
-            row.number = number;
-            row.asked_at = cx.now;
-            row.state = State::Asked;
-            let timeout = self.timeout(&self.rows[to.row()]);
-            self.deadlines.set(to.row(), cx.now + timeout);
-        }
-        cx.peers.done(to, Due::Detector);
     }
 
     fn deadline(&self) -> Instant {
-        self.deadlines.earliest()
+        let cases = self.cases.deadlines.earliest();
+        self.rhythm.next_at.min(self.late.earliest()).min(cases).min(self.deafness.deadline())
     }
 
     fn reason(&self) -> Reason {
         Reason::Probe
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_of_attempts_is_the_formula() {
-        for (sixteenths, &attempts) in ATTEMPTS.iter().enumerate() {
-            let unanswered = sixteenths as f64 / 16.0;
-            let exact = (1e-5_f64.ln() / unanswered.ln()).ceil();
-            let expected = if exact.is_finite() { exact.clamp(3.0, ATTEMPTS_MAX.into()) } else { 3.0 };
-            let expected = if sixteenths == 16 { f64::from(ATTEMPTS_MAX) } else { expected };
-            assert_eq!(f64::from(attempts), expected, "{sixteenths} of 16 unanswered");
-        }
-    }
-
-    #[test]
-    fn round_trips_are_smoothed_as_rfc_6298_says() {
-        let mut row = Row::FREE;
-        row.sample(Duration::from_millis(100));
-        assert_eq!((row.srtt, row.rttvar), (100_000, 50_000));
-        row.sample(Duration::from_millis(180));
-        assert_eq!((row.srtt, row.rttvar), (110_000, 57_500));
     }
 }

@@ -85,9 +85,9 @@ impl Gossip {
         let me = Me { node: config.id, incarnation };
         let mut tables = Rng::new(&seed, label::TABLES);
         let auth = Auth::new(&config.security, &config.cluster);
-        let mut members = Members::new(limits.peers as usize, &mut tables);
-        members.find_or_insert(now, me.node, me.incarnation).expect("the first of at least one row");
         let root_key = auth.root_key();
+        let mut members = Members::new(limits.peers as usize, root_key, &mut tables);
+        members.find_or_insert(now, me.node, me.incarnation).expect("the first of at least one row");
         let mut origins = Origins::new(limits.origins as usize, limits.window, root_key, &mut tables);
         let own_row = origins.insert(now, me.node, me.incarnation).expect("the first of at least one row");
         let links = limits.links.into();
@@ -96,10 +96,10 @@ impl Gossip {
         let protocols = Protocols {
             membership: Membership::new(&config, now, Rng::new(&seed, label::MEMBERSHIP)),
             sampler,
-            detector: FailureDetector::new(links, &config.timing, Rng::new(&seed, label::DETECTOR)),
+            detector: FailureDetector::new(&config, Rng::new(&seed, label::DETECTOR)),
             repair: AntiEntropy::new(&config),
             broadcast: Broadcast::new(&config, Rng::new(&seed, label::BROADCAST)),
-            registers: Register::new(&config, root_key, now, &mut tables),
+            registers: Register::new(&config, now, &mut tables),
         };
         let mut gossip = Self {
             subkey: auth.subkey(me.node, me.incarnation),

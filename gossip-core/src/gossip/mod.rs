@@ -16,7 +16,7 @@ use crate::event::{Event, Order, Scope};
 use crate::ids::{MessageId, Version};
 use crate::io::Transmit;
 use crate::leave::Phase;
-use crate::members::Members;
+use crate::members::{Member, Members};
 use crate::membership::View;
 use crate::peer::Peers;
 use crate::persist::{Gate, PersistSeq, Record};
@@ -292,6 +292,7 @@ impl Gossip {
             .or_else(|| self.protocols.membership.next_event())
             .or_else(|| self.protocols.sampler.next_event())
             .or_else(|| self.next_peer_event())
+            .or_else(|| self.protocols.membership.next_isolation())
             .or_else(|| self.phase.next_event())
     }
 
@@ -304,10 +305,9 @@ impl Gossip {
     }
 
     fn next_peer_event(&mut self) -> Option<Event> {
-        let is_static = self.protocols.membership.is_static();
         loop {
             let row = self.members.next_changed()?;
-            let event = self.members.get_mut(row).and_then(|member| member.next_event(is_static));
+            let event = self.members.get_mut(row).and_then(Member::next_event);
             if event.is_some() {
                 return event;
             }

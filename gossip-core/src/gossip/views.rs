@@ -75,6 +75,7 @@ impl Gossip {
                 address: member.address?,
                 state: member.state,
                 round_trip: link.and_then(|peer| self.protocols.detector.round_trip(peer)),
+                loss: link.map(|peer| self.protocols.detector.loss(peer) as u16),
             })
         })
     }

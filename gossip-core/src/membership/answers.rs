@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 
 use crate::ids::{Incarnation, NodeId};
 use crate::storage::Slots;
-use crate::wire::Verdict;
+use crate::wire::{PeerEntry, Verdict};
 
 /// One note.
 #[derive(Clone, Copy, Debug)]
@@ -23,12 +23,25 @@ pub(super) struct Answer {
 pub(super) enum Say {
     /// Say that again, with this cookie.
     Retry { echo: u64, cookie: u64 },
-    /// The greeting was understood; and who else lives under the greeter's id, if somebody does.
-    Welcome { nonce: u64, verdict: Verdict, incarnation: Incarnation, other: Option<(Incarnation, SocketAddr)> },
-    /// There is no link any more. For the node of this id.
-    Unlink { node: NodeId, reason: u8 },
+    /// The greeting was understood.
+    Welcome { nonce: u64, verdict: Verdict, incarnation: Incarnation, beside: Beside },
+    /// There is no link any more; and who has room now as well. For the node of this id.
+    Unlink { node: NodeId, reason: u8, vacant: Option<PeerEntry> },
     /// Another node has your id. For the node of this id.
     Conflict { node: NodeId, incarnation: Incarnation, address: SocketAddr },
+}
+
+/// What a greeter is told beside the verdict.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Beside {
+    Nobody,
+    /// Somebody else lives under its id.
+    Twin {
+        incarnation: Incarnation,
+        address: SocketAddr,
+    },
+    /// Somebody gave way to it, and has room.
+    Vacant(PeerEntry),
 }
 
 /// The notes, in no particular order.

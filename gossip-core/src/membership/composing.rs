@@ -2,8 +2,8 @@
 
 use core::net::SocketAddr;
 
-use super::answers::{Answer, Say};
-use super::attempts::Purpose;
+use super::answers::{Answer, Beside, Say};
+use super::attempts::{Attempt, Purpose};
 use super::{Membership, PEERS_MAX};
 use crate::ids::NodeId;
 use crate::members::Members;
@@ -31,17 +31,37 @@ impl Membership {
         let row = self.attempts.find(|attempt| attempt.owed)?;
         let attempt = *self.attempts.get(row)?;
         self.attempts.sent(cx.now, row, cx.peers.len() > 0);
-        let heal = if attempt.purpose == Purpose::Heal { Hello::HEAL } else { 0 };
-        let wants = cx.peers.len() < self.wanted || self.neighbors.is_some() || cx.peers.find_at(attempt.address);
-        let link = if wants || heal != 0 { Hello::LINK } else { 0 };
-        let hello =
-            Hello { nonce: attempt.nonce, cookie: attempt.cookie, flags: heal | link, to: Address(attempt.address) };
+        let hello = Hello {
+            nonce: attempt.nonce,
+            cookie: attempt.cookie,
+            flags: self.wishes(cx, &attempt),
+            to: Address(attempt.address),
+            round_trip: attempt.round_trip,
+        };
         let mut packet = Packer::new(datagram, self.mtu);
         packet.frame(Kind::HELLO, &hello).ok()?;
         if hello.cookie != 0 {
             packet.pad(GREETING_LEN - HEADER_LEN);
         }
         Some((attempt.address, None, packet.len()))
+    }
+}
+
+impl Membership {
+    /// What a greeting asks for.
+    fn wishes(&self, cx: &Cx<'_>, attempt: &Attempt) -> u8 {
+        let missing = self.missing(cx);
+        let link = if missing > 0 || cx.peers.find_at(attempt.address) { Hello::LINK } else { 0 };
+        match attempt.purpose {
+            Purpose::Neighbor => Hello::LINK,
+            Purpose::Heal => Hello::LINK | Hello::ROOM,
+            Purpose::Near => Hello::LINK | Hello::NEAR,
+            Purpose::Sound => 0,
+            Purpose::Candidate if missing > 1 => link | Hello::ROOM,
+            // It shows others to those who come, and makes room only for who knows nobody else.
+            Purpose::Contact if cx.peers.len() == 0 && cx.members.alive() <= 1 => link | Hello::ROOM,
+            Purpose::Candidate | Purpose::Contact | Purpose::Check => link,
+        }
     }
 }
 
@@ -53,17 +73,24 @@ fn compose_answer(cx: &mut Cx<'_>, answer: &Answer, packet: &mut Packer<'_>) -> 
             cx.stats.retries_sent += 1;
             (packet.frame(Kind::RETRY, &Retry { echo, cookie }), None)
         }
-        Say::Welcome { nonce, verdict, incarnation, other } => {
+        Say::Welcome { nonce, verdict, incarnation, beside } => {
             let welcome = Welcome { nonce, observed: Address(answer.to), verdict, incarnation };
+            // The greeting was padded, so one more fits.
+            let _fits = match beside {
+                Beside::Nobody => Ok(()),
+                Beside::Twin { incarnation, address } => {
+                    packet.frame(Kind::CONFLICT, &Conflict { incarnation, address: Address(address) })
+                }
+                Beside::Vacant(entry) => packet.frame(Kind::VACANCY, &entry),
+            };
             let written = packet.frame(Kind::WELCOME, &welcome);
-            if let Some((incarnation, address)) = other {
-                // The greeting was padded, so this fits as well.
-                let _fits = packet.frame(Kind::CONFLICT, &Conflict { incarnation, address: Address(address) });
-            }
             packet.list(Kind::PEERS, some_members(cx.members, nonce));
             (written, None)
         }
-        Say::Unlink { node, reason } => (packet.frame(Kind::UNLINK, &Unlink { reason }), Some(node)),
+        Say::Unlink { node, reason, vacant } => {
+            let vacant = vacant.map_or(Ok(()), |entry| packet.frame(Kind::VACANCY, &entry));
+            (vacant.and_then(|()| packet.frame(Kind::UNLINK, &Unlink { reason })), Some(node))
+        }
         Say::Conflict { node, incarnation, address } => {
             (packet.frame(Kind::CONFLICT, &Conflict { incarnation, address: Address(address) }), Some(node))
         }
@@ -72,10 +99,12 @@ fn compose_answer(cx: &mut Cx<'_>, answer: &Answer, packet: &mut Packer<'_>) -> 
     node
 }
 
-/// Living members from a place on that the greeter's nonce chose by chance.
+/// Living members from all over the table, beginning at a place that the greeter's nonce chose by chance: neighbors in
+/// the table may have come together, and a newcomer that links with them would add to a cluster.
 fn some_members(members: &Members, nonce: u64) -> impl Iterator<Item = PeerEntry> + '_ {
     members
         .circle(nonce)
+        .step_by((members.len() / (2 * PEERS_MAX)).max(1))
         .filter(|(_, member)| matches!(member.state, PeerState::Known | PeerState::Linked))
         .filter_map(|(_, member)| {
             Some(PeerEntry { id: member.node, incarnation: member.incarnation, address: Address(member.address?) })

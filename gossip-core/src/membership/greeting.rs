@@ -1,21 +1,23 @@
 //! What is said at the door, and what becomes of it.
 //!
 //! Who comes without a cookie gets one and is forgotten; who brings it back is judged: linked, refused with a reason, or
-//! shown to others. The other way round, an answer to a greeting of this node settles the attempt behind it.
+//! shown to others. The other way round, an answer to a greeting of this node settles the attempt behind it. Who gives way
+//! for whom is decided in [`giving_way`](super::giving_way).
 
 use core::net::SocketAddr;
 
-use super::answers::{Answer, Say};
+use super::answers::{Answer, Beside, Say};
 use super::attempts::{Attempt, Notice, Purpose};
 use super::cookie::Bearer;
+use super::giving_way::{Applicant, Place};
 use super::{Membership, PEERS_MAX, is_usable};
 use crate::ids::{Incarnation, NodeId};
 use crate::members::Member;
-use crate::peer::{PeerIdx, Peers};
+use crate::peer::PeerIdx;
 use crate::protocol::Cx;
 use crate::time::Instant;
 use crate::view::PeerState;
-use crate::wire::{Conflict, Hello, List, PeerEntry, Retry, Unlink, Verdict, Welcome};
+use crate::wire::{Address, Conflict, Hello, List, PeerEntry, Retry, Unlink, Verdict, Welcome};
 
 /// Who greets, as far as its datagram proves it.
 #[derive(Clone, Copy, Debug)]
@@ -39,18 +41,25 @@ impl Greeter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// Make a link, in place of the one with this node if there is one, and of `instead` if given.
-    Admit {
-        node: NodeId,
-        incarnation: Incarnation,
-        address: SocketAddr,
-        /// Of the datagram, where the other one greeted.
-        number: u64,
-        instead: Option<PeerIdx>,
-    },
+    Admit { link: NewLink, instead: Option<PeerIdx> },
     /// Take a higher incarnation than this one, if that is still possible.
     Raise { above: Incarnation },
     /// The far end does not want the link that this node thought it had.
     Drop { peer: PeerIdx },
+}
+
+/// A link to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NewLink {
+    pub(crate) node: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) address: SocketAddr,
+    /// Of the datagram, where the other one greeted.
+    pub(crate) number: u64,
+    /// It is made for its low latency.
+    pub(crate) near: bool,
+    /// In microseconds, as far as the greeting has shown it; 0 otherwise.
+    pub(crate) round_trip: u32,
 }
 
 impl Membership {
@@ -93,15 +102,21 @@ impl Membership {
         let known = cx.members.find(greeter.node).and_then(|row| cx.members.get(row));
         let incarnation = known.map_or(Incarnation(0), |member| member.incarnation);
         let twin = link.and_then(|peer| cx.peers.get(peer)).filter(|twin| twin.address != greeter.address);
-        let other = twin.filter(|_| verdict == Verdict::Superseded).map(|twin| (twin.incarnation, twin.address));
-        self.answer(greeter, Say::Welcome { nonce: hello.nonce, verdict, incarnation, other });
-        (verdict == Verdict::Linked).then_some(Decision::Admit {
+        let beside = if let Some(twin) = twin.filter(|_| verdict == Verdict::Superseded) {
+            Beside::Twin { incarnation: twin.incarnation, address: twin.address }
+        } else {
+            vacancy(cx, instead).map_or(Beside::Nobody, Beside::Vacant)
+        };
+        self.answer(greeter, Say::Welcome { nonce: hello.nonce, verdict, incarnation, beside });
+        let link = NewLink {
             node: greeter.node,
             incarnation: greeter.incarnation,
             address: greeter.address,
             number: greeter.number,
-            instead,
-        })
+            near: hello.flags & Hello::NEAR != 0,
+            round_trip: hello.round_trip,
+        };
+        (verdict == Verdict::Linked).then_some(Decision::Admit { link, instead })
     }
 
     /// What becomes of a proven greeting, and which link has to give way.
@@ -130,16 +145,23 @@ impl Membership {
         let same_life = |member: &Member| member.incarnation == greeter.incarnation;
         let has_left = known.is_some_and(|member| member.state == PeerState::Left && same_life(member));
         let has_row = known.is_some_and(|_| !has_left) || known.is_none() && !cx.members.is_full();
+        let mut place = Place::None;
         if hello.flags & Hello::LINK != 0 && has_row && !self.closed {
-            if !cx.peers.is_full() {
-                return (Verdict::Linked, None);
-            }
-            if hello.flags & Hello::HEAL != 0 {
-                return (Verdict::Linked, self.draw_link(cx.peers));
+            let applicant = Applicant {
+                address: greeter.address,
+                in_need: hello.flags & Hello::ROOM != 0,
+                near: (hello.flags & Hello::NEAR != 0).then_some(hello.round_trip),
+            };
+            place = self.place(cx.peers, &applicant);
+        }
+        match place {
+            Place::Free => (Verdict::Linked, None),
+            Place::Of(peer) => (Verdict::Linked, Some(peer)),
+            Place::None => {
+                cx.stats.refused_full += 1;
+                (Verdict::Full, None)
             }
         }
-        cx.stats.refused_full += 1;
-        (Verdict::Full, None)
     }
 
     /// Somebody with an earlier incarnation is alive beside a linked later one: the later one hears of it.
@@ -158,6 +180,12 @@ impl Membership {
         cx.stats.refused_own_id += 1;
         if greeter.incarnation != cx.me.incarnation {
             self.conflict = Some((greeter.address, greeter.incarnation));
+        } else if let Some(row) = self.attempts.find(|attempt| attempt.address == greeter.address) {
+            // Greet oneself seldom: somebody else may live there one day.
+            if let Some(attempt) = self.attempts.get_mut(row) {
+                attempt.node = Some(cx.me.node);
+            }
+            self.attempts.rest(row, cx.now + self.attempts.pace().retry_cap);
         }
     }
 
@@ -188,11 +216,15 @@ impl Membership {
             cx.stats.refused_unasked += 1;
             return;
         };
-        if let Some(attempt) = self.attempts.get_mut(row) {
-            attempt.cookie = retry.cookie;
-        }
+        let Some(attempt) = self.attempts.get_mut(row) else { return };
+        let timed = (attempt.cookie == 0 && attempt.tries > 0).then(|| cx.now.saturating_since(attempt.sent_at));
+        // There is a sign of life: patience begins anew.
+        (attempt.cookie, attempt.tries) = (retry.cookie, 0);
+        let goes_on = timed.is_none_or(|round_trip| self.on_echo(cx, row, greeter.node, round_trip));
         let nonce = self.rng.u64().max(1);
-        if !self.attempts.owe(row, nonce) {
+        if !goes_on {
+            self.attempts.remove(row);
+        } else if !self.attempts.owe(row, nonce) {
             self.give_up(cx, row);
         }
     }
@@ -222,7 +254,7 @@ impl Membership {
         }
         self.learn_address(welcome.observed.0, true);
         let granted = welcome.verdict == Verdict::Linked && !self.closed;
-        let admission = granted.then(|| self.take_up(cx, greeter, attempt.purpose)).flatten();
+        let admission = granted.then(|| self.take_up(cx, greeter, &attempt)).flatten();
         // A link that is not taken up is none, and will have to be asked for again.
         let verdict = if granted && admission.is_none() { Verdict::Full } else { welcome.verdict };
         self.settle(cx, row, greeter.node, verdict);
@@ -237,18 +269,30 @@ impl Membership {
         }
     }
 
-    /// The link that this node asked for is granted. By now it may have enough, unless it is one that heals.
-    fn take_up(&mut self, cx: &Cx<'_>, greeter: &Greeter, purpose: Purpose) -> Option<Decision> {
-        let mut instead = None;
-        if cx.peers.is_full() && cx.peers.find(greeter.node).is_none() {
-            if purpose != Purpose::Heal {
+    /// The link that this node asked for is granted. By now it may have enough.
+    fn take_up(&mut self, cx: &Cx<'_>, greeter: &Greeter, attempt: &Attempt) -> Option<Decision> {
+        let near = attempt.purpose == Purpose::Near;
+        let applicant = Applicant {
+            address: greeter.address,
+            in_need: attempt.purpose == Purpose::Heal,
+            near: near.then_some(attempt.round_trip),
+        };
+        let exists = cx.peers.find(greeter.node).is_some();
+        let instead = match if exists { Place::Free } else { self.place(cx.peers, &applicant) } {
+            Place::Free => None,
+            Place::Of(peer) => Some(peer),
+            Place::None => {
                 self.say_unlink(greeter.node, greeter.address, Unlink::SURPLUS);
                 return None;
             }
-            instead = self.draw_link(cx.peers);
+        };
+        if instead.is_some() {
+            // The one that gives way here may link with the one that gave way there.
+            self.passed_on = self.vacancy.take_if(|(from, _)| *from == greeter.node).map(|(_, entry)| entry);
         }
         let (node, incarnation, address) = (greeter.node, greeter.incarnation, greeter.address);
-        Some(Decision::Admit { node, incarnation, address, number: 0, instead })
+        let link = NewLink { node, incarnation, address, number: 0, near, round_trip: attempt.round_trip };
+        Some(Decision::Admit { link, instead })
     }
 
     /// A contact lives that this node's members do not include: that is the other side of a split. Ask it for a link
@@ -261,40 +305,35 @@ impl Membership {
         }
     }
 
-    /// A member taken for dead has answered.
-    fn revive(&self, cx: &mut Cx<'_>, greeter: &Greeter) {
+    /// A member that did not answer has answered. (One that is dead for all others refutes that itself.)
+    fn revive(&mut self, cx: &mut Cx<'_>, greeter: &Greeter) {
         if let Some(row) = cx.members.find(greeter.node)
-            && cx.members.get(row).is_some_and(|member| member.state == PeerState::Down)
+            && cx.members.get(row).is_some_and(|member| member.state == PeerState::Unreachable)
         {
             cx.members.set_state(cx.now, row, PeerState::Known);
+            self.lost.forget(greeter.node);
         }
-    }
-
-    /// A link drawn by chance, to give way.
-    fn draw_link(&mut self, peers: &Peers) -> Option<PeerIdx> {
-        peers.after(self.rng.below(peers.capacity() as u32) as usize)
     }
 
     /// Somebody else lives where a member was thought to live, or this node itself does.
     fn on_other_inhabitant(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, row: u32) -> Option<Decision> {
         let attempt = *self.attempts.get(row)?;
         match attempt.purpose {
-            // A contact that is this node itself: greet it seldom, somebody else may live there one day.
             Purpose::Contact => {
                 if let Some(attempt) = self.attempts.get_mut(row) {
-                    attempt.node = (greeter.node != cx.me.node).then_some(greeter.node);
+                    attempt.node = Some(greeter.node);
                 }
-                self.attempts.rest(row, cx.now + self.attempts.retry_cap());
+                self.attempts.rest(row, cx.now + self.attempts.pace().retry_cap);
             }
-            Purpose::Neighbor => self.attempts.rest(row, cx.now + self.attempts.retry_cap()),
-            Purpose::Candidate | Purpose::Check | Purpose::Heal => self.give_up(cx, row),
+            Purpose::Neighbor => self.attempts.rest(row, cx.now + self.attempts.pace().retry_cap),
+            _ => self.give_up(cx, row),
         }
         None
     }
 
     /// An attempt was answered.
     fn settle(&mut self, cx: &Cx<'_>, row: u32, node: NodeId, verdict: Verdict) {
-        let again = cx.now + self.attempts.retry_cap();
+        let pace = self.attempts.pace();
         let Some(attempt) = self.attempts.get_mut(row) else { return };
         match attempt.purpose {
             Purpose::Contact | Purpose::Neighbor => {
@@ -304,31 +343,48 @@ impl Membership {
                     (Verdict::NotNeighbor, notice) => notice,
                     _ => Notice::None,
                 };
-                // A linked contact rests until its link ends; one that had no room, for a while.
-                let at = if verdict == Verdict::Linked { Instant::NEVER } else { again };
+                // A linked neighbor rests until its link ends, and a contact as long as there are links at all.
+                let at = match attempt.purpose {
+                    _ if verdict == Verdict::Linked => Instant::NEVER,
+                    Purpose::Contact if cx.peers.len() > 0 => Instant::NEVER,
+                    Purpose::Contact => cx.now + pace.retry_first,
+                    _ => cx.now + pace.retry_cap,
+                };
                 self.attempts.rest(row, at);
             }
-            Purpose::Candidate | Purpose::Check | Purpose::Heal => self.attempts.remove(row),
+            _ => self.attempts.remove(row),
         }
         if verdict == Verdict::Full {
             self.refusals = self.refusals.saturating_add(1);
         }
-        self.refill_at = self.refill_at.min(cx.now + self.refill_pause());
+        self.plan_refill(cx);
     }
 
     /// Members that somebody named.
     pub(crate) fn on_peers(&mut self, cx: &mut Cx<'_>, peers: List<'_, PeerEntry>) {
         for entry in peers.iter().take(PEERS_MAX) {
-            if entry.id == cx.me.node || !is_usable(entry.address.0) {
-                continue;
-            }
-            let Some(row) = cx.members.find_or_insert(cx.now, entry.id, entry.incarnation) else { return };
-            let Some(member) = cx.members.get_mut(row) else { continue };
-            if member.address.is_none() && member.incarnation <= entry.incarnation {
-                member.address = Some(entry.address.0);
-            }
+            self.learn_member(cx, &entry);
         }
-        self.refill_at = self.refill_at.min(cx.now + self.refill_pause());
+        self.plan_refill(cx);
+    }
+
+    pub(super) fn learn_member(&self, cx: &mut Cx<'_>, entry: &PeerEntry) {
+        if entry.id == cx.me.node || !is_usable(entry.address.0) {
+            return;
+        }
+        let Some(row) = cx.members.find_or_insert(cx.now, entry.id, entry.incarnation) else { return };
+        let Some(member) = cx.members.get_mut(row) else { return };
+        if member.address.is_none() && member.incarnation <= entry.incarnation {
+            member.address = Some(entry.address.0);
+        }
+    }
+
+    /// The node that speaks has given up its link with another one, which has room therefore. It counts when the link
+    /// with the speaker begins or ends.
+    pub(crate) fn on_vacancy(&mut self, from: NodeId, entry: &PeerEntry) {
+        if is_usable(entry.address.0) {
+            self.vacancy = Some((from, *entry));
+        }
     }
 
     fn learn_address(&mut self, observed: SocketAddr, better: bool) {
@@ -336,4 +392,10 @@ impl Membership {
             self.address = Some(observed);
         }
     }
+}
+
+/// The node whose link gives way, as the others are told of it.
+fn vacancy(cx: &Cx<'_>, instead: Option<PeerIdx>) -> Option<PeerEntry> {
+    let link = cx.peers.get(instead?)?;
+    Some(PeerEntry { id: link.node, incarnation: link.incarnation, address: Address(link.address) })
 }

@@ -23,12 +23,15 @@
 //!
 //! # Rules
 //!
-//! - *Full*: asks for links until it has 3/4 of [`Limits::links`](crate::Limits::links), grants them up to all of them. A refused node
-//!   gets some members in the answer, and tries there.
+//! - *Full*: asks for links until it has 3/4 of [`Limits::links`](crate::Limits::links) ([`upkeep`]), and grants them to those
+//!   who ask: up to all of them, and beyond 3/4 to whoever is in need in the place of another one ([`giving_way`]). A
+//!   refused node gets some members in the answer, and tries there.
+//! - Half of the links are drawn by chance, the others may go to who is near ([`nearness`]).
 //! - *Static*: greets and admits exactly the configured neighbors; whoever answers "you are no neighbor of mine" is warned about.
-//! - Members taken for dead are greeted in turn, one a probe period. Four of these greetings a period, from the whole
-//!   component whatever its size, ask to make room for a link (`HEAL`): that is how a network that was split grows together
-//!   again. A full node that hears it drops a link drawn by chance.
+//! - A link in doubt ([`Fact::Suspected`]) is replaced at once, and ends only with the verdict.
+//! - Who vanished is called for ever, about twice in a beat period by the whole component, whatever its size
+//!   ([`healing`]): that is how a network that was split grows together again.
+//! - Who hears nobody for five beat periods says so ([`isolation`]).
 //! - A node is where its last proven greeting came from; its old address is forgotten then.
 //! - The later incarnation of a node replaces the earlier one. An earlier one that can still answer a cookie is alive:
 //!   both are told ([`Event::IdentityConflict`]).
@@ -38,14 +41,18 @@
 //! # Bounds
 //!
 //! Attempts: contacts plus links. Notes to strangers: links plus 16. An unproven address never gets more bytes than
-//! came from it, and one datagram for each that came. A contact is greeted every `retry_first` by a node without a link,
-//! and with doubling pauses up to `retry_cap` otherwise.
+//! came from it, and one datagram for each that came. A contact is greeted every `retry_first` by a node without a link;
+//! by another one with doubling pauses up to `retry_cap`, eight times, and then like somebody who vanished.
 
 mod answers;
 mod attempts;
 mod composing;
 mod cookie;
+mod giving_way;
 mod greeting;
+mod healing;
+mod isolation;
+mod nearness;
 mod sampling;
 mod upkeep;
 
@@ -54,16 +61,22 @@ use core::net::SocketAddr;
 use crate::config::{Config, Membership as Mode, Neighbor};
 use crate::event::{Event, Warning};
 use crate::ids::{Incarnation, NodeId};
+use crate::members::Member;
+use crate::peer::PeerIdx;
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::rng::Rng;
 use crate::time::Instant;
-use crate::view::Reason;
+use crate::view::{PeerState, Reason};
+use crate::wire::{PeerEntry, Unlink};
 
 use answers::{Answer, Answers, Say};
-use attempts::{Attempts, Notice, Purpose};
+use attempts::{Attempts, Notice, Pace, Purpose};
 use cookie::Cookies;
+use healing::{Lost, Turns};
+use isolation::Isolation;
+use nearness::Soundings;
 
-pub(crate) use greeting::{Decision, Greeter};
+pub(crate) use greeting::{Decision, Greeter, NewLink};
 pub use sampling::{ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
 pub(crate) use sampling::{Sampler, VIEW_MIN, View};
 
@@ -75,10 +88,13 @@ const PEERS_MAX: usize = 12;
 pub(crate) struct Membership {
     /// The configured neighbors; none where members are drawn.
     neighbors: Option<alloc::boxed::Box<[Neighbor]>>,
+    /// Others are known by a view, and not by the table of members.
+    is_sampled: bool,
     attempts: Attempts,
     answers: Answers,
     cookies: Cookies,
     contacts_max: usize,
+    /// How many links a node has that neither needs one nor has one too many; 0 where neighbors are configured.
     wanted: usize,
     /// Where this node can be reached.
     address: Option<SocketAddr>,
@@ -87,9 +103,15 @@ pub(crate) struct Membership {
     refill_at: Instant,
     /// How often in a row a candidate had no room: where nobody has, the search slows down.
     refusals: u32,
-    /// When to greet a member taken for dead.
-    heal_at: Instant,
-    heal_period: core::time::Duration,
+    /// Who gave up a link with whom just now: the speaker, and who has room.
+    vacancy: Option<(NodeId, PeerEntry)>,
+    /// Who has room, to be told to the next one that this node gives up.
+    passed_on: Option<PeerEntry>,
+    lost: Lost,
+    turns: Turns,
+    soundings: Soundings,
+    isolation: Isolation,
+    beat_period: core::time::Duration,
     rng: Rng,
     conflict: Option<(SocketAddr, Incarnation)>,
     conflict_told: Incarnation,
@@ -106,13 +128,19 @@ impl Membership {
             Mode::Full | Mode::Sampled { .. } => None,
             Mode::Static { neighbors } => Some(neighbors.clone().into_boxed_slice()),
         };
-        let mut attempts = Attempts::new(contacts + links, config.timing.retry_first, config.timing.retry_cap);
+        let timing = &config.timing;
+        let (retry_first, retry_cap) = (timing.retry_first, timing.retry_cap);
+        let pace = Pace { answer: timing.probe_timeout, retry_first, retry_cap };
+        let mut attempts = Attempts::new(contacts + links, pace);
+        let mut isolation = Isolation::new(timing.beat_period);
         for neighbor in neighbors.iter().flatten() {
             attempts.add(neighbor.address, Some(neighbor.node), Purpose::Neighbor, now);
+            isolation.watch(now);
         }
         Self {
             wanted: if neighbors.is_some() { 0 } else { (links * 3 / 4).max(1) },
             neighbors,
+            is_sampled: matches!(config.membership, Mode::Sampled { .. }),
             attempts,
             answers: Answers::new(links + 16),
             cookies: Cookies::new(&mut rng),
@@ -121,8 +149,13 @@ impl Membership {
             advertised: config.advertise.is_some(),
             refill_at: Instant::NEVER,
             refusals: 0,
-            heal_at: Instant::NEVER,
-            heal_period: config.timing.probe_period,
+            vacancy: None,
+            passed_on: None,
+            lost: Lost::new(),
+            turns: Turns::new(timing.beat_period),
+            soundings: Soundings::new(timing.beat_period),
+            isolation,
+            beat_period: timing.beat_period,
             rng,
             conflict: None,
             conflict_told: Incarnation(0),
@@ -132,7 +165,10 @@ impl Membership {
     }
 
     pub(crate) const fn heap_bytes(links: usize, contacts: usize) -> usize {
-        Attempts::heap_bytes(contacts + links) + Answers::heap_bytes(links + 16) + links * size_of::<Neighbor>()
+        Attempts::heap_bytes(contacts + links)
+            + Answers::heap_bytes(links + 16)
+            + Lost::heap_bytes()
+            + links * size_of::<Neighbor>()
     }
 
     /// Where this node can be reached, as far as it was told.
@@ -153,6 +189,7 @@ impl Membership {
         if self.contacts().any(|contact| contact == address) {
             return true;
         }
+        self.isolation.watch(now);
         self.attempts.count(|attempt| attempt.purpose == Purpose::Contact) < self.contacts_max
             && self.attempts.add(address, None, Purpose::Contact, now)
     }
@@ -170,7 +207,10 @@ impl Membership {
         while let Some(row) = self.attempts.find(|_| true) {
             self.attempts.remove(row);
         }
-        (self.refill_at, self.heal_at) = (Instant::NEVER, Instant::NEVER);
+        self.refill_at = Instant::NEVER;
+        self.turns.stop();
+        self.soundings.stop();
+        self.isolation.rest();
     }
 
     /// Panics where a timer runs for nobody, or more contacts are kept than may be.
@@ -183,7 +223,8 @@ impl Membership {
 
     /// Says that there is no link any more.
     pub(crate) fn say_unlink(&mut self, node: NodeId, address: SocketAddr, reason: u8) {
-        self.answers.push(Answer { to: address, room: self.mtu, say: Say::Unlink { node, reason } });
+        let vacant = self.passed_on.take_if(|_| reason == Unlink::SURPLUS);
+        self.answers.push(Answer { to: address, room: self.mtu, say: Say::Unlink { node, reason, vacant } });
     }
 
     /// The next event of this sub-protocol.
@@ -200,56 +241,104 @@ impl Membership {
         Some(Event::Warning(Warning::NotNeighbor { node: attempt.node? }))
     }
 
-    /// How soon to look for another link: at first after a fraction of the retry pause, but where everybody is full not
-    /// more often than contacts are greeted.
-    fn refill_pause(&self) -> core::time::Duration {
-        let pause = self.attempts.retry_first() / 8 * (1 << self.refusals.min(16));
-        pause.min(self.attempts.retry_cap())
+    /// Whether this node has become isolated, or is not any more.
+    pub(crate) fn next_isolation(&mut self) -> Option<Event> {
+        self.isolation.next_event()
+    }
+
+    /// Whether there is anybody to be heard from: a member that has not left, or a contact or neighbor that is not known
+    /// to be one that has, or this node itself.
+    fn has_others(&self, cx: &Cx<'_>) -> bool {
+        let is_there = |member: &Member| member.node != cx.me.node && member.state != PeerState::Left;
+        let member = |node: NodeId| cx.members.find(node).and_then(|row| cx.members.get(row));
+        self.attempts.find(|attempt| attempt.node.and_then(member).is_none_or(is_there)).is_some()
+            || cx.members.circle(0).any(|(_, member)| is_there(member))
+    }
+
+    fn on_link_up(&mut self, cx: &mut Cx<'_>, peer: PeerIdx) {
+        let Some(node) = cx.peers.get(peer).map(|link| link.node) else { return };
+        self.refusals = 0;
+        self.lost.forget(node);
+        self.isolation.watch(cx.now);
+        self.isolation.hear(cx.now);
+        if !self.is_static() && !self.closed {
+            self.soundings.start(cx.now, &mut self.rng);
+        }
+        if let Some((_, entry)) = self.vacancy.take_if(|(from, _)| *from == node) {
+            self.greet_vacant(cx, &entry);
+        }
+        self.plan_refill(cx);
+        self.plan_healing(cx);
     }
 }
 
 impl Protocol for Membership {
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
         match fact {
-            Fact::LinkUp { .. } => {
-                self.refusals = 0;
-                self.refill_at = self.refill_at.min(cx.now + self.attempts.retry_first());
-            }
+            Fact::LinkUp { peer } => self.on_link_up(cx, peer),
             Fact::LinkDown { peer } => self.on_link_down(cx, peer),
+            Fact::Suspected { peer } | Fact::Cleared { peer } => {
+                if let Some(link) = cx.peers.get_mut(peer) {
+                    link.suspected = matches!(fact, Fact::Suspected { .. });
+                }
+                self.plan_refill(cx);
+            }
+            Fact::Died { member } => self.on_vanished(cx, member),
+            Fact::Revived { member } => self.on_revived(cx, member),
             _ => {}
         }
         if self.closed {
-            (self.refill_at, self.heal_at) = (Instant::NEVER, Instant::NEVER);
+            self.refill_at = Instant::NEVER;
         }
     }
 
     fn on_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Fact> {
+        self.run_attempts(cx);
+        if self.refill_at <= cx.now {
+            self.refill(cx);
+        }
+        if self.turns.deadline() <= cx.now {
+            self.heal(cx);
+        }
+        if self.soundings.deadline() <= cx.now {
+            self.sound(cx);
+        }
+        if self.isolation.deadline() <= cx.now {
+            let neighbors = self.neighbors.as_ref().map_or(self.wanted, |neighbors| neighbors.len());
+            let wanted = neighbors.min(cx.members.standing() as usize - 1);
+            let others = self.has_others(cx);
+            self.isolation.on_timeout(cx.now, cx.peers, others, wanted);
+        }
+        // What was started just now is due now.
+        self.run_attempts(cx);
+        None
+    }
+
+    fn deadline(&self) -> Instant {
+        let timers = [self.refill_at, self.turns.deadline(), self.soundings.deadline(), self.isolation.deadline()];
+        timers.into_iter().fold(self.attempts.earliest(), Instant::min)
+    }
+
+    fn reason(&self) -> Reason {
+        Reason::Join
+    }
+}
+
+impl Membership {
+    /// Greetings whose time has come are owed, or given up.
+    fn run_attempts(&mut self, cx: &mut Cx<'_>) {
         while let Some(row) = self.attempts.expired(cx.now) {
+            if cx.peers.len() > 0 && self.attempts.is_tired(row) {
+                // From now on it is called in turns.
+                self.attempts.rest(row, Instant::NEVER);
+                self.plan_healing(cx);
+                continue;
+            }
             let nonce = self.rng.u64().max(1);
             if !self.attempts.owe(row, nonce) {
                 self.give_up(cx, row);
             }
         }
-        if self.refill_at <= cx.now {
-            self.refill(cx);
-        }
-        if self.heal_at <= cx.now {
-            self.heal(cx);
-        }
-        // What was started just now is due now.
-        while let Some(row) = self.attempts.expired(cx.now) {
-            let nonce = self.rng.u64().max(1);
-            self.attempts.owe(row, nonce);
-        }
-        None
-    }
-
-    fn deadline(&self) -> Instant {
-        self.attempts.earliest().min(self.refill_at).min(self.heal_at)
-    }
-
-    fn reason(&self) -> Reason {
-        Reason::Join
     }
 }
 

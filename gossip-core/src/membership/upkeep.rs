@@ -1,107 +1,137 @@
-//! Enough links, and none to the dead.
+//! Enough links.
 //!
-//! Whom to greet next: a member drawn by chance where links are wanted, one taken for dead now and then, and the contact
-//! or neighbor whose link has ended. Who does not answer for long is taken for dead.
+//! Whom to greet next: somebody who is known to have room, or else a member drawn by chance; and the contact or neighbor whose
+//! link has ended. A link in doubt counts as none, so that its replacement is there before the verdict. Who does not answer for
+//! long is unreachable.
+
+use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::Membership;
 use super::attempts::{Attempt, Purpose};
 use super::sampling::Descriptor;
-use crate::members::Member;
+use crate::ids::NodeId;
 use crate::peer::PeerIdx;
 use crate::protocol::Cx;
 use crate::time::Instant;
 use crate::view::PeerState;
+use crate::wire::PeerEntry;
 
-/// Greetings under way at once to get more links (HyParView's implementations do one; three save round trips).
+/// Greetings under way at once to get more links (HyParView's implementations do one; three save round trips, and at 80 %
+/// dead the first living one is found in a third of the time: the project's own simulations, detection, §3).
 const PARALLEL: usize = 3;
 
-/// How many nodes of a component, on average, ask a member taken for dead for a link in each round (our choice, from
-/// simulations: one already heals, four make it likely in the first round).
-const HEALERS: u32 = 4;
+/// Who lacks a single link waits for so many beat periods: a node that comes back finds its old places free, and who was
+/// spliced apart for a newcomer is about to get a link from it (the project's own simulations, detection, §1.3: 5 s).
+const PATIENCE: u32 = 5;
 
 impl Membership {
-    /// Nobody answers there.
-    pub(super) fn give_up(&mut self, cx: &mut Cx<'_>, row: u32) {
-        let node = self.attempts.get(row).and_then(|attempt| attempt.node);
-        self.attempts.remove(row);
-        if let Some(node) = node {
-            cx.view.forget(node);
-        }
-        self.refill_at = self.refill_at.min(cx.now + self.refill_pause());
-        let member = node.and_then(|node| cx.members.find(node));
-        if let Some(member) = member
-            && cx.members.get(member).is_some_and(|member| member.state == PeerState::Known)
-        {
-            cx.members.set_state(cx.now, member, PeerState::Down);
-            self.heal_at = self.heal_at.min(cx.now + self.heal_period);
-        }
+    /// How many links are wanted beyond those that are there and not in doubt.
+    pub(super) fn missing(&self, cx: &Cx<'_>) -> usize {
+        self.wanted.saturating_sub(cx.peers.sound())
     }
 
-    pub(super) fn refill(&mut self, cx: &mut Cx<'_>) {
+    /// Looks for more links as soon as it is right to.
+    pub(super) fn plan_refill(&mut self, cx: &Cx<'_>) {
+        let pause = match self.missing(cx) {
+            0 => return,
+            _ if cx.peers.sound() == 0 => Duration::ZERO,
+            1 => self.beat_period * PATIENCE,
+            _ => self.refill_pause(),
+        };
+        self.refill_at = self.refill_at.min(cx.now + pause);
+    }
+
+    /// How soon to look for another link: at first after a fraction of the retry pause, but where everybody is full not
+    /// more often than contacts are greeted.
+    fn refill_pause(&self) -> Duration {
+        let pace = self.attempts.pace();
+        let pause = pace.retry_first / 8 * (1 << self.refusals.min(16));
+        pause.min(pace.retry_cap)
+    }
+
+    /// Nobody answers there.
+    pub(super) fn give_up(&mut self, cx: &mut Cx<'_>, row: u32) {
+        let Some(attempt) = self.attempts.get(row).copied() else { return };
+        self.attempts.remove(row);
+        if let Some(node) = attempt.node.filter(|_| attempt.purpose == Purpose::Candidate) {
+            cx.view.forget(node);
+        }
+        let member = attempt.node.and_then(|node| cx.members.find(node));
+        if let Some(member) = member.filter(|_| attempt.purpose == Purpose::Candidate)
+            && cx.members.get(member).is_some_and(|member| member.state == PeerState::Known)
+        {
+            cx.members.set_state(cx.now, member, PeerState::Unreachable);
+            self.on_vanished(cx, member);
+        }
+        self.plan_refill(cx);
+    }
+
+    pub(super) fn refill(&mut self, cx: &Cx<'_>) {
         self.refill_at = Instant::NEVER;
-        let under_way = self.attempts.count(|attempt| attempt.purpose == Purpose::Candidate);
-        if cx.peers.len() + under_way >= self.wanted || self.closed {
+        let fresh = |attempt: &Attempt| attempt.purpose == Purpose::Candidate && attempt.is_fresh();
+        let under_way = self.attempts.count(fresh);
+        let missing = self.missing(cx);
+        if missing == 0 || self.closed || self.is_static() {
             return;
         }
-        for _ in under_way..PARALLEL {
-            if !self.greet_sampled(cx) && !self.greet_member(cx, Purpose::Candidate, PeerState::Known) {
+        let more = missing.saturating_sub(under_way).min(PARALLEL.saturating_sub(under_way));
+        let pace = self.attempts.pace();
+        let mut pause = pace.answer;
+        for _ in 0..more {
+            let Some((node, address)) = self.draw_candidate(cx) else {
+                pause = pace.retry_first;
                 break;
-            }
+            };
+            self.attempts.add(address, Some(node), Purpose::Candidate, cx.now);
         }
-        let pause = self.refill_pause().max(self.attempts.retry_first());
+        let pause = self.refill_pause().max(pause);
         self.refill_at = cx.now + self.rng.jitter(pause, 20);
     }
 
-    pub(super) fn heal(&mut self, cx: &mut Cx<'_>) {
-        self.heal_at = Instant::NEVER;
-        if self.closed || cx.members.alive() as usize == cx.members.len() {
+    /// Somebody without a link who is taken for alive, drawn by chance, and is not greeted at present.
+    pub(super) fn draw_candidate(&mut self, cx: &Cx<'_>) -> Option<(NodeId, SocketAddr)> {
+        if self.is_sampled {
+            let (attempts, peers) = (&self.attempts, &cx.peers);
+            let fits = |known: &Descriptor| {
+                peers.find(known.node).is_none() && attempts.find(|attempt| attempt.node == Some(known.node)).is_none()
+            };
+            return cx.view.draw(&mut self.rng, fits).map(|candidate| (candidate.node, candidate.address));
+        }
+        let row = self.draw_member(cx, |state| state == PeerState::Known)?;
+        cx.members.get(row).and_then(|member| Some((member.node, member.address?)))
+    }
+
+    /// Somebody has lost a link just now, and has room.
+    pub(super) fn greet_vacant(&mut self, cx: &mut Cx<'_>, entry: &PeerEntry) {
+        let known = entry.id == cx.me.node
+            || cx.peers.find(entry.id).is_some()
+            || self.attempts.find(|attempt| attempt.node == Some(entry.id)).is_some();
+        if known || self.closed || self.is_static() || self.missing(cx) == 0 {
             return;
         }
-        let under_way = |attempt: &Attempt| matches!(attempt.purpose, Purpose::Check | Purpose::Heal);
-        if self.neighbors.is_none() && self.attempts.count(under_way) < PARALLEL {
-            // Four a round from the whole component, whatever its size, ask for a link.
-            let heals = self.rng.below(cx.members.alive()) < HEALERS;
-            self.greet_member(cx, if heals { Purpose::Heal } else { Purpose::Check }, PeerState::Down);
-        }
-        self.heal_at = cx.now + self.rng.jitter(self.heal_period, 50);
-    }
-
-    /// Starts to greet a node of the view, drawn by chance among those without a link. False where there is none.
-    fn greet_sampled(&mut self, cx: &Cx<'_>) -> bool {
-        let (attempts, peers) = (&self.attempts, &cx.peers);
-        let fits = |known: &Descriptor| {
-            peers.find(known.node).is_none() && attempts.find(|attempt| attempt.node == Some(known.node)).is_none()
-        };
-        let Some(candidate) = cx.view.draw(&mut self.rng, fits) else { return false };
-        self.attempts.add(candidate.address, Some(candidate.node), Purpose::Candidate, cx.now)
-    }
-
-    /// Starts to greet a member in this state, drawn by chance. False where there is none.
-    fn greet_member(&mut self, cx: &mut Cx<'_>, purpose: Purpose, state: PeerState) -> bool {
-        let attempts = &self.attempts;
-        // A contact may name an address that the member has left long ago.
-        let greeted = |member: &Member| {
-            attempts.find(|attempt| attempt.node == Some(member.node) && Some(attempt.address) == member.address)
-        };
-        let fits = |member: &Member| member.state == state && member.address.is_some() && greeted(member).is_none();
-        let Some(member) = cx.members.draw(&mut self.rng, fits).and_then(|row| cx.members.get(row)) else {
-            return false;
-        };
-        let Some(address) = member.address else { return false };
-        self.attempts.add(address, Some(member.node), purpose, cx.now)
+        self.learn_member(cx, entry);
+        self.attempts.add(entry.address.0, Some(entry.id), Purpose::Candidate, cx.now);
     }
 
     /// A link has ended: its contact or neighbor is greeted again, and if it was the last one, all contacts are.
-    pub(super) fn on_link_down(&mut self, cx: &Cx<'_>, peer: PeerIdx) {
-        let node = cx.peers.get(peer).map(|peer| peer.node);
+    pub(super) fn on_link_down(&mut self, cx: &mut Cx<'_>, peer: PeerIdx) {
+        let Some(link) = cx.peers.get_mut(peer) else { return };
+        // The row is there for the last time, and counts no more.
+        link.suspected = true;
+        let node = link.node;
+        self.isolation.hear(link.heard);
         let lonely = cx.peers.len() <= 1;
-        let again = cx.now + self.attempts.retry_first();
+        let again = cx.now + self.attempts.pace().retry_first;
         for row in 0..self.attempts.capacity() {
-            if self.attempts.get(row).is_some_and(|attempt| !attempt.owed && (attempt.node == node || lonely)) {
+            if self.attempts.get(row).is_some_and(|attempt| !attempt.owed && (attempt.node == Some(node) || lonely)) {
                 self.attempts.rest(row, again);
             }
         }
-        self.refill_at = self.refill_at.min(cx.now);
-        self.heal_at = self.heal_at.min(cx.now + self.rng.jitter(self.heal_period, 50));
+        self.soundings.on_loss();
+        self.plan_refill(cx);
+        if let Some((_, entry)) = self.vacancy.take_if(|(from, _)| *from == node) {
+            self.greet_vacant(cx, &entry);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What others say about registers: taken over, or doubted, or refused.
 
 use super::table::{self, Change, Slot, State};
-use super::{MEMBER_KEY, Register, fingerprint, own};
+use super::{MEMBER_KEY, Register, own};
 use crate::ids::{Incarnation, NodeId, Version};
 use crate::members::{Members, Row};
 use crate::peer::PeerIdx;
@@ -37,6 +37,9 @@ impl Register {
             cx.stats.refused_stale += 1;
             return;
         }
+        if cx.members.get(owner).is_some_and(crate::members::Member::is_gone) {
+            self.accuse(cx, from, owner);
+        }
         self.doubt_between(cx, from, owner, update);
         let version = Version { incarnation: update.incarnation, number: update.version };
         if update.state == RegisterState::Nothing {
@@ -63,7 +66,7 @@ impl Register {
             return;
         }
         self.forget_all(cx, row, Version { incarnation, number: 0 });
-        self.set_complete(cx.members, row, 0);
+        cx.members.set_complete(row, 0);
         cx.members.begin_anew(cx.now, row, incarnation);
     }
 
@@ -154,6 +157,7 @@ impl Register {
             }
         }
         self.flush_at = self.flush_at.min(cx.now + self.batch_delay);
+        self.comparison.note_change(cx.now);
     }
 
     /// `(after, version]` is complete, and perhaps what follows it.
@@ -168,15 +172,6 @@ impl Register {
             member.floor = member.floor.max(passed_over);
         }
         let complete = self.table.reach(cx.members, owner, update.version);
-        self.set_complete(cx.members, owner, complete);
-    }
-
-    /// Keeps the root in step.
-    pub(super) fn set_complete(&mut self, members: &mut Members, row: Row, complete: u64) {
-        let Some(member) = members.get_mut(row) else { return };
-        let before = fingerprint(self.root_key, member.node, member.incarnation, member.complete);
-        member.complete = complete;
-        let after = fingerprint(self.root_key, member.node, member.incarnation, complete);
-        self.root = self.root.wrapping_sub(before).wrapping_add(after);
+        cx.members.set_complete(owner, complete);
     }
 }

@@ -10,7 +10,7 @@ use crate::wire::{Kind, Page, PageHead, RegisterFrontier, Root};
 
 impl Register {
     pub(crate) fn on_root(&mut self, cx: &mut Cx<'_>, from: PeerIdx, root: Root) {
-        if self.repair && root.sum != self.root {
+        if self.repair && root.sum != cx.members.root() {
             self.comparison.owe_page(cx.peers, from);
         }
     }
@@ -45,8 +45,11 @@ impl Register {
             if end.is_some_and(|end| member.node >= end) {
                 return;
             }
-            if member.complete > 0 {
+            if is_listed(member) {
                 self.owe_owner(cx, to, row, 0);
+                if member.status > 0 {
+                    self.statuses.set(to.row(), row as usize);
+                }
             }
         }
     }
@@ -55,6 +58,9 @@ impl Register {
     fn compare(&mut self, cx: &mut Cx<'_>, from: PeerIdx, entry: &RegisterFrontier) -> bool {
         let Some(row) = cx.members.find(entry.owner) else { return true };
         let Some(member) = cx.members.get(row) else { return true };
+        if entry.incarnation == member.incarnation && entry.status < member.status {
+            self.owe_status(from, row, member.is_gone());
+        }
         let here = (member.incarnation, member.complete);
         let there = (entry.incarnation, entry.complete);
         if here.0 > there.0 {
@@ -88,20 +94,25 @@ impl Register {
         packet: &mut Packer<'_>,
     ) -> Result<(), Full> {
         if let Some(head) = self.comparison.owed_page(to) {
-            let entries = cx.members.from(head.node).filter(|(_, member)| member.complete > 0).map(|(_, member)| {
-                RegisterFrontier { owner: member.node, incarnation: member.incarnation, complete: member.complete }
+            let entries = cx.members.from(head.node).filter(|(_, member)| is_listed(member)).map(|(_, member)| {
+                let Member { node: owner, incarnation, complete, status, .. } = *member;
+                RegisterFrontier { owner, incarnation, complete, status }
             });
             let paged = packet.page(Kind::REGISTER_FRONTIERS, &head, entries)?;
-            let last =
-                cx.members.from(head.node).filter(|(_, member)| member.complete > 0).nth(paged.entries.max(1) - 1);
+            let last = cx.members.from(head.node).filter(|(_, member)| is_listed(member)).nth(paged.entries.max(1) - 1);
             let next = last.filter(|_| paged.more).and_then(|(_, member)| member.node.0.checked_add(1));
             let next = next.map(|node| PageHead { node: NodeId(node), incarnation: Incarnation(0) });
             self.comparison.page_written(to, next);
         }
         if self.comparison.owes_root(to) {
-            packet.frame(Kind::REGISTER_ROOT, &Root { sum: self.root, rows: cx.members.len() as u32 })?;
+            packet.frame(Kind::REGISTER_ROOT, &Root { sum: cx.members.root(), rows: cx.members.len() as u32 })?;
             self.comparison.root_written(to);
         }
         Ok(())
     }
+}
+
+/// Whether a page lists this row: who stands, and has published something.
+const fn is_listed(member: &Member) -> bool {
+    member.complete > 0 && !member.is_gone()
 }

@@ -21,8 +21,9 @@
 //!
 //! - `Updates`: registers, each with the version after which it comes. New ones go to every link but the one they came
 //!   from, gathered for `batch_delay`.
-//! - `Root`, `Frontiers`: the comparison. A page lists (owner, incarnation, complete). The reader sends what the writer
-//!   lacks; if it lacks something itself, it answers with its own page from the same place on.
+//! - `Root`, `Frontiers`: the comparison. A page lists (owner, incarnation, complete, status) of all that stand. The reader
+//!   sends what the writer lacks; if it lacks something itself, it answers with its own page from the same place on.
+//! - `Statuses`, `Accusations`: what is said about members, see [`status`].
 //!
 //! # Rules
 //!
@@ -34,6 +35,7 @@
 //! - Who is behind the `floor` gets everything from 0 on: removals that it missed show as gaps between versions. What lies
 //!   in such a gap is doubted, and goes at the *closing* update of the same link, which names no register.
 //! - A closing update also tells how far the owner has got where its newest versions were removed and forgotten.
+//! - What a member published that is dead or has left stays where it is, until the horizon, and is not passed on.
 //!
 //! # Bounds
 //!
@@ -49,18 +51,16 @@
 mod applying;
 mod comparing;
 mod own;
+mod status;
 mod table;
 mod writing;
 
-use core::hash::Hasher;
 use core::time::Duration;
 
 use crate::comparison::Comparison;
 use crate::config::Config;
 use crate::event::{Event, Key, Scope};
 use crate::ids::{Incarnation, NodeId, Version};
-#[cfg(any(test, feature = "__internals"))]
-use crate::members::Member;
 use crate::members::{Members, Row};
 use crate::pack::Packer;
 #[cfg(any(test, feature = "__internals"))]
@@ -89,10 +89,11 @@ pub(crate) struct Register {
     owed: Grid,
     /// Links by owners: a closing update is to be sent.
     closings: Grid,
+    /// Links by members: its status is to be sent.
+    statuses: Grid,
+    /// Links by members: the peer takes it for alive, and is to be told that it is said to be dead.
+    accusations: Grid,
     comparison: Comparison,
-    /// The sum of fingerprints of what is known completely.
-    root: u64,
-    root_key: u64,
     /// A higher incarnation of this node than its own, if one was seen.
     superseded: Option<Incarnation>,
     /// When gathered changes go out.
@@ -108,7 +109,7 @@ pub(crate) struct Register {
 }
 
 impl Register {
-    pub(crate) fn new(config: &Config, root_key: u64, now: Instant, rng: &mut Rng) -> Self {
+    pub(crate) fn new(config: &Config, now: Instant, rng: &mut Rng) -> Self {
         let limits = &config.limits;
         let (links, registers) = (usize::from(limits.links), limits.registers as usize);
         let horizon = config.timing.horizon;
@@ -116,9 +117,9 @@ impl Register {
             table: Registers::new(registers, limits.register_bytes, rng),
             owed: Grid::new(links, registers),
             closings: Grid::new(links, limits.peers as usize),
+            statuses: Grid::new(links, limits.peers as usize),
+            accusations: Grid::new(links, limits.peers as usize),
             comparison: Comparison::new(Due::Registers, links, config.timing.repair_period),
-            root: 0,
-            root_key,
             superseded: None,
             flush_at: Instant::NEVER,
             batch_delay: config.timing.batch_delay,
@@ -134,7 +135,7 @@ impl Register {
     pub(crate) const fn heap_bytes(links: usize, peers: usize, registers: usize) -> usize {
         Registers::heap_bytes(registers)
             + Grid::heap_bytes(links, registers)
-            + Grid::heap_bytes(links, peers)
+            + 3 * Grid::heap_bytes(links, peers)
             + Comparison::heap_bytes(links)
     }
 
@@ -193,25 +194,23 @@ impl Register {
         self.superseded.take()
     }
 
-    /// Panics where the table is wrong, the root is not the sum of all owners, or something is owed of nothing, to
-    /// nobody, or for ever.
+    /// Panics where the table is wrong, or something is owed of nothing, to nobody, or for ever.
     #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn check_invariants(&self, peers: &Peers, members: &Members) {
         self.table.check_invariants(members);
-        let of = |member: &Member| fingerprint(self.root_key, member.node, member.incarnation, member.complete);
-        let root = members.iter().fold(0_u64, |sum, (_, member)| sum.wrapping_add(of(member)));
-        assert_eq!(root, self.root, "the root is the sum of all fingerprints");
         if self.repair {
             self.comparison.check_invariants(peers);
         }
-        for grid in [&self.owed, &self.closings] {
+        for grid in [&self.owed, &self.closings, &self.statuses, &self.accusations] {
             grid.check_invariants();
         }
         for row in 0..peers.capacity() {
             let mut owed = self.owed.columns_of(row).map(|slot| self.table.get(slot as Slot));
             assert!(owed.all(|register| register.is_some_and(|it| it.state != State::Forgotten)), "nothing is owed");
-            assert!(self.closings.columns_of(row).all(|owner| members.get(owner as Row).is_some()), "nobody is closed");
-            if !(self.owed.row_is_empty(row) && self.closings.row_is_empty(row)) {
+            for grid in self.about_members() {
+                assert!(grid.columns_of(row).all(|owner| members.get(owner as Row).is_some()), "nobody is spoken of");
+            }
+            if self.owes(row) {
                 let peer = peers.at(row).expect("registers are owed to a link");
                 let goes_out = self.flush_at != Instant::NEVER || peers.is_due(peer, Due::Registers);
                 assert!(goes_out, "registers are owed without a mark");
@@ -223,11 +222,28 @@ impl Register {
     fn flush(&mut self, cx: &mut Cx<'_>) {
         self.flush_at = Instant::NEVER;
         for row in 0..cx.peers.capacity() {
-            if !(self.owed.row_is_empty(row) && self.closings.row_is_empty(row))
+            if self.owes(row)
                 && let Some(peer) = cx.peers.at(row)
             {
                 cx.peers.mark(peer, Due::Registers);
             }
+        }
+    }
+
+    /// Whether something is to be sent to the link of this row.
+    fn owes(&self, row: usize) -> bool {
+        !(self.owed.row_is_empty(row) && self.about_members().into_iter().all(|grid| grid.row_is_empty(row)))
+    }
+
+    const fn about_members(&self) -> [&Grid; 3] {
+        [&self.closings, &self.statuses, &self.accusations]
+    }
+
+    /// Nothing is owed to this link any more.
+    fn forget_link(&mut self, row: usize) {
+        self.owed.clear_row(row);
+        for grid in [&mut self.closings, &mut self.statuses, &mut self.accusations] {
+            grid.clear_row(row);
         }
     }
 
@@ -253,7 +269,7 @@ impl Register {
         }
         for row in 0..cx.members.capacity() {
             let gone = cx.members.get(row).is_some_and(|member| {
-                matches!(member.state, PeerState::Down | PeerState::Left) && is_old(member.since)
+                !matches!(member.state, PeerState::Linked | PeerState::Known) && is_old(member.since)
             });
             if gone {
                 self.forget_member(cx, row);
@@ -267,8 +283,9 @@ impl Register {
         let as_of = Version { incarnation: member.incarnation, number: member.complete + 1 };
         self.forget_all(cx, row, as_of);
         if self.table.iter().all(|(_, register)| register.owner != row) {
-            self.set_complete(cx.members, row, 0);
-            self.closings.clear_column(row as usize);
+            for grid in [&mut self.closings, &mut self.statuses, &mut self.accusations] {
+                grid.clear_column(row as usize);
+            }
             cx.members.remove(row);
         }
     }
@@ -282,8 +299,7 @@ impl Protocol for Register {
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
         match fact {
             Fact::LinkUp { peer } => {
-                self.owed.clear_row(peer.row());
-                self.closings.clear_row(peer.row());
+                self.forget_link(peer.row());
                 let link = cx.peers.get(peer).map(|link| (link.node, link.incarnation));
                 if let Some((row, incarnation)) =
                     link.and_then(|(node, incarnation)| Some((cx.members.find(node)?, incarnation)))
@@ -295,10 +311,11 @@ impl Protocol for Register {
                 }
             }
             Fact::LinkDown { peer } => {
-                self.owed.clear_row(peer.row());
-                self.closings.clear_row(peer.row());
+                self.forget_link(peer.row());
                 self.comparison.on_link_down(peer);
             }
+            Fact::Died { member } | Fact::Revived { member } => self.spread_status(cx, member),
+            Fact::Differs { peer } if self.repair => self.comparison.wake(cx.now, cx.peers, peer),
             _ => {}
         }
     }
@@ -321,7 +338,10 @@ impl Protocol for Register {
     }
 
     fn on_transmit(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) {
-        let written = self.write_comparison(cx, to, packet).and_then(|()| self.write_updates(cx, to, packet));
+        let written = self
+            .write_statuses(cx, to, packet)
+            .and_then(|()| self.write_comparison(cx, to, packet))
+            .and_then(|()| self.write_updates(cx, to, packet));
         if written.is_ok() {
             cx.peers.done(to, Due::Registers);
         }
@@ -340,18 +360,6 @@ impl Protocol for Register {
             Reason::Repair
         }
     }
-}
-
-/// The share of one owner in the root; nothing where nothing is known.
-fn fingerprint(key: u64, node: NodeId, incarnation: Incarnation, complete: u64) -> u64 {
-    if complete == 0 {
-        return 0;
-    }
-    let mut hasher = siphasher::sip::SipHasher13::new_with_keys(key, 2);
-    for number in [node.0, incarnation.0, complete] {
-        hasher.write(&number.to_le_bytes());
-    }
-    hasher.finish()
 }
 
 /// Whether a key is not for users.

@@ -7,11 +7,10 @@ use super::{MEMBER_KEY, Register, is_reserved};
 use crate::config::KEY_MAX;
 use crate::error::SubmitError;
 use crate::ids::Version;
-use crate::members::Row;
+use crate::members::{LEFT, Row};
 use crate::peer::PeerIdx;
 use crate::persist::{RECORD_KEY_MAX, Value};
 use crate::protocol::Cx;
-use crate::view::PeerState;
 use crate::wire::{Address, Update};
 
 /// Key and value of a record of an own register; no value where the register was removed.
@@ -68,7 +67,7 @@ impl Register {
             value: value.unwrap_or_default(),
         };
         let slot = self.table.put(cx.members, &change).map_err(|_| full)?;
-        self.set_complete(cx.members, owner, version.number);
+        cx.members.set_complete(owner, version.number);
         self.spread(cx, slot, None);
         Ok(version)
     }
@@ -76,13 +75,8 @@ impl Register {
     /// Gives all own registers new versions, in a new incarnation.
     pub(crate) fn renew(&mut self, cx: &mut Cx<'_>) {
         let Some(owner) = self.own(cx) else { return };
-        let Some(member) = cx.members.get(owner) else { return };
-        let complete = member.complete;
-        self.set_complete(cx.members, owner, 0);
-        let Some(member) = cx.members.get_mut(owner) else { return };
-        (member.incarnation, member.floor) = (cx.me.incarnation, 0);
         // Numbers go on, so that what is renewed comes behind what is not yet.
-        self.set_complete(cx.members, owner, complete);
+        cx.members.begin_anew(cx.now, owner, cx.me.incarnation);
         loop {
             let oldest = cx.members.get(owner).and_then(|member| member.registers.front());
             let old = |register: &&super::table::Register| register.version.incarnation != cx.me.incarnation;
@@ -128,7 +122,7 @@ pub(super) fn read_member(cx: &mut Cx<'_>, owner: Row, value: &[u8]) {
         member.address = Some(address);
     }
     if leaving != 0 {
-        cx.members.set_state(cx.now, owner, PeerState::Left);
+        cx.members.raise_status(cx.now, owner, LEFT);
     }
 }
 

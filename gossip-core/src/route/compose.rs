@@ -17,8 +17,10 @@ impl Gossip {
     /// A datagram to an address without a link.
     pub(crate) fn compose_greeting(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
         loop {
+            let mtu = self.config.mtu.into();
             let (mut cx, protocols) = self.split();
-            let greeting = protocols.membership.compose(&mut cx, buffer);
+            let open = protocols.detector.compose_open(&mut cx, buffer, mtu).map(|(to, len)| (to, None, len));
+            let greeting = open.or_else(|| protocols.membership.compose(&mut cx, buffer));
             let exchange = || protocols.sampler.compose(cx.now, buffer).map(|(to, len)| (to, None, len));
             let (to, node, len) = greeting.or_else(exchange)?;
             if len == 0 {
@@ -99,7 +101,10 @@ impl Gossip {
     }
 
     pub(crate) fn seal(&mut self, peer: PeerIdx, datagram: &mut [u8]) -> usize {
-        let to = self.peers.get(peer).map(|link| link.node);
+        let to = self.peers.get_mut(peer).map(|link| {
+            link.sent = self.now;
+            link.node
+        });
         let number = self.peers.next_number(peer);
         self.seal_numbered(number, to, datagram)
     }
@@ -128,6 +133,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::ids::Incarnation;
+    use crate::membership::NewLink;
     use crate::time::Instant;
     use crate::wire::Probe;
 
@@ -137,13 +143,15 @@ mod tests {
         let mut config = Config::local(NodeId(1));
         config.mtu = crate::config::MTU_MIN;
         let mut gossip = Gossip::new(config, [1; 32], Instant::ZERO).expect("a preset is in its bounds");
-        gossip.link(NodeId(2), Incarnation(1), ([10, 0, 0, 2], 7_000).into(), 0);
+        let address = ([10, 0, 0, 2], 7_000).into();
+        let (node, incarnation) = (NodeId(2), Incarnation(1));
+        gossip.link(&NewLink { node, incarnation, address, number: 0, near: false, round_trip: 0 });
         let mut buffer = [0; crate::config::MTU_MIN as usize];
         while gossip.poll_transmit(Instant::ZERO, &mut buffer).is_some() {}
 
         let peer = gossip.peers.find(NodeId(2)).expect("it was linked");
         let (mut cx, protocols) = gossip.split();
-        protocols.detector.on_probe(&mut cx, peer, Probe { number: 7 });
+        protocols.detector.on_probe(&mut cx, peer, Probe { number: 7, status: 0 });
         for due in Due::ALL {
             gossip.peers.mark(peer, due);
         }

@@ -1,16 +1,15 @@
 //! Links begin and end: the row, the member behind it, and the news to everybody.
 
-use core::net::SocketAddr;
-
 use crate::gossip::Gossip;
-use crate::ids::{Incarnation, NodeId};
+use crate::membership::NewLink;
 use crate::peer::PeerIdx;
 use crate::protocol::Fact;
 use crate::view::PeerState;
 
 impl Gossip {
     /// Makes a link, or begins it anew where there is one.
-    pub(super) fn link(&mut self, node: NodeId, incarnation: Incarnation, address: SocketAddr, number: u64) {
+    pub(super) fn link(&mut self, new: &NewLink) {
+        let NewLink { node, incarnation, address, number, near, round_trip } = *new;
         let old = self.peers.find(node);
         if let Some(old) = old.filter(|&old| self.peers.get(old).is_some_and(|link| link.incarnation != incarnation)) {
             self.unlink(old, PeerState::Known, None);
@@ -27,6 +26,11 @@ impl Gossip {
         };
         link.address = address;
         link.heard = self.now;
+        link.near = near;
+        link.suspected = false;
+        if round_trip > 0 {
+            link.round_trip = round_trip;
+        }
         link.greeted = link.greeted.max(number);
         if let Some(member) = self.members.get_mut(member) {
             member.address = Some(address);

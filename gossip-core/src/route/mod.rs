@@ -14,6 +14,7 @@ use crate::auth::{Opened, Reject};
 use crate::broadcast::Broadcast;
 use crate::failure_detector::FailureDetector;
 use crate::gossip::Gossip;
+use crate::members::{LEFT, Row};
 use crate::membership::{Decision, Greeter, Membership, Sampler};
 use crate::peer::PeerIdx;
 use crate::protocol::{Cx, Fact, Protocol};
@@ -113,11 +114,13 @@ impl Gossip {
         };
         link.window.mark(header.number);
         link.heard = self.now;
-        self.protocols.detector.on_heard(self.now, peer);
+        let (mut cx, protocols) = self.split();
+        protocols.detector.on_heard(&mut cx, peer, header.number);
         self.each_frame(opened, |gossip, frame| gossip.on_frame(peer, frame));
         if let Some(above) = self.protocols.registers.take_superseded() {
             self.raise_incarnation(above);
         }
+        self.settle();
     }
 
     fn on_unlinked(&mut self, greeter: &Greeter, header: &Header, datagram: &mut [u8]) {
@@ -131,7 +134,10 @@ impl Gossip {
             protocols.membership.on_own_id(&mut cx, greeter);
         } else if header.open {
             self.each_frame(opened, |gossip, frame| gossip.on_greeting(greeter, frame));
+            let (mut cx, protocols) = self.split();
+            protocols.detector.on_sign_of_life(&mut cx, greeter.node, greeter.incarnation);
             self.publish_address();
+            self.settle();
         } else if !is_last_word(opened) {
             protocols.membership.on_stranger(&mut cx, greeter);
         }
@@ -165,6 +171,22 @@ impl Gossip {
         }
         let (mut cx, protocols) = self.split();
         match frame {
+            Frame::Beat(beat) => {
+                if protocols.detector.on_beat(&cx, from, beat) {
+                    // The peer has seen all that this node has, its own messages among it.
+                    cx.messages.share_all();
+                }
+            }
+            Frame::Ask(ask) => protocols.detector.on_ask(&mut cx, from, &ask),
+            Frame::Vouch(vouch) => protocols.detector.on_vouch(&mut cx, vouch.number),
+            Frame::Deny(deny) => protocols.detector.on_deny(&mut cx, from, deny.number),
+            Frame::Statuses(statuses) => {
+                protocols.detector.on_statuses(&mut cx, statuses);
+                self.settle();
+                let (cx, protocols) = self.split();
+                protocols.registers.on_statuses(&cx, from, statuses);
+            }
+            Frame::Accusations(statuses) => protocols.detector.on_accusations(&mut cx, statuses),
             Frame::Probe(probe) => protocols.detector.on_probe(&mut cx, from, probe),
             Frame::Ack(ack) => protocols.detector.on_ack(&mut cx, from, ack),
             Frame::Root(root) => protocols.repair.on_root(&mut cx, from, root),
@@ -172,10 +194,18 @@ impl Gossip {
             Frame::Pull(pull) => protocols.repair.on_pull(&mut cx, from, pull),
             Frame::Absent(absent) => protocols.repair.on_absent(&mut cx, from, absent),
             Frame::RegisterRoot(root) => protocols.registers.on_root(&mut cx, from, root),
-            Frame::RegisterFrontiers(page) => protocols.registers.on_frontiers(&mut cx, from, &page),
+            Frame::RegisterFrontiers(page) => {
+                protocols.detector.on_table(&mut cx, &page);
+                protocols.registers.on_frontiers(&mut cx, from, &page);
+            }
             Frame::Updates(updates) => protocols.registers.on_updates(&mut cx, from, updates),
             Frame::Conflict(conflict) => protocols.membership.on_conflict(&conflict),
             Frame::Peers(peers) => protocols.membership.on_peers(&mut cx, peers),
+            Frame::Vacancy(entry) => {
+                if let Some(link) = cx.peers.get(from) {
+                    protocols.membership.on_vacancy(link.node, &entry);
+                }
+            }
             Frame::Hello(_) | Frame::Retry(_) | Frame::Welcome(_) | Frame::ViewRequest(_) | Frame::ViewReply(_) => {
                 cx.stats.refused_unasked += 1;
             }
@@ -193,9 +223,21 @@ impl Gossip {
                 protocols.membership.on_retry(&mut cx, greeter, retry);
                 None
             }
+            Frame::Probe(probe) => {
+                protocols.detector.on_open_probe(&mut cx, greeter.address, probe);
+                None
+            }
+            Frame::Ack(ack) => {
+                protocols.detector.on_open_ack(&mut cx, greeter.node, greeter.incarnation, ack);
+                None
+            }
             // Members are believed from whoever is linked now; the answer that made the link comes before them.
             Frame::Peers(peers) => {
                 protocols.membership.on_peers(&mut cx, peers);
+                None
+            }
+            Frame::Vacancy(entry) => {
+                protocols.membership.on_vacancy(greeter.node, &entry);
                 None
             }
             Frame::Conflict(conflict) => {
@@ -222,11 +264,11 @@ impl Gossip {
 
     fn decide(&mut self, decision: Decision) {
         match decision {
-            Decision::Admit { node, incarnation, address, number, instead } => {
+            Decision::Admit { link, instead } => {
                 if let Some(peer) = instead {
                     self.unlink(peer, PeerState::Known, Some(Unlink::SURPLUS));
                 }
-                self.link(node, incarnation, address, number);
+                self.link(&link);
             }
             Decision::Drop { peer } => self.unlink(peer, PeerState::Known, None),
             Decision::Raise { above } => self.raise_incarnation(above),
@@ -234,8 +276,13 @@ impl Gossip {
     }
 
     fn on_unlink(&mut self, from: PeerIdx, unlink: Unlink) {
-        let state = if unlink.reason == Unlink::LEAVING { PeerState::Left } else { PeerState::Known };
-        self.unlink(from, state, None);
+        let node = self.peers.get(from).map(|link| link.node);
+        self.unlink(from, PeerState::Known, None);
+        if unlink.reason == Unlink::LEAVING
+            && let Some(row) = node.and_then(|node| self.members.find(node))
+        {
+            self.members.raise_status(self.now, row, LEFT);
+        }
     }
 
     fn count_reject(&mut self, reject: Reject) {
@@ -260,6 +307,35 @@ impl Gossip {
                 self.on_fact(fact);
             }
         }
+        self.settle();
+    }
+
+    /// Passes on what was found out about members and links. A dead member has no link; one that leaves keeps it until it
+    /// has said goodbye.
+    fn settle(&mut self) {
+        loop {
+            let (mut cx, protocols) = self.split();
+            protocols.detector.look_into_accusations(&mut cx);
+            if let Some(member) = self.members.next_turned() {
+                self.on_turned(member);
+            } else if let Some(fact) = self.protocols.detector.next_note(&self.peers) {
+                self.on_fact(fact);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn on_turned(&mut self, member: Row) {
+        let Some(row) = self.members.get(member) else { return };
+        if !row.is_gone() {
+            return self.tell(Fact::Revived { member });
+        }
+        let link = self.peers.find(row.node).filter(|_| row.status != LEFT);
+        self.tell(Fact::Died { member });
+        if let Some(peer) = link {
+            self.unlink(peer, PeerState::Down, None);
+        }
     }
 
     /// A fact that asks for something only the router can do.
@@ -267,12 +343,22 @@ impl Gossip {
         match fact {
             Fact::Silent { peer } => {
                 self.stats.links_lost += 1;
-                self.unlink(peer, PeerState::Down, None);
+                let member = self.peers.get(peer).and_then(|link| self.members.find(link.node));
+                self.unlink(peer, PeerState::Unreachable, Some(Unlink::SURPLUS));
+                let (cx, protocols) = self.split();
+                if let Some(member) = member {
+                    protocols.membership.on_vanished(&cx, member);
+                }
             }
             Fact::Lost { row, upto } => self.lose(row, upto),
             Fact::Accepted { .. }
             | Fact::Duplicate { .. }
             | Fact::Evicted { .. }
+            | Fact::Suspected { .. }
+            | Fact::Cleared { .. }
+            | Fact::Differs { .. }
+            | Fact::Died { .. }
+            | Fact::Revived { .. }
             | Fact::LinkUp { .. }
             | Fact::LinkDown { .. } => self.tell(fact),
         }

@@ -36,6 +36,8 @@ impl Kind {
     pub const UNLINK: Self = Self(0x05);
     /// [`Conflict`](super::Conflict)
     pub const CONFLICT: Self = Self(0x06);
+    /// A [`PeerEntry`](super::PeerEntry): it has lost a link just now and has room for another one
+    pub const VACANCY: Self = Self(0x07);
     /// [`Exchange`](super::Exchange), the question
     pub const VIEW_REQUEST: Self = Self(0x10);
     /// [`Exchange`](super::Exchange), the answer
@@ -46,6 +48,18 @@ impl Kind {
     pub const PROBE: Self = Self(0x20);
     /// [`Ack`](super::Ack)
     pub const ACK: Self = Self(0x21);
+    /// [`Beat`](super::Beat)
+    pub const BEAT: Self = Self(0x22);
+    /// [`Ask`](super::Ask)
+    pub const ASK: Self = Self(0x23);
+    /// [`Vouch`](super::Vouch)
+    pub const VOUCH: Self = Self(0x24);
+    /// [`Deny`](super::Deny)
+    pub const DENY: Self = Self(0x25);
+    /// A list of [`MemberStatus`](super::MemberStatus): news
+    pub const STATUSES: Self = Self(0x26);
+    /// A list of [`MemberStatus`](super::MemberStatus): hearsay
+    pub const ACCUSATIONS: Self = Self(0x27);
 
     // Broadcast: 0x40 to 0x5f.
     /// [`Data`](super::Data)

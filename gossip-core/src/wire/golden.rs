@@ -50,6 +50,7 @@ pub(super) fn samples() -> Vec<Sample> {
         sample("peers", true, |packer| assert_eq!(packer.list(Kind::PEERS, peers()), 2)),
         record("unlink", Kind::UNLINK, &Unlink { reason: Unlink::LEAVING }),
         record("conflict", Kind::CONFLICT, &Conflict { incarnation: LIFE, address: v4() }),
+        record("vacancy", Kind::VACANCY, &peers()[0]),
         sample("view-request", true, |packer| {
             let head = ExchangeHead { nonce: 0x4142_4344_4546_4748, flags: ExchangeHead::PUSH | ExchangeHead::PULL };
             packer.headed(Kind::VIEW_REQUEST, &head, view_entries()).expect("room enough");
@@ -60,8 +61,14 @@ pub(super) fn samples() -> Vec<Sample> {
                 .headed(Kind::VIEW_REPLY, &head, [ViewEntry { address: v4(), ..view_entries()[0] }])
                 .expect("room enough");
         }),
-        record("probe", Kind::PROBE, &Probe { number: 300 }),
-        record("ack", Kind::ACK, &Ack { number: u32::MAX }),
+        record("probe", Kind::PROBE, &Probe { number: 300, status: 3 }),
+        record("ack", Kind::ACK, &Ack { number: u32::MAX, status: 4 }),
+        record("beat", Kind::BEAT, &Beat { next_ms: 8_001, tables: 0x3132_3334_3536_3738 }),
+        record("ask", Kind::ASK, &ask()),
+        record("vouch", Kind::VOUCH, &Vouch { number: 300 }),
+        record("deny", Kind::DENY, &Deny { number: 300 }),
+        sample("statuses", true, |packer| assert_eq!(packer.list(Kind::STATUSES, statuses()), 2)),
+        sample("accusations", true, |packer| assert_eq!(packer.list(Kind::ACCUSATIONS, [accusation()]), 1)),
         record("data", Kind::DATA, &data()),
         record("root", Kind::ROOT, &Root { sum: 0x3132_3334_3536_3738, rows: 1_000 }),
         sample("frontiers", true, |packer| {
@@ -106,14 +113,21 @@ fn pinned_frames_are_read() {
     assert_eq!(frame("welcome"), Frame::Welcome(welcome()));
     assert_eq!(frame("unlink"), Frame::Unlink(Unlink { reason: 1 }));
     assert_eq!(frame("conflict"), Frame::Conflict(Conflict { incarnation: LIFE, address: v4() }));
-    assert_eq!(frame("probe"), Frame::Probe(Probe { number: 300 }));
-    assert_eq!(frame("ack"), Frame::Ack(Ack { number: u32::MAX }));
+    assert_eq!(frame("vacancy"), Frame::Vacancy(peers()[0]));
+    assert_eq!(frame("probe"), Frame::Probe(Probe { number: 300, status: 3 }));
+    assert_eq!(frame("ack"), Frame::Ack(Ack { number: u32::MAX, status: 4 }));
+    assert_eq!(frame("beat"), Frame::Beat(Beat { next_ms: 8_001, tables: 0x3132_3334_3536_3738 }));
+    assert_eq!(frame("ask"), Frame::Ask(ask()));
+    assert_eq!(frame("vouch"), Frame::Vouch(Vouch { number: 300 }));
+    assert_eq!(frame("deny"), Frame::Deny(Deny { number: 300 }));
     assert_eq!(frame("data"), Frame::Data(data()));
     assert_eq!(frame("root"), Frame::Root(Root { sum: 0x3132_3334_3536_3738, rows: 1_000 }));
     assert_eq!(frame("register-root"), Frame::RegisterRoot(Root { sum: 0, rows: 0 }));
 
     let (
         Frame::Peers(peer_list),
+        Frame::Statuses(status_list),
+        Frame::Accusations(accusation_list),
         Frame::Frontiers(page),
         Frame::Pull(pull),
         Frame::Absent(absent_list),
@@ -123,6 +137,8 @@ fn pinned_frames_are_read() {
         Frame::ViewReply(reply),
     ) = (
         frame("peers"),
+        frame("statuses"),
+        frame("accusations"),
         frame("frontiers"),
         frame("pull"),
         frame("absent"),
@@ -135,6 +151,8 @@ fn pinned_frames_are_read() {
         panic!("a frame of another kind");
     };
     assert_eq!(peer_list.iter().collect::<Vec<_>>(), peers());
+    assert_eq!(status_list.iter().collect::<Vec<_>>(), statuses());
+    assert_eq!(accusation_list.iter().collect::<Vec<_>>(), [accusation()]);
     assert_eq!((page.more, page.head), (false, PageHead { node: NODE, incarnation: LIFE }));
     assert_eq!(page.entries.iter().collect::<Vec<_>>(), frontiers());
     assert_eq!(pull.iter().collect::<Vec<_>>(), wanted());
@@ -160,7 +178,8 @@ fn datagrams_are_sealed_and_opened_as_pinned() {
     ] {
         let expected = pinned.remove(name).expect("a pinned datagram of this name");
         let auth = Auth::new(&security, "golden");
-        let frames = frame_bytes(|packer| packer.frame(Kind::PROBE, &Probe { number: 300 }).expect("room enough"));
+        let frames =
+            frame_bytes(|packer| packer.frame(Kind::PROBE, &Probe { number: 300, status: 0 }).expect("room enough"));
         let mut datagram = [&[0; HEADER_LEN], &frames[..]].concat();
         let envelope = Envelope { sender: NODE, incarnation: LIFE, number: datagram_number(1, 2), to };
         auth.seal(&auth.subkey(NODE, LIFE), &envelope, &mut datagram);
@@ -190,7 +209,7 @@ fn the_worked_example_is_true() {
     let mut datagram = vec![0; 1_200];
     let mut packer = Packer::new(&mut datagram, 1_200);
     packer.frame(Kind::DATA, &data).expect("room enough");
-    packer.frame(Kind::PROBE, &Probe { number: 300 }).expect("room enough");
+    packer.frame(Kind::PROBE, &Probe { number: 300, status: 0 }).expect("room enough");
     let len = HEADER_LEN + packer.len();
     datagram.truncate(len);
     let envelope = Envelope { sender: node, incarnation: life, number: datagram_number(1, 1), to: Some(NodeId(8)) };
@@ -207,7 +226,8 @@ fn v6() -> Address {
 }
 
 fn hello() -> Hello {
-    Hello { nonce: 0x4142_4344_4546_4748, cookie: 0x2122_2324_2526_2728, flags: Hello::LINK, to: v6() }
+    let (nonce, cookie) = (0x4142_4344_4546_4748, 0x2122_2324_2526_2728);
+    Hello { nonce, cookie, flags: Hello::LINK, to: v6(), round_trip: 300 }
 }
 
 fn welcome() -> Welcome {
@@ -267,7 +287,20 @@ fn absent() -> Vec<Absent> {
 }
 
 fn register_frontiers() -> Vec<RegisterFrontier> {
-    vec![RegisterFrontier { owner: NODE, incarnation: LIFE, complete: 128 }]
+    vec![RegisterFrontier { owner: NODE, incarnation: LIFE, complete: 128, status: 300 }]
+}
+
+fn ask() -> Ask {
+    Ask { number: 300, subject: NODE, incarnation: LIFE, address: v4(), age_ms: 450, flags: Ask::LAST }
+}
+
+fn statuses() -> Vec<MemberStatus> {
+    let said = |status| MemberStatus { node: NODE, incarnation: LIFE, status };
+    vec![said(128), said(u32::MAX)]
+}
+
+fn accusation() -> MemberStatus {
+    MemberStatus { node: NODE, incarnation: LIFE, status: 1 }
 }
 
 fn updates() -> Vec<Update<'static>> {

@@ -1,12 +1,13 @@
 //! Who is there: 0x01 to 0x1f.
 //!
 //! ```text
-//! 0x01 Hello     nonce 8 · cookie 8 · flags 1 · to address
+//! 0x01 Hello     nonce 8 · cookie 8 · flags 1 · to address · round trip varint
 //! 0x02 Retry     echo 8 · cookie 8
 //! 0x03 Welcome   nonce 8 · observed address · verdict 1 · incarnation 8
 //! 0x04 Peers     ( id 8 · incarnation 8 · address )…
 //! 0x05 Unlink    reason 1
 //! 0x06 Conflict  incarnation 8 · address
+//! 0x07 Vacancy   id 8 · incarnation 8 · address
 //! 0x10 ViewRequest  nonce 8 · flags 1 · ( id 8 · age ·v32 · address )…
 //! 0x11 ViewReply    nonce 8 · flags 1 · ( id 8 · age ·v32 · address )…
 //!
@@ -32,13 +33,18 @@ pub struct Hello {
     pub flags: u8,
     /// The address that the sender greets: tells a node that joins nobody itself where it can be reached.
     pub to: Address,
+    /// The round-trip time to the receiver in microseconds, as the sender has measured it; 0 where it has not.
+    pub round_trip: u32,
 }
 
 impl Hello {
     /// The sender asks for a link.
     pub const LINK: u8 = 1;
-    /// The sender thought that the receiver was dead: the link may join what was split, so room is to be made for it.
-    pub const HEAL: u8 = 2;
+    /// The sender needs the link: it has too few, or thought that the receiver was dead, so that the link may join what was
+    /// split. A receiver that has enough gives up another link for it.
+    pub const ROOM: u8 = 2;
+    /// The sender wants the link for its low latency.
+    pub const NEAR: u8 = 4;
 }
 
 /// "Say that again, with this." The stateless answer to a stranger, no longer than its question.
@@ -107,7 +113,8 @@ impl From<Verdict> for u8 {
     }
 }
 
-/// A node that the sender knows: an entry of [`Kind::PEERS`](super::Kind::PEERS).
+/// A node that the sender knows: an entry of [`Kind::PEERS`](super::Kind::PEERS), and the body of
+/// [`Kind::VACANCY`](super::Kind::VACANCY).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerEntry {
     /// Who.

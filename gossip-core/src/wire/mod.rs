@@ -38,7 +38,7 @@ mod tests;
 
 pub use anti_entropy::{Absence, Absent, Frontier, Root, Wanted};
 pub use broadcast::Data;
-pub use failure_detector::{Ack, Probe};
+pub use failure_detector::{Ack, Ask, Beat, Deny, MemberStatus, Probe, Vouch};
 pub use field::{Address, Blob};
 pub use frames::{FRAME_HEAD_LEN, Frames, Kind};
 pub use header::{HEADER_LEN, Header, HeaderError, VOUCHED_LEN, datagram_number};
@@ -64,6 +64,8 @@ pub enum Frame<'a> {
     Unlink(Unlink),
     /// [`Kind::CONFLICT`]
     Conflict(Conflict),
+    /// [`Kind::VACANCY`]
+    Vacancy(PeerEntry),
     /// [`Kind::VIEW_REQUEST`]
     ViewRequest(Exchange<'a>),
     /// [`Kind::VIEW_REPLY`]
@@ -72,6 +74,18 @@ pub enum Frame<'a> {
     Probe(Probe),
     /// [`Kind::ACK`]
     Ack(Ack),
+    /// [`Kind::BEAT`]
+    Beat(Beat),
+    /// [`Kind::ASK`]
+    Ask(Ask),
+    /// [`Kind::VOUCH`]
+    Vouch(Vouch),
+    /// [`Kind::DENY`]
+    Deny(Deny),
+    /// [`Kind::STATUSES`]
+    Statuses(List<'a, MemberStatus>),
+    /// [`Kind::ACCUSATIONS`]
+    Accusations(List<'a, MemberStatus>),
     /// [`Kind::DATA`]
     Data(Data<'a>),
     /// [`Kind::ROOT`]
@@ -105,10 +119,17 @@ impl<'a> Frame<'a> {
             Kind::PEERS => Self::Peers(List::new(body)),
             Kind::UNLINK => Self::Unlink(record(body)?),
             Kind::CONFLICT => Self::Conflict(record(body)?),
+            Kind::VACANCY => Self::Vacancy(record(body)?),
             Kind::VIEW_REQUEST => Self::ViewRequest(Exchange::parse(body).ok_or(FrameError::Broken)?),
             Kind::VIEW_REPLY => Self::ViewReply(Exchange::parse(body).ok_or(FrameError::Broken)?),
             Kind::PROBE => Self::Probe(record(body)?),
             Kind::ACK => Self::Ack(record(body)?),
+            Kind::BEAT => Self::Beat(record(body)?),
+            Kind::ASK => Self::Ask(record(body)?),
+            Kind::VOUCH => Self::Vouch(record(body)?),
+            Kind::DENY => Self::Deny(record(body)?),
+            Kind::STATUSES => Self::Statuses(List::new(body)),
+            Kind::ACCUSATIONS => Self::Accusations(List::new(body)),
             Kind::DATA => Self::Data(record(body)?),
             Kind::ROOT => Self::Root(record(body)?),
             Kind::FRONTIERS => Self::Frontiers(Page::parse(body).ok_or(FrameError::Broken)?),

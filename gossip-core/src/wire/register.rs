@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0x80 Root        sum 8 · rows varint
-//! 0x81 Frontiers   more 1 · from owner 8 · from incarnation 8 · ( owner 8 · incarnation 8 · complete varint )…
+//! 0x81 Frontiers   more 1 · from owner 8 · from incarnation 8 · ( owner 8 · incarnation 8 · complete varint · status varint )…
 //! 0x82 Updates     ( owner 8 · incarnation 8 · after varint · version varint · state 1 · age varint
 //!                  · key blob · value blob )…
 //! ```
@@ -24,6 +24,8 @@ pub struct RegisterFrontier {
     pub incarnation: Incarnation,
     /// The sender knows each live register of the owner up to this version.
     pub complete: u64,
+    /// The owner's status as a member, see [`MemberStatus`](super::MemberStatus): even, as pages list who stands.
+    pub status: u32,
 }
 
 /// One register, and what lies between it and the one before: no live register of the owner has a version strictly

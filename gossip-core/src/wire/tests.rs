@@ -68,12 +68,12 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn membership(
-        (nonce, cookie, byte) in any::<(u64, u64, u8)>(),
+        (nonce, cookie, byte, round_trip) in any::<(u64, u64, u8, u32)>(),
         observed in address(),
         peers in many((id(), address()), 1..20),
     ) {
         let (incarnation, verdict) = (Incarnation(cookie), Verdict::from(byte));
-        let hello = Hello { nonce, cookie, flags: byte, to: observed };
+        let hello = Hello { nonce, cookie, flags: byte, to: observed, round_trip };
         record_comes_back(Kind::HELLO, &hello, Frame::Hello(hello))?;
         record_comes_back(Kind::RETRY, &Retry { echo: nonce, cookie }, Frame::Retry(Retry { echo: nonce, cookie }))?;
         let welcome = Welcome { nonce, observed, verdict, incarnation };
@@ -81,6 +81,8 @@ proptest! {
         record_comes_back(Kind::UNLINK, &Unlink { reason: byte }, Frame::Unlink(Unlink { reason: byte }))?;
         let conflict = Conflict { incarnation, address: observed };
         record_comes_back(Kind::CONFLICT, &conflict, Frame::Conflict(conflict))?;
+        let vacancy = PeerEntry { id: NodeId(nonce), incarnation, address: observed };
+        record_comes_back(Kind::VACANCY, &vacancy, Frame::Vacancy(vacancy))?;
 
         let peers: Vec<_> = peers
             .into_iter()
@@ -104,9 +106,27 @@ proptest! {
     }
 
     #[test]
-    fn failure_detector(number: u32) {
-        record_comes_back(Kind::PROBE, &Probe { number }, Frame::Probe(Probe { number }))?;
-        record_comes_back(Kind::ACK, &Ack { number }, Frame::Ack(Ack { number }))?;
+    fn failure_detector(
+        (number, status, tables, flags) in any::<(u32, u32, u64, u8)>(),
+        (subject, incarnation) in id(),
+        address in address(),
+        said in many((id(), any::<u32>()), 1..20),
+    ) {
+        record_comes_back(Kind::PROBE, &Probe { number, status }, Frame::Probe(Probe { number, status }))?;
+        record_comes_back(Kind::ACK, &Ack { number, status }, Frame::Ack(Ack { number, status }))?;
+        let beat = Beat { next_ms: number, tables };
+        record_comes_back(Kind::BEAT, &beat, Frame::Beat(beat))?;
+        let ask = Ask { number, subject, incarnation, address, age_ms: status, flags };
+        record_comes_back(Kind::ASK, &ask, Frame::Ask(ask))?;
+        record_comes_back(Kind::VOUCH, &Vouch { number }, Frame::Vouch(Vouch { number }))?;
+        record_comes_back(Kind::DENY, &Deny { number }, Frame::Deny(Deny { number }))?;
+        let said: Vec<_> =
+            said.into_iter().map(|((node, incarnation), status)| MemberStatus { node, incarnation, status }).collect();
+        for kind in [Kind::STATUSES, Kind::ACCUSATIONS] {
+            let bytes = frame_bytes(|packer| assert_eq!(packer.list(kind, &said), said.len()));
+            let (Frame::Statuses(list) | Frame::Accusations(list)) = only_frame(&bytes) else { panic!("another kind") };
+            prop_assert_eq!(list.iter().collect::<Vec<_>>(), said.clone());
+        }
     }
 
     #[test]
@@ -173,7 +193,7 @@ proptest! {
 
         let frontiers: Vec<_> = rows_of_table
             .iter()
-            .map(|&((owner, incarnation), (complete, ..), ..)| RegisterFrontier { owner, incarnation, complete })
+            .map(|&((owner, incarnation), (complete, ..), ..)| RegisterFrontier { owner, incarnation, complete, status: 2 })
             .collect();
         let head = PageHead { node: head.0, incarnation: head.1 };
         let bytes = page_bytes(Kind::REGISTER_FRONTIERS, &head, &frontiers);
@@ -240,12 +260,12 @@ fn a_cut_frame_is_harmless_wherever_it_is_cut() {
 
 #[test]
 fn unknown_kinds_are_skipped() {
-    let known = frame_bytes(|packer| packer.frame(Kind::PROBE, &Probe { number: 7 }).expect("room enough"));
+    let known = frame_bytes(|packer| packer.frame(Kind::PROBE, &Probe { number: 7, status: 0 }).expect("room enough"));
     for kind in [0x1f, 0x3f, 0xa0, 0xff] {
         let bytes = [&[kind, 2, 0, 0xee, 0xee], &known[..]].concat();
         let frames: Vec<_> = Frames::new(Opened::forged(&bytes)).flatten().collect();
         assert_eq!(Frame::parse(frames[0].0, frames[0].1), Err(FrameError::Unknown));
-        assert_eq!(Frame::parse(frames[1].0, frames[1].1), Ok(Frame::Probe(Probe { number: 7 })));
+        assert_eq!(Frame::parse(frames[1].0, frames[1].1), Ok(Frame::Probe(Probe { number: 7, status: 0 })));
     }
 }
 
@@ -288,11 +308,11 @@ fn a_list_ends_at_its_first_broken_entry() {
 
 #[test]
 fn a_page_with_a_broken_entry_is_refused() {
-    let row = RegisterFrontier { owner: NodeId(1), incarnation: Incarnation(2), complete: 3 };
+    let row = RegisterFrontier { owner: NodeId(1), incarnation: Incarnation(2), complete: 3, status: 0 };
     let bytes = page_bytes(Kind::REGISTER_FRONTIERS, &PageHead::START, [row, row]);
     let body = &bytes[FRAME_HEAD_LEN..];
     assert_eq!(Frame::parse(Kind::REGISTER_FRONTIERS, &body[..body.len() - 1]), Err(FrameError::Broken));
-    assert!(Frame::parse(Kind::REGISTER_FRONTIERS, &body[..body.len() - 17]).is_ok(), "one entry, complete");
+    assert!(Frame::parse(Kind::REGISTER_FRONTIERS, &body[..body.len() - 18]).is_ok(), "one entry, complete");
 }
 
 #[test]
@@ -303,9 +323,9 @@ fn a_list_is_bounded() {
     assert_eq!(list.iter().count(), LIST_MAX);
 
     let mut page = vec![0_u8; 17];
-    page.extend([0_u8; 17].repeat(LIST_MAX));
+    page.extend([0_u8; 18].repeat(LIST_MAX));
     assert!(Frame::parse(Kind::REGISTER_FRONTIERS, &page).is_ok());
-    page.extend([0_u8; 17]);
+    page.extend([0_u8; 18]);
     assert_eq!(Frame::parse(Kind::REGISTER_FRONTIERS, &page), Err(FrameError::Broken));
 }
 

@@ -15,7 +15,7 @@ fn a_shutdown_is_polite() {
         // Nobody is probed during the test, so only a goodbye can tell.
         let patient = |id| {
             let mut config = config(id);
-            config.timing.probe_period = Duration::from_secs(3_600);
+            config.timing.beat_period = Duration::from_secs(3_600);
             Builder::new(config)
         };
         let (a, mut from_a) = start_with(patient(1), &[]).await;

@@ -168,7 +168,7 @@ fn slow(timing: Timing) -> Timing {
     let hour = std::time::Duration::from_secs(3_600);
     let mut slow = timing;
     slow.exchange_period = std::time::Duration::from_micros(CYCLE);
-    (slow.probe_period, slow.repair_period, slow.retry_first, slow.retry_cap) = (hour, hour, hour, hour);
+    (slow.beat_period, slow.repair_period, slow.retry_first, slow.retry_cap) = (hour, hour, hour, hour);
     slow
 }
 

@@ -1,0 +1,206 @@
+//! Certificates of death: what it takes to call a member dead, for everybody.
+//!
+//! # Intuition
+//!
+//! A physician who cannot find a pulse does not sign. He asks two colleagues to feel for it too; he waits a while; then
+//! all three feel once more, at the same time, and only if none of them finds anything he signs. The colleagues have to
+//! *answer*, which nobody can do who is cut off; so a physician who has gone deaf cannot certify anyone.
+//!
+//! # Rules
+//!
+//! - Who suspects a member asks up to [`ASKS`] other links, again every quarter of the window. One that hears the subject
+//!   clears it.
+//! - When the window is over (doubled for each recent refutation of the subject, at most four times as long), the last
+//!   round begins: all denials so far are void, the asker and the witnesses probe afresh.
+//! - Two different nodes must deny in the last round; of a cluster of three, the one that is left. Of two nodes neither can
+//!   certify: there is nobody to ask.
+//! - The certificate is the member's status plus one. It spreads like any change of status.
+//!
+//! # Sources
+//!
+//! Indirect probes are SWIM's (Das et al. 2002, §3.1); there an accusation goes to everybody, and the accused must outrun a timer
+//! with its defense. Several observers who have to agree are Rapid's (Suresh et al. 2018). Windows, the last round and the
+//! damping are our choice, from simulations.
+
+use core::time::Duration;
+
+use super::suspicion::{Case, Stage};
+use super::{FailureDetector, Scope};
+use crate::ids::NodeId;
+use crate::members::Member;
+use crate::pack::{Full, Packer};
+use crate::peer::{Due, PeerIdx};
+use crate::protocol::Cx;
+use crate::time::{Instant, micros};
+use crate::wire::{Address, Ask, Kind};
+
+/// Links that are asked in one round: two have to deny, and two may be slow.
+const ASKS: usize = 4;
+
+/// Denials that a certificate takes.
+const QUORUM: u32 = 2;
+
+/// After so many windows one refutation is forgotten: 4.8 minutes in `lan`.
+const FLAP_MEMORY: u64 = 64;
+
+/// The most doublings of the window.
+const FLAPS_MAX: u64 = 2;
+
+/// An inquiry that this node leads.
+#[derive(Clone, Debug)]
+pub(super) struct Lead {
+    /// Of the questions of this round.
+    pub(super) number: u32,
+    /// When to ask again.
+    pub(super) ask_at: Instant,
+    /// Links that are to be asked, one bit for each row.
+    owed: u64,
+    /// Who denied in this round.
+    denied: heapless::Vec<NodeId, ASKS>,
+    last: bool,
+}
+
+/// How many must deny, where so many members stand, this node and the subject among them.
+pub(super) fn quorum(standing: u32) -> u32 {
+    standing.saturating_sub(2).min(QUORUM)
+}
+
+/// How many times the window is doubled for a member.
+fn flaps(now: Instant, member: &Member, window: Duration) -> u32 {
+    let forgotten = micros(now.saturating_since(member.refuted_at)) / (micros(window).max(1) * FLAP_MEMORY);
+    u64::from(member.status / 2).min(FLAPS_MAX).saturating_sub(forgotten) as u32
+}
+
+impl FailureDetector {
+    /// When this node may begin to ask.
+    fn leads_at(&self, cx: &Cx<'_>, case: &Case) -> Instant {
+        if self.scope == Scope::Neighbors || !case.own || quorum(cx.members.standing()) == 0 {
+            return Instant::NEVER;
+        }
+        let asked = case.asked_at != Instant::NEVER;
+        if asked { case.since.max(case.asked_at + self.window * 4 / 3) } else { case.since }
+    }
+
+    fn window_ends_at(&self, cx: &Cx<'_>, case: &Case) -> Instant {
+        let member = cx.members.find(case.node).and_then(|row| cx.members.get(row));
+        let flaps = member.map_or(0, |member| flaps(cx.now, member, self.window));
+        case.since + self.window * (1 << flaps)
+    }
+
+    /// When a suspicion has something to do for its inquiry.
+    pub(super) fn lead_deadline(&self, cx: &Cx<'_>, case: &Case) -> Instant {
+        match &case.lead {
+            None => self.leads_at(cx, case),
+            Some(lead) if lead.last => lead.ask_at,
+            Some(lead) => lead.ask_at.min(self.window_ends_at(cx, case)),
+        }
+    }
+
+    /// Takes the next step of an inquiry: begins it, asks again, begins the last round, or certifies.
+    pub(super) fn lead(&mut self, cx: &mut Cx<'_>, row: u32) {
+        let number = self.next_number();
+        let Some(case) = self.cases.rows.get(row).filter(|case| case.since != Instant::NEVER) else { return };
+        let (may_lead, is_over) = (self.leads_at(cx, case) <= cx.now, self.window_ends_at(cx, case) <= cx.now);
+        let silent = case.stage == Stage::Suspect;
+        let denied = case.lead.as_ref().map_or(0, |lead| lead.denied.len());
+        let last = case.lead.as_ref().is_some_and(|lead| lead.last);
+        let enough = denied as u32 >= quorum(cx.members.standing()).max(1);
+        if last && silent && enough {
+            return self.certify(cx, row);
+        }
+        let fresh = |last| Some(Lead { number, ask_at: cx.now, owed: 0, denied: heapless::Vec::new(), last });
+        let Some(case) = self.cases.rows.get_mut(row) else { return };
+        if case.lead.is_none() && may_lead {
+            case.lead = fresh(false);
+        } else if case.lead.is_some() && !last && is_over && silent {
+            case.lead = fresh(true);
+            self.begin_burst(cx, row);
+        }
+        let asks = |case: &Case| case.lead.as_ref().is_some_and(|lead| lead.ask_at <= cx.now);
+        if self.cases.rows.get(row).is_some_and(asks) {
+            self.ask(cx, row, enough);
+        }
+        self.arm(cx, row);
+    }
+
+    /// Asks some links that are not in doubt and have not denied already.
+    fn ask(&mut self, cx: &mut Cx<'_>, row: u32, enough: bool) {
+        let pause = self.window / 4;
+        let Some(lead) = self.cases.rows.get_mut(row).and_then(|case| case.lead.as_mut()) else { return };
+        lead.ask_at = cx.now + pause;
+        if enough {
+            return;
+        }
+        let fits =
+            |&(peer, node): &(PeerIdx, NodeId)| self.links[peer.row()].case.is_none() && !lead.denied.contains(&node);
+        let links = cx.peers.iter().map(|(peer, link)| (peer, link.node)).filter(fits);
+        let mut links: heapless::Vec<PeerIdx, 64> = links.map(|(peer, _)| peer).collect();
+        for _ in 0..ASKS {
+            let drawn = self.rng.below(links.len() as u32) as usize;
+            if drawn < links.len() {
+                let peer = links.swap_remove(drawn);
+                lead.owed |= 1 << peer.row();
+                cx.peers.mark(peer, Due::Detector);
+            }
+        }
+    }
+
+    pub(crate) fn on_vouch(&mut self, cx: &mut Cx<'_>, number: u32) {
+        match self.cases.find(|case| case.lead.as_ref().is_some_and(|lead| lead.number == number)) {
+            Some(row) => {
+                cx.stats.vouches += 1;
+                self.on_vouched(cx, row);
+            }
+            None => cx.stats.refused_unasked += 1,
+        }
+    }
+
+    pub(crate) fn on_deny(&mut self, cx: &mut Cx<'_>, from: PeerIdx, number: u32) {
+        let row = self.cases.find(|case| case.lead.as_ref().is_some_and(|lead| lead.number == number));
+        let witness = cx.peers.get(from).map(|peer| peer.node);
+        let case = row.and_then(|row| self.cases.rows.get_mut(row));
+        let (Some(row), Some(witness), Some(case)) = (row, witness, case) else {
+            cx.stats.refused_unasked += 1;
+            return;
+        };
+        cx.stats.denials += 1;
+        if let Some(lead) = case.lead.as_mut().filter(|lead| !lead.denied.contains(&witness) && witness != case.node) {
+            let _enough = lead.denied.push(witness);
+        }
+        self.lead(cx, row);
+    }
+
+    fn certify(&mut self, cx: &mut Cx<'_>, row: u32) {
+        let Some(case) = self.drop_case(cx, row) else { return };
+        let Some(row) = cx.members.find(case.node) else { return };
+        let Some(member) = cx.members.get(row) else { return };
+        if member.incarnation == case.incarnation && !member.is_gone() {
+            let dead = member.status + 1;
+            cx.stats.certificates += 1;
+            cx.members.raise_status(cx.now, row, dead);
+        }
+    }
+
+    /// Writes the questions that are owed to a link.
+    pub(super) fn write_asks(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) -> Result<(), Full> {
+        let bit = 1_u64 << to.row();
+        let owes = |case: &Case| case.lead.as_ref().is_some_and(|lead| lead.owed & bit != 0);
+        while let Some(row) = self.cases.find(owes) {
+            let Some(case) = self.cases.rows.get_mut(row) else { return Ok(()) };
+            let Some(lead) = case.lead.as_mut() else { return Ok(()) };
+            let age = cx.now.saturating_since(case.began).as_millis();
+            let ask = Ask {
+                number: lead.number,
+                subject: case.node,
+                incarnation: case.incarnation,
+                address: Address(case.address),
+                age_ms: u32::try_from(age).unwrap_or(u32::MAX),
+                flags: if lead.last { Ask::LAST } else { 0 },
+            };
+            packet.frame(Kind::ASK, &ask)?;
+            lead.owed &= !bit;
+            cx.stats.asks_sent += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! Which link gives way when there are enough.
+//!
+//! # Intuition
+//!
+//! A table with ten chairs. Somebody who has no seat anywhere comes in: one of those who sit here, drawn by chance, gets
+//! up, and the newcomer is told who it was. That one has a free hand now, so the two of them sit down together elsewhere.
+//! Nobody ends up with fewer neighbors than before, and the newcomer has two. Done at places drawn by chance, this
+//! splices a node into random edges, and keeps a random graph of one degree random (Law and Siu 2003, §3 for
+//! cycles; Bourassa and Holt 2003, SWAN).
+//!
+//! # Rules
+//!
+//! - Half of the wanted links are drawn by chance, and are not given up for near ones, so the graph stays an expander;
+//!   the other half may be near (Melamed and Keidar 2004, Araneola; Tang et al. 2005, GoCast).
+//! - A node that lacks several links, or is from the other side of a split, takes the place of a random link drawn by
+//!   chance. One that lacks a single link gets one from whoever has none too many.
+//! - A near one takes the place of the farthest near one if it is nearer by a fifth, or of a random one above the half.
+//! - A link in doubt gives way last: what this node knows of the far end decides whether that is dead.
+//! - Half of the links at the most are with one network prefix (/16 of IPv4, /32 of IPv6, as Bitcoin groups addresses:
+//!   Heilman et al. 2015), as long as others ask: beyond its share a prefix gets the places of its own links alone.
+
+use core::net::{IpAddr, SocketAddr};
+
+use super::Membership;
+use crate::peer::{Peer, PeerIdx, Peers};
+
+/// What becomes of somebody who asks for a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// There is a free one.
+    Free,
+    /// That of this link.
+    Of(PeerIdx),
+    /// There is none.
+    None,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Applicant {
+    pub(super) address: SocketAddr,
+    /// It has too few links.
+    pub(super) in_need: bool,
+    /// It wants the link for its low latency: the round-trip time in microseconds.
+    pub(super) near: Option<u32>,
+}
+
+impl Membership {
+    /// Where a new link would go.
+    pub(super) fn place(&mut self, peers: &Peers, applicant: &Applicant) -> Place {
+        let enough = peers.sound() >= self.wanted;
+        if let Some(round_trip) = applicant.near {
+            return self.near_place(peers, round_trip, enough);
+        }
+        let free = if applicant.in_need { !enough } else { peers.sound() <= self.wanted };
+        if free && !peers.is_full() {
+            return Place::Free;
+        }
+        if !applicant.in_need {
+            return Place::None;
+        }
+        self.draw_link(peers, applicant.address).map_or(Place::None, Place::Of)
+    }
+
+    fn near_place(&mut self, peers: &Peers, round_trip: u32, enough: bool) -> Place {
+        let near = peers.iter().filter(|(_, peer)| peer.near).count();
+        if near >= self.wanted / 2 {
+            let farthest = peers.iter().filter(|(_, peer)| peer.near && !peer.suspected);
+            let farthest = farthest.max_by_key(|(_, peer)| peer.round_trip);
+            let nearer = |(_, peer): &(PeerIdx, &Peer)| is_nearer(round_trip, peer.round_trip);
+            return farthest.filter(nearer).map_or(Place::None, |(idx, _)| Place::Of(idx));
+        }
+        if !is_nearer(round_trip, mean_round_trip(peers)) {
+            Place::None
+        } else if !enough && !peers.is_full() {
+            Place::Free
+        } else if self.random_links(peers) > self.wanted.div_ceil(2) {
+            self.pick(peers, |peer| !peer.near && !peer.suspected).map_or(Place::None, Place::Of)
+        } else {
+            Place::None
+        }
+    }
+
+    fn random_links(&self, peers: &Peers) -> usize {
+        peers.iter().filter(|(_, peer)| !peer.near && !peer.suspected).count()
+    }
+
+    /// A random link drawn by chance, to give way to somebody at `address`.
+    fn draw_link(&mut self, peers: &Peers, address: SocketAddr) -> Option<PeerIdx> {
+        let its_share = peers.iter().filter(|(_, peer)| same_prefix(peer.address, address)).count();
+        let crowded = 2 * its_share >= peers.len();
+        let fits = |peer: &Peer| !crowded || same_prefix(peer.address, address);
+        self.pick(peers, |peer| fits(peer) && !peer.near && !peer.suspected)
+            .or_else(|| self.pick(peers, |peer| fits(peer) && !peer.suspected))
+            .or_else(|| self.pick(peers, fits))
+    }
+
+    /// One link drawn by chance of those that fit.
+    fn pick(&mut self, peers: &Peers, fits: impl Fn(&Peer) -> bool) -> Option<PeerIdx> {
+        let count = peers.iter().filter(|(_, peer)| fits(peer)).count();
+        let place = self.rng.below(count as u32) as usize;
+        peers.iter().filter(|(_, peer)| fits(peer)).nth(place).map(|(idx, _)| idx)
+    }
+}
+
+/// Whether one round-trip time is shorter than another by a fifth, so that noise moves nobody (our choice). Nothing is
+/// nearer than what was not measured.
+const fn is_nearer(one: u32, other: u32) -> bool {
+    one > 0 && (one as u64) * 5 < (other as u64) * 4
+}
+
+/// The mean round-trip time of the links where it was measured; 0 where none was.
+pub(super) fn mean_round_trip(peers: &Peers) -> u32 {
+    let measured = peers.iter().map(|(_, peer)| u64::from(peer.round_trip)).filter(|&round_trip| round_trip > 0);
+    let (sum, count) = measured.fold((0, 0), |(sum, count), round_trip| (sum + round_trip, count + 1));
+    (sum / u64::max(count, 1)) as u32
+}
+
+/// Whether two addresses may well be in one hand.
+pub(crate) fn same_prefix(one: SocketAddr, other: SocketAddr) -> bool {
+    match (one.ip().to_canonical(), other.ip().to_canonical()) {
+        (IpAddr::V4(one), IpAddr::V4(other)) => one.octets()[..2] == other.octets()[..2],
+        (IpAddr::V6(one), IpAddr::V6(other)) => one.octets()[..4] == other.octets()[..4],
+        _ => false,
+    }
+}

@@ -1,0 +1,114 @@
+//! Half of the links are with those who are near.
+//!
+//! # Intuition
+//!
+//! Now and then one calls out to some member and listens how long the echo takes. Whoever is clearly nearer than the
+//! neighbors that one has is asked to become one. As every call goes to somebody else, after some forty of them the near half of
+//! the neighbors is near indeed, and then calls become rare. The other half stays as chance drew it: near ones
+//! alone would fall apart into villages.
+//!
+//! # The call
+//!
+//! A greeting without a cookie (`Hello`): its answer (`Retry`) needs no state at the far end, and comes whether there is
+//! room or not. If it shows that the member is near, the greeting just goes on with the cookie, and asks for a link
+//! with [`Hello::NEAR`](crate::wire::Hello::NEAR) and the measured time; the far end decides by it as this node does
+//! ([`giving_way`](super::giving_way)). Whoever has to give way on this side is told who had to on the other one
+//! (`Vacancy`), so the two may link with each other: the exchange of four nodes of X-BOT (Leitao et al. 2010, §3) without its
+//! messages.
+//!
+//! # Price
+//!
+//! [`EAGER`] calls, one a beat period, when a node comes and for each link that it loses (at most [`EAGER`] in all), then one
+//! each [`SELDOM`] beat periods: two datagrams of about 100 bytes with headers, 3 bytes a second in `lan`.
+//!
+//! # Source
+//!
+//! The project's own simulations (spreading, §1): with five of ten links the fastest of about 40 candidates, all latencies of a
+//! broadcast shrink by a quarter at the same number of hops.
+
+use core::time::Duration;
+
+use super::Membership;
+use super::attempts::Purpose;
+use super::giving_way::{Applicant, Place};
+use crate::ids::NodeId;
+use crate::protocol::Cx;
+use crate::rng::Rng;
+use crate::time::Instant;
+
+/// Calls of a node that has just come.
+const EAGER: u8 = 40;
+
+/// Calls for each link that was lost (our choice: a tenth, for a tenth of the links).
+const EAGER_PER_LOSS: u8 = 4;
+
+/// Probe periods between two calls when all is calm (our choice).
+const SELDOM: u32 = 60;
+
+/// When to call out.
+#[derive(Clone, Debug)]
+pub(super) struct Soundings {
+    period: Duration,
+    at: Instant,
+    /// Calls that follow each other soon.
+    eager: u8,
+}
+
+impl Soundings {
+    pub(super) const fn new(period: Duration) -> Self {
+        Self { period, at: Instant::NEVER, eager: EAGER }
+    }
+
+    pub(super) const fn deadline(&self) -> Instant {
+        self.at
+    }
+
+    pub(super) const fn stop(&mut self) {
+        self.at = Instant::NEVER;
+    }
+
+    /// A link was made: call out, if not yet.
+    pub(super) fn start(&mut self, now: Instant, rng: &mut Rng) {
+        if self.at == Instant::NEVER {
+            self.plan(now, rng);
+        }
+    }
+
+    pub(super) const fn on_loss(&mut self) {
+        let eager = self.eager + EAGER_PER_LOSS;
+        self.eager = if eager < EAGER { eager } else { EAGER };
+    }
+
+    fn plan(&mut self, now: Instant, rng: &mut Rng) {
+        let pause = if self.eager > 0 { self.period } else { self.period * SELDOM };
+        self.eager = self.eager.saturating_sub(1);
+        self.at = now + rng.jitter(pause, 25);
+    }
+}
+
+impl Membership {
+    /// Calls out to a member drawn by chance, if all wanted links are there.
+    pub(super) fn sound(&mut self, cx: &Cx<'_>) {
+        self.soundings.plan(cx.now, &mut self.rng);
+        if self.closed || cx.peers.len() == 0 {
+            self.soundings.stop();
+        } else if cx.peers.sound() >= self.wanted
+            && let Some((node, address)) = self.draw_candidate(cx)
+        {
+            self.attempts.add(address, Some(node), Purpose::Sound, cx.now);
+        }
+    }
+
+    /// The answer to a greeting without cookie took `round_trip`. False if nothing comes of the attempt.
+    pub(super) fn on_echo(&mut self, cx: &Cx<'_>, row: u32, node: NodeId, round_trip: Duration) -> bool {
+        let round_trip = u32::try_from(crate::time::micros(round_trip)).unwrap_or(u32::MAX).max(1);
+        let Some(attempt) = self.attempts.get_mut(row) else { return false };
+        attempt.round_trip = round_trip;
+        if attempt.purpose != Purpose::Sound {
+            return true;
+        }
+        attempt.purpose = Purpose::Near;
+        let applicant = Applicant { address: attempt.address, in_need: false, near: Some(round_trip) };
+        cx.peers.find(node).is_none() && self.place(cx.peers, &applicant) != Place::None
+    }
+}

@@ -62,7 +62,7 @@ impl Liar<'_> {
         let place = Address(address(u.int_in_range(0..=4)?));
         let (nonce, cookie) = (small(u)?, small(u)?);
         let (id, incarnation) = self.node(u)?;
-        let _ = match u.int_in_range(0..=7)? {
+        let _ = match u.int_in_range(0..=8)? {
             0 => {
                 let (flags, round_trip) = u.arbitrary()?;
                 packer.frame(Kind::HELLO, &Hello { nonce, cookie, flags, to: place, round_trip })
@@ -79,7 +79,11 @@ impl Liar<'_> {
                 packer.headed(kind, &ExchangeHead { nonce, flags: u.arbitrary()? }, [entry])
             }
             5 => packer.frame(Kind::VACANCY, &PeerEntry { id, incarnation, address: place }),
-            6 => packer.frame(Kind::CONFLICT, &Conflict { incarnation, address: place }),
+            6 => {
+                let newcomer = PeerEntry { id, incarnation, address: place };
+                packer.frame(Kind::WALK, &Walk { newcomer, hops: u.arbitrary()? })
+            }
+            7 => packer.frame(Kind::CONFLICT, &Conflict { incarnation, address: place }),
             _ => {
                 packer.list(Kind::PEERS, [PeerEntry { id, incarnation, address: place }]);
                 Ok(())

@@ -46,6 +46,7 @@ fn emit(kind: Kind, frame: &Frame<'_>) -> Option<Vec<u8>> {
         Frame::Unlink(record) => packer.frame(kind, record).expect(fits),
         Frame::Conflict(record) => packer.frame(kind, record).expect(fits),
         Frame::Vacancy(record) => packer.frame(kind, record).expect(fits),
+        Frame::Walk(record) => packer.frame(kind, record).expect(fits),
         Frame::Probe(record) => packer.frame(kind, record).expect(fits),
         Frame::Ack(record) => packer.frame(kind, record).expect(fits),
         Frame::Data(record) => packer.frame(kind, record).expect(fits),

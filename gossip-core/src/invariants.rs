@@ -24,7 +24,7 @@ impl Gossip {
         self.origins.check_invariants();
         self.messages.check_invariants(&self.origins);
         let protocols = &self.protocols;
-        protocols.membership.check_invariants();
+        protocols.membership.check_invariants(&self.peers);
         protocols.sampler.check_invariants();
         self.view.check_invariants(self.me.node);
         protocols.detector.check_invariants(&self.peers);

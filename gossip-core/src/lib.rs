@@ -185,4 +185,4 @@ pub use membership::{ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPr
 pub use persist::{PersistSeq, RECORD_KEY_MAX, Record, StoredRecord, Table, Value};
 pub use stats::Stats;
 pub use time::Instant;
-pub use view::{MessageView, PeerState, PeerView, Reason, RegisterView, ViewEntry};
+pub use view::{LinkView, MessageView, PeerState, PeerView, Reason, RegisterView, ViewEntry};

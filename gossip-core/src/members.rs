@@ -75,8 +75,8 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// What the application is to be told, if its knowledge is old.
-    pub(crate) fn next_event(&mut self) -> Option<Event> {
+    /// What the application is to be told, if its knowledge is old: of members, or of links alone.
+    pub(crate) fn next_event(&mut self, links_alone: bool) -> Option<Event> {
         let node = self.node;
         let was_up = matches!(self.told, Told::Up(..));
         match self.state {
@@ -95,6 +95,10 @@ impl Member {
                 let news = was_up || self.told == Told::Unreachable;
                 self.told = Told::Down;
                 news.then_some(Event::PeerDown { node })
+            }
+            PeerState::Known if links_alone && was_up => {
+                self.told = Told::Down;
+                Some(Event::PeerDown { node })
             }
             PeerState::Known => None,
         }
@@ -244,6 +248,18 @@ impl Members {
         self.order.insert(position, row).expect("the order has room for every row");
         self.alive += 1;
         Some(row)
+    }
+
+    /// Where all rows are taken, drops one that says nothing but that its node is known by hearsay, the one unchanged for
+    /// longest.
+    pub(crate) fn drop_hearsay(&mut self, me: NodeId) {
+        let idle = |member: &Member| {
+            member.state == PeerState::Known && member.complete == 0 && member.registers.is_empty() && member.node != me
+        };
+        let oldest = self.rows.iter().filter(|(_, member)| idle(member)).min_by_key(|(_, member)| member.since);
+        if let Some((row, _)) = oldest.filter(|_| self.is_full()) {
+            self.remove(row);
+        }
     }
 
     /// Drops a row whose registers are gone.

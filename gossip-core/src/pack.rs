@@ -177,6 +177,7 @@ impl Packer<'_> {
             Frame::Unlink(body) => self.frame(Kind::UNLINK, body),
             Frame::Conflict(body) => self.frame(Kind::CONFLICT, body),
             Frame::Vacancy(body) => self.frame(Kind::VACANCY, body),
+            Frame::Walk(body) => self.frame(Kind::WALK, body),
             Frame::ViewRequest(body) => self.headed(Kind::VIEW_REQUEST, &body.head, body.entries),
             Frame::ViewReply(body) => self.headed(Kind::VIEW_REPLY, &body.head, body.entries),
             Frame::Probe(body) => self.frame(Kind::PROBE, body),

@@ -43,11 +43,14 @@ pub(crate) enum Due {
     Broadcast = 2,
     /// Changes of registers.
     Registers = 3,
+    /// Newcomers on their way.
+    Membership = 4,
 }
 
 impl Due {
     /// The kinds, most urgent first.
-    pub(crate) const ALL: [Self; 4] = [Self::Detector, Self::Repair, Self::Broadcast, Self::Registers];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Detector, Self::Repair, Self::Broadcast, Self::Registers, Self::Membership];
 }
 
 /// One link.

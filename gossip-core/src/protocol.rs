@@ -62,6 +62,10 @@ pub(crate) enum Fact {
     Died { member: crate::members::Row },
     /// A member lives: in a new life, or it refuted its death. It need not have been dead here.
     Revived { member: crate::members::Row },
+    /// This node has asked several peers in vain, and heard nobody else meanwhile.
+    Deaf,
+    /// A deaf node hears again.
+    Hearing,
     /// A peer's tables differ from this node's.
     Differs { peer: PeerIdx },
     /// Nobody has the messages of an origin up to a number, as far as they were not seen.

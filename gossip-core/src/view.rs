@@ -78,6 +78,34 @@ impl fmt::Display for PeerState {
     }
 }
 
+/// A link of this node: an entry of its active view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinkView {
+    /// The neighbor.
+    pub node: NodeId,
+    /// Its life.
+    pub incarnation: Incarnation,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Chosen for its low latency; otherwise drawn by chance, or configured.
+    pub near: bool,
+    /// It does not answer at present, and is being replaced.
+    pub suspected: bool,
+    /// How long ago something last came from it.
+    pub silent: Duration,
+    /// The smoothed round-trip time, where it was measured.
+    pub round_trip: Option<Duration>,
+}
+
+impl fmt::Display for LinkView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.near { "near" } else { "random" };
+        let doubt = if self.suspected { ", suspected" } else { "" };
+        write!(f, "{} at {}, {kind}{doubt}, heard {:.1} s ago", self.node, self.address, self.silent.as_secs_f32())
+    }
+}
+
 /// A node in the view of this one, with sampled membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -90,8 +90,8 @@ fn who_is_cut_off_says_so_and_comes_home_by_itself() {
     let others: Vec<usize> = (0..COUNT).filter(|&node| node != 7).collect();
     cluster.connect_groups(&[7], &others, false);
     cluster.events[7].clear();
-    // Five beat periods and a quarter, from the last datagram on.
-    cluster.run(ms(1_400));
+    // Three periods until a beat of some link is late, bursts of probes, and four periods of patience.
+    cluster.run(secs(2));
     assert!(cluster.events[7].contains(&Event::Isolated));
     cluster.run(secs(20));
     assert!(!cluster.events[7].contains(&Event::Rejoined));
@@ -122,4 +122,49 @@ fn the_last_one_is_not_isolated_when_the_others_have_left() {
     cluster.run(secs(10));
     assert!(cluster.events[0].contains(&Event::PeerDown { node: id(1) }));
     assert!(!cluster.events[0].contains(&Event::Isolated));
+}
+
+/// With sampled membership nobody knows all, and the links alone have to join everybody.
+mod sampled {
+    use super::*;
+    use gossip_core::{Config, Membership};
+
+    fn sampled(config: &mut Config) {
+        config.membership = Membership::sampled(&config.limits);
+    }
+
+    /// Nodes that joined one after the other through one contact, each a few milliseconds after the one before.
+    fn grown() -> Cluster {
+        let mut cluster = Cluster::new(COUNT, |_, config| sampled(config));
+        for index in 1..COUNT {
+            cluster.nodes[index].join(cluster.now, address(0)).expect("room for a contact");
+            cluster.run(ms(20));
+        }
+        cluster.run(secs(2));
+        cluster
+    }
+
+    #[test]
+    fn who_joins_one_after_the_other_through_one_contact_is_spliced_in() {
+        let mut cluster = grown();
+        assert_eq!(reached(&cluster, &(0..COUNT).collect::<Vec<_>>()), COUNT);
+        let degrees: Vec<usize> = (0..COUNT).map(|node| cluster.links(node).len()).collect();
+        assert!(degrees.iter().all(|degree| (8..=11).contains(degree)), "{degrees:?}");
+        assert!(degrees.iter().sum::<usize>() >= COUNT * 19 / 2, "{degrees:?}");
+        cluster.run(secs(10));
+        let degrees: Vec<usize> = (0..COUNT).map(|node| cluster.links(node).len()).collect();
+        assert!(degrees.iter().all(|degree| (9..=11).contains(degree)), "{degrees:?}");
+    }
+
+    #[test]
+    fn most_die_at_once_and_the_rest_finds_together() {
+        let mut cluster = grown();
+        cluster.run(secs(20));
+        let rest: Vec<usize> = (0..COUNT).step_by(4).collect();
+        for node in (0..COUNT).filter(|node| node % 4 != 0) {
+            cluster.up[node] = false;
+        }
+        let whole = time_until(&mut cluster, 10_000, |cluster| reached(cluster, &rest) == rest.len());
+        assert!(whole.is_some(), "{} of {} are joined", reached(&cluster, &rest), rest.len());
+    }
 }

@@ -115,6 +115,8 @@ pub(crate) struct FailureDetector {
     replies: Slots<Reply>,
     answers: open::Answers,
     deafness: Deafness,
+    /// It has ended, which is to be reported.
+    hears_again: bool,
     /// When something genuine last came from anybody.
     heard: Instant,
     /// What is lost of what comes in, over all links.
@@ -149,6 +151,7 @@ impl FailureDetector {
             replies: Slots::new(4 * links),
             answers: open::Answers::new(),
             deafness: Deafness::none(timing.probe_timeout),
+            hears_again: false,
             heard: Instant::ZERO,
             incoming: Share::NEW,
             failing: Share::NEW,
@@ -237,7 +240,10 @@ impl FailureDetector {
         if let Some(peer) = next(&mut self.cleared) {
             return Some(Fact::Cleared { peer });
         }
-        next(&mut self.differing).map(|peer| Fact::Differs { peer })
+        if let Some(peer) = next(&mut self.differing) {
+            return Some(Fact::Differs { peer });
+        }
+        core::mem::take(&mut self.hears_again).then_some(Fact::Hearing)
     }
 
     const fn next_number(&mut self) -> u32 {

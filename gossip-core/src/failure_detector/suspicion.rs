@@ -350,9 +350,10 @@ impl FailureDetector {
         let case = self.cases.rows.get_mut(row)?;
         if heard <= case.began {
             case.stage = Stage::Deaf;
-            cx.stats.deafnesses += u64::from(self.deafness.begin(cx.now));
+            let begins = self.deafness.begin(cx.now);
+            cx.stats.deafnesses += u64::from(begins);
             self.arm(cx, row);
-            return None;
+            return begins.then_some(Fact::Deaf);
         }
         self.suspect(cx, row)
     }
@@ -425,6 +426,7 @@ impl FailureDetector {
     pub(super) fn on_hearing(&mut self, cx: &Cx<'_>) {
         self.heard = cx.now;
         if self.deafness.end(cx.now) {
+            self.hears_again = true;
             for row in 0..self.cases.rows.capacity() as u32 {
                 self.arm(cx, row);
             }

@@ -16,7 +16,7 @@ use crate::event::{Event, Order, Scope};
 use crate::ids::{MessageId, Version};
 use crate::io::Transmit;
 use crate::leave::Phase;
-use crate::members::{Member, Members};
+use crate::members::Members;
 use crate::membership::View;
 use crate::peer::Peers;
 use crate::persist::{Gate, PersistSeq, Record};
@@ -215,7 +215,7 @@ impl Gossip {
         if !crate::membership::is_usable(contact) {
             return Err(JoinError::Address);
         }
-        if self.protocols.membership.add_contact(self.now, contact) {
+        if self.protocols.membership.add_contact(self.now, contact, self.peers.len() > 0) {
             Ok(())
         } else {
             Err(JoinError::TooManyContacts { max: self.config.limits.contacts.into() })
@@ -305,9 +305,10 @@ impl Gossip {
     }
 
     fn next_peer_event(&mut self) -> Option<Event> {
+        let links_alone = self.protocols.membership.is_sampled();
         loop {
             let row = self.members.next_changed()?;
-            let event = self.members.get_mut(row).and_then(Member::next_event);
+            let event = self.members.get_mut(row).and_then(|member| member.next_event(links_alone));
             if event.is_some() {
                 return event;
             }

@@ -1,13 +1,14 @@
 //! What can be looked at without changing anything.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::Gossip;
 use crate::config::Config;
 use crate::event::Path;
 use crate::ids::{Incarnation, MessageId, NodeId};
 use crate::stats::Stats;
-use crate::view::{MessageView, PeerView, RegisterView, ViewEntry};
+use crate::view::{LinkView, MessageView, PeerView, RegisterView, ViewEntry};
 use crate::wire::{Data, HEADER_LEN};
 
 impl Gossip {
@@ -77,6 +78,19 @@ impl Gossip {
                 round_trip: link.and_then(|peer| self.protocols.detector.round_trip(peer)),
                 loss: link.map(|peer| self.protocols.detector.loss(peer) as u16),
             })
+        })
+    }
+
+    /// The links of this node, in no particular order: its active view. Spreading, beats and repair run over them.
+    pub fn neighbors(&self) -> impl Iterator<Item = LinkView> + '_ {
+        self.peers.iter().map(|(_, link)| LinkView {
+            node: link.node,
+            incarnation: link.incarnation,
+            address: link.address,
+            near: link.near,
+            suspected: link.suspected,
+            silent: self.now.saturating_since(link.heard),
+            round_trip: (link.round_trip > 0).then(|| Duration::from_micros(link.round_trip.into())),
         })
     }
 

@@ -52,6 +52,8 @@ pub(super) enum Purpose {
     Sound,
     /// A member that was found to be near, to be linked with for that.
     Near,
+    /// A newcomer whose walk has ended here, to be taken in between this node and one of its neighbors.
+    Splice,
 }
 
 impl Purpose {
@@ -92,7 +94,7 @@ impl Attempt {
         match self.purpose {
             Purpose::Contact | Purpose::Neighbor => u8::MAX,
             Purpose::Heal | Purpose::Sound | Purpose::Near | Purpose::Check if self.cookie == 0 => 1,
-            Purpose::Candidate | Purpose::Check | Purpose::Heal | Purpose::Sound | Purpose::Near => CANDIDATE_TRIES,
+            _ => CANDIDATE_TRIES,
         }
     }
 }
@@ -223,6 +225,8 @@ impl Attempts {
             Purpose::Contact if linked => doubled.min(retry_cap),
             Purpose::Neighbor if linked => doubled.min(retry_first * NEIGHBOR_PAUSE).min(retry_cap),
             Purpose::Contact | Purpose::Neighbor => retry_first,
+            // Who is asked once has time to answer.
+            _ if attempt.tries_max() == 1 => retry_first,
             _ if attempt.tries <= FRESH_TRIES => answer,
             _ => retry_first,
         };
@@ -309,7 +313,7 @@ mod tests {
     fn candidates_are_greeted_soon_again_and_given_up_and_neighbors_are_not() {
         let greetings = pauses(Purpose::Candidate, true);
         assert_eq!((greetings.len(), &greetings[..4]), (usize::from(CANDIDATE_TRIES), &[200, 200, 500, 500][..]));
-        assert_eq!(pauses(Purpose::Heal, true), [200], "one greeting a time, until there is a sign of life");
+        assert_eq!(pauses(Purpose::Heal, true), [500], "one greeting a time, until there is a sign of life");
         let mut attempts = Attempts::new(1, PACE);
         attempts.add(([127, 0, 0, 1], 1).into(), None, Purpose::Neighbor, Instant::ZERO);
         assert!((0..300).all(|_| attempts.owe(0, 1)));

@@ -25,7 +25,7 @@ impl Membership {
     ) -> Option<(SocketAddr, Option<NodeId>, usize)> {
         if let Some(answer) = self.answers.pop() {
             let mut packet = Packer::new(datagram, answer.room.min(self.mtu));
-            let node = compose_answer(cx, &answer, &mut packet);
+            let node = self.compose_answer(cx, &answer, &mut packet);
             return Some((answer.to, node, packet.len()));
         }
         let row = self.attempts.find(|attempt| attempt.owed)?;
@@ -53,59 +53,60 @@ impl Membership {
         let missing = self.missing(cx);
         let link = if missing > 0 || cx.peers.find_at(attempt.address) { Hello::LINK } else { 0 };
         match attempt.purpose {
-            Purpose::Neighbor => Hello::LINK,
+            Purpose::Neighbor | Purpose::Splice => Hello::LINK,
             Purpose::Heal => Hello::LINK | Hello::ROOM,
             Purpose::Near => Hello::LINK | Hello::NEAR,
             Purpose::Sound => 0,
             Purpose::Candidate if missing > 1 => link | Hello::ROOM,
+            Purpose::Contact if self.is_sampled && missing > 1 => link | Hello::WALK,
             // It shows others to those who come, and makes room only for who knows nobody else.
             Purpose::Contact if cx.peers.len() == 0 && cx.members.alive() <= 1 => link | Hello::ROOM,
             Purpose::Candidate | Purpose::Contact | Purpose::Check => link,
         }
     }
-}
 
-/// Writes what a note says. The receiver's id, where the datagram is for it alone.
-fn compose_answer(cx: &mut Cx<'_>, answer: &Answer, packet: &mut Packer<'_>) -> Option<NodeId> {
-    // A frame that does not fit into what an unproven address may get is left out: no answer then.
-    let (written, node) = match answer.say {
-        Say::Retry { echo, cookie } => {
-            cx.stats.retries_sent += 1;
-            (packet.frame(Kind::RETRY, &Retry { echo, cookie }), None)
-        }
-        Say::Welcome { nonce, verdict, incarnation, beside } => {
-            let welcome = Welcome { nonce, observed: Address(answer.to), verdict, incarnation };
-            // The greeting was padded, so one more fits.
-            let _fits = match beside {
-                Beside::Nobody => Ok(()),
-                Beside::Twin { incarnation, address } => {
-                    packet.frame(Kind::CONFLICT, &Conflict { incarnation, address: Address(address) })
-                }
-                Beside::Vacant(entry) => packet.frame(Kind::VACANCY, &entry),
-            };
-            let written = packet.frame(Kind::WELCOME, &welcome);
-            packet.list(Kind::PEERS, some_members(cx.members, nonce));
-            (written, None)
-        }
-        Say::Unlink { node, reason, vacant } => {
-            let vacant = vacant.map_or(Ok(()), |entry| packet.frame(Kind::VACANCY, &entry));
-            (vacant.and_then(|()| packet.frame(Kind::UNLINK, &Unlink { reason })), Some(node))
-        }
-        Say::Conflict { node, incarnation, address } => {
-            (packet.frame(Kind::CONFLICT, &Conflict { incarnation, address: Address(address) }), Some(node))
-        }
-    };
-    debug_assert!(written.is_ok() || packet.is_empty());
-    node
+    /// Writes what a note says. The receiver's id, where the datagram is for it alone.
+    fn compose_answer(&self, cx: &mut Cx<'_>, answer: &Answer, packet: &mut Packer<'_>) -> Option<NodeId> {
+        // A frame that does not fit into what an unproven address may get is left out: no answer then.
+        let (written, node) = match answer.say {
+            Say::Retry { echo, cookie } => {
+                cx.stats.retries_sent += 1;
+                (packet.frame(Kind::RETRY, &Retry { echo, cookie }), None)
+            }
+            Say::Welcome { nonce, verdict, incarnation, beside } => {
+                let welcome = Welcome { nonce, observed: Address(answer.to), verdict, incarnation };
+                // The greeting was padded, so one more fits.
+                let _fits = match beside {
+                    Beside::Nobody => Ok(()),
+                    Beside::Twin { incarnation, address } => {
+                        packet.frame(Kind::CONFLICT, &Conflict { incarnation, address: Address(address) })
+                    }
+                    Beside::Vacant(entry) => packet.frame(Kind::VACANCY, &entry),
+                };
+                let written = packet.frame(Kind::WELCOME, &welcome);
+                packet.list(Kind::PEERS, some_members(cx.members, nonce, self.is_sampled));
+                (written, None)
+            }
+            Say::Unlink { node, reason, vacant } => {
+                let vacant = vacant.map_or(Ok(()), |entry| packet.frame(Kind::VACANCY, &entry));
+                (vacant.and_then(|()| packet.frame(Kind::UNLINK, &Unlink { reason })), Some(node))
+            }
+            Say::Conflict { node, incarnation, address } => {
+                (packet.frame(Kind::CONFLICT, &Conflict { incarnation, address: Address(address) }), Some(node))
+            }
+        };
+        debug_assert!(written.is_ok() || packet.is_empty());
+        node
+    }
 }
 
 /// Living members from all over the table, beginning at a place that the greeter's nonce chose by chance: neighbors in
-/// the table may have come together, and a newcomer that links with them would add to a cluster.
-fn some_members(members: &Members, nonce: u64) -> impl Iterator<Item = PeerEntry> + '_ {
+/// the table may have come together, and a newcomer that links with them would add to a cluster. Only those with a link where others are known by hearsay.
+fn some_members(members: &Members, nonce: u64, linked: bool) -> impl Iterator<Item = PeerEntry> + '_ {
     members
         .circle(nonce)
         .step_by((members.len() / (2 * PEERS_MAX)).max(1))
-        .filter(|(_, member)| matches!(member.state, PeerState::Known | PeerState::Linked))
+        .filter(move |(_, member)| member.state == PeerState::Linked || !linked && member.state == PeerState::Known)
         .filter_map(|(_, member)| {
             Some(PeerEntry { id: member.node, incarnation: member.incarnation, address: Address(member.address?) })
         })

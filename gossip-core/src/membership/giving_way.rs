@@ -52,7 +52,13 @@ impl Membership {
         if let Some(round_trip) = applicant.near {
             return self.near_place(peers, round_trip, enough);
         }
-        let free = if applicant.in_need { !enough } else { peers.sound() <= self.wanted };
+        let free = if self.is_static() {
+            true
+        } else if applicant.in_need {
+            !enough
+        } else {
+            peers.sound() <= self.wanted
+        };
         if free && !peers.is_full() {
             return Place::Free;
         }

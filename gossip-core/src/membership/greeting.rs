@@ -10,6 +10,7 @@ use super::answers::{Answer, Beside, Say};
 use super::attempts::{Attempt, Notice, Purpose};
 use super::cookie::Bearer;
 use super::giving_way::{Applicant, Place};
+use super::sampling::Descriptor;
 use super::{Membership, PEERS_MAX, is_usable};
 use crate::ids::{Incarnation, NodeId};
 use crate::members::Member;
@@ -99,6 +100,10 @@ impl Membership {
             return None;
         }
         let (verdict, instead) = self.judge(cx, greeter, hello, link);
+        if self.is_sampled && hello.flags & Hello::WALK != 0 && matches!(verdict, Verdict::Linked | Verdict::Full) {
+            let address = Address(greeter.address);
+            self.introduce(cx, PeerEntry { id: greeter.node, incarnation: greeter.incarnation, address });
+        }
         let known = cx.members.find(greeter.node).and_then(|row| cx.members.get(row));
         let incarnation = known.map_or(Incarnation(0), |member| member.incarnation);
         let twin = link.and_then(|peer| cx.peers.get(peer)).filter(|twin| twin.address != greeter.address);
@@ -127,6 +132,9 @@ impl Membership {
         hello: &Hello,
         link: Option<PeerIdx>,
     ) -> (Verdict, Option<PeerIdx>) {
+        if self.is_sampled {
+            cx.members.drop_hearsay(cx.me.node);
+        }
         let known = cx.members.find(greeter.node).and_then(|row| cx.members.get(row));
         if known.is_some_and(|member| member.incarnation > greeter.incarnation) {
             cx.stats.refused_stale += 1;
@@ -270,13 +278,16 @@ impl Membership {
     }
 
     /// The link that this node asked for is granted. By now it may have enough.
-    fn take_up(&mut self, cx: &Cx<'_>, greeter: &Greeter, attempt: &Attempt) -> Option<Decision> {
+    fn take_up(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, attempt: &Attempt) -> Option<Decision> {
         let near = attempt.purpose == Purpose::Near;
         let applicant = Applicant {
             address: greeter.address,
-            in_need: attempt.purpose == Purpose::Heal,
+            in_need: matches!(attempt.purpose, Purpose::Heal | Purpose::Splice),
             near: near.then_some(attempt.round_trip),
         };
+        if self.is_sampled {
+            cx.members.drop_hearsay(cx.me.node);
+        }
         let exists = cx.peers.find(greeter.node).is_some();
         let instead = match if exists { Place::Free } else { self.place(cx.peers, &applicant) } {
             Place::Free => None,
@@ -287,8 +298,11 @@ impl Membership {
             }
         };
         if instead.is_some() {
-            // The one that gives way here may link with the one that gave way there.
-            self.passed_on = self.vacancy.take_if(|(from, _)| *from == greeter.node).map(|(_, entry)| entry);
+            // The one that gives way here may link with the one that gave way there, or with the newcomer.
+            let vacant = self.vacancy.take_if(|(from, _)| *from == greeter.node).map(|(_, entry)| entry);
+            let address = Address(greeter.address);
+            let newcomer = PeerEntry { id: greeter.node, incarnation: greeter.incarnation, address };
+            self.passed_on = if attempt.purpose == Purpose::Splice { Some(newcomer) } else { vacant };
         }
         let (node, incarnation, address) = (greeter.node, greeter.incarnation, greeter.address);
         let link = NewLink { node, incarnation, address, number: 0, near, round_trip: attempt.round_trip };
@@ -335,7 +349,8 @@ impl Membership {
     fn settle(&mut self, cx: &Cx<'_>, row: u32, node: NodeId, verdict: Verdict) {
         let pace = self.attempts.pace();
         let Some(attempt) = self.attempts.get_mut(row) else { return };
-        match attempt.purpose {
+        let purpose = attempt.purpose;
+        match purpose {
             Purpose::Contact | Purpose::Neighbor => {
                 attempt.node = Some(node);
                 attempt.warning = match (verdict, attempt.warning) {
@@ -354,8 +369,12 @@ impl Membership {
             }
             _ => self.attempts.remove(row),
         }
-        if verdict == Verdict::Full {
+        if verdict == Verdict::Full && purpose == Purpose::Candidate {
             self.refusals = self.refusals.saturating_add(1);
+        }
+        if purpose == Purpose::Contact && self.is_sampled {
+            // Others are about to greet this node.
+            self.introduced_until = cx.now + pace.retry_first * 2;
         }
         self.plan_refill(cx);
     }
@@ -370,6 +389,10 @@ impl Membership {
 
     pub(super) fn learn_member(&self, cx: &mut Cx<'_>, entry: &PeerEntry) {
         if entry.id == cx.me.node || !is_usable(entry.address.0) {
+            return;
+        }
+        if self.is_sampled {
+            cx.view.insert(Descriptor::fresh(cx.now, entry.id, entry.address.0));
             return;
         }
         let Some(row) = cx.members.find_or_insert(cx.now, entry.id, entry.incarnation) else { return };

@@ -53,6 +53,10 @@ const ROUNDS_MAX: u32 = 64;
 /// Rounds between two calls of a node to those that it alone cannot reach (our choice: each costs one datagram).
 const OWN_ROUNDS: u32 = 4;
 
+/// With sampled membership the odds are not below one in so many: a turn in ten seconds, in `lan` (the project's own
+/// simulations: detection, §3).
+const SAMPLED_FACES_MAX: u32 = 25;
+
 /// One time in so many it is a contact's turn (our choice: the user knew why to name it).
 const CONTACTS_ONE_IN: u32 = 4;
 
@@ -146,12 +150,23 @@ impl Turns {
 impl Membership {
     /// Somebody may have to be called back: draws when it is this node's turn.
     pub(super) fn plan_healing(&mut self, cx: &Cx<'_>) {
-        let alive = cx.members.alive();
+        let alive = self.faces(cx);
         if self.closed || self.is_static() || !self.misses_somebody(cx) {
             self.turns.stop();
         } else if !self.turns.is_planned(alive) {
-            let rounds_max = if cx.members.standing() > alive { OWN_ROUNDS } else { ROUNDS_MAX };
+            let unreachable = cx.members.standing() > cx.members.alive();
+            let rounds_max = if unreachable { OWN_ROUNDS } else { ROUNDS_MAX };
             self.turns.plan(cx.now, &mut self.rng, alive, rounds_max);
+        }
+    }
+
+    /// The faces of the die: how many nodes there are. With sampled membership nobody knows, but from some dozens on it does not
+    /// matter: enough calls come together from all if each node calls every ten seconds.
+    fn faces(&self, cx: &Cx<'_>) -> u32 {
+        if self.is_sampled {
+            SAMPLED_FACES_MAX.min((cx.view.len() + cx.peers.len()) as u32 + 1)
+        } else {
+            cx.members.alive()
         }
     }
 
@@ -181,8 +196,12 @@ impl Membership {
         row.is_some()
     }
 
-    /// A contact that is no living member, and is not greeted anyway.
+    /// A contact that is no living member, and is not greeted anyway. With sampled membership nobody knows whether it is
+    /// one, and all may have the same: it is called by whom something has happened to.
     fn resting_contact(&self, cx: &Cx<'_>) -> Option<u32> {
+        if self.is_sampled && self.lost.is_empty() && self.missing(cx) <= 1 {
+            return None;
+        }
         let lives = |node: NodeId| {
             let member = cx.members.find(node).and_then(|row| cx.members.get(row));
             member.is_some_and(|member| matches!(member.state, PeerState::Known | PeerState::Linked))
@@ -230,6 +249,7 @@ impl Membership {
 
     /// A member is dead, or does not answer this node: it is remembered, unless it has left.
     pub(crate) fn on_vanished(&mut self, cx: &Cx<'_>, row: Row) {
+        self.soundings.on_loss();
         if let Some(member) = cx.members.get(row) {
             match member.address {
                 Some(address) if member.state != PeerState::Left => {
@@ -245,7 +265,7 @@ impl Membership {
     pub(super) fn on_revived(&mut self, cx: &Cx<'_>, row: Row) {
         let Some(member) = cx.members.get(row) else { return };
         self.lost.forget(member.node);
-        let mixes = self.rng.below(cx.members.alive()) < MIXING && !self.closed && !self.is_static();
+        let mixes = self.rng.below(self.faces(cx)) < MIXING && !self.closed && !self.is_static();
         if mixes && cx.peers.find(member.node).is_none() && member.node != cx.me.node {
             self.call_member(cx, row, Purpose::Heal);
         }

@@ -2,53 +2,53 @@
 //!
 //! # Intuition
 //!
-//! Somebody in a cellar listens for steps. As long as there is any sound from anybody, it is not alone. After a while of
-//! silence it says so; and it says so again when it hears the first sound. It does not matter whether the silence
-//! is everybody's death or a bricked-up door: from inside they are the same.
+//! Somebody in a cellar listens for steps. Who has no neighbors left, or is *deaf* (the failure detector has asked several
+//! in vain and heard nobody else meanwhile), may be alone. After a while of it the node says so; and it says so again with the
+//! first sound. It does not matter whether the silence is everybody's death or a bricked-up door: from inside they are
+//! the same.
 //!
 //! # Bound
 //!
-//! [`Event::Isolated`] is told after a silence of five beat periods (our choice: it takes five losses in a row) if the node
-//! has as many links as it should have, or none; with fewer links the silence is as much longer, as each of their far ends
-//! sends its beats to all its links in turn. [`Event::Rejoined`] is told at most a quarter of a beat period after the first
-//! sound.
+//! [`Event::Isolated`] is told four beat periods after the last link ended or deafness began (our choice: three more probes
+//! of other links, or greetings of contacts, are unanswered by then in `lan`), [`Event::Rejoined`] with the first datagram.
 
 use core::time::Duration;
 
 use crate::event::Event;
-use crate::peer::Peers;
 use crate::time::Instant;
 
 /// Silence in beat periods.
-const PATIENCE: u32 = 5;
+const PATIENCE: u32 = 4;
 
 /// Whether this node is alone, and what the application knows of it.
 #[derive(Clone, Debug)]
 pub(super) struct Isolation {
-    period: Duration,
-    /// When to listen again.
+    patience: Duration,
+    /// When the silence has lasted long enough to be told; never where there is none, or it was.
     at: Instant,
-    /// The last sound: of a link that ended, or the beginning of the search.
-    heard: Instant,
     isolated: bool,
     told: bool,
 }
 
 impl Isolation {
-    pub(super) const fn new(period: Duration) -> Self {
-        Self { period, at: Instant::NEVER, heard: Instant::ZERO, isolated: false, told: false }
+    pub(super) const fn new(beat_period: Duration) -> Self {
+        Self { patience: beat_period.saturating_mul(PATIENCE), at: Instant::NEVER, isolated: false, told: false }
     }
 
     pub(super) const fn deadline(&self) -> Instant {
         self.at
     }
 
-    /// From now on there is somebody to be heard from.
-    pub(super) fn watch(&mut self, now: Instant) {
-        if self.at == Instant::NEVER {
-            self.heard = now;
-            self.at = now + self.period * PATIENCE;
+    /// Silence begins, if it has not begun already.
+    pub(super) fn begin(&mut self, now: Instant) {
+        if self.at == Instant::NEVER && !self.isolated {
+            self.at = now + self.patience;
         }
+    }
+
+    /// Something is heard.
+    pub(super) const fn end(&mut self) {
+        (self.at, self.isolated) = (Instant::NEVER, false);
     }
 
     /// There is nobody to be heard from any more: no news from now on.
@@ -56,26 +56,13 @@ impl Isolation {
         (self.at, self.isolated) = (Instant::NEVER, self.told);
     }
 
-    /// A link begins or ends: its last sound counts.
-    pub(super) fn hear(&mut self, heard: Instant) {
-        self.heard = self.heard.max(heard);
-    }
-
-    /// Listens, if it is time. `others`: whether there is anybody to be heard from; `wanted`: how many links there should be.
-    pub(super) fn on_timeout(&mut self, now: Instant, peers: &Peers, others: bool, wanted: usize) {
-        if self.at > now {
-            return;
+    /// The silence has lasted. `others`: whether there is anybody to be heard from.
+    pub(super) const fn on_timeout(&mut self, others: bool) {
+        if others {
+            (self.at, self.isolated) = (Instant::NEVER, true);
+        } else {
+            self.rest();
         }
-        if !others {
-            return self.rest();
-        }
-        for (_, peer) in peers.iter() {
-            self.hear(peer.heard);
-        }
-        let stretch = if peers.len() == 0 { 1 } else { wanted.div_ceil(peers.len()).max(1) };
-        let silent_at = self.heard + self.period * PATIENCE * stretch as u32;
-        self.isolated = silent_at <= now;
-        self.at = if self.isolated { now + self.period / 4 } else { silent_at };
     }
 
     pub(super) fn next_event(&mut self) -> Option<Event> {
@@ -97,25 +84,26 @@ mod tests {
 
     #[test]
     fn silence_is_told_once_and_its_end_too() {
-        let peers = Peers::new(1);
         let mut isolation = Isolation::new(Duration::from_secs(1));
-        isolation.watch(at(0));
-        isolation.hear(at(2_000));
-        isolation.on_timeout(at(5_000), &peers, true, 1);
-        assert_eq!((isolation.next_event(), isolation.deadline()), (None, at(7_000)));
-        isolation.on_timeout(at(7_000), &peers, true, 1);
-        assert_eq!((isolation.next_event(), isolation.next_event()), (Some(Event::Isolated), None));
-        isolation.hear(at(7_100));
-        isolation.on_timeout(isolation.deadline(), &peers, true, 1);
-        assert_eq!((isolation.next_event(), isolation.deadline()), (Some(Event::Rejoined), at(12_100)));
+        isolation.begin(at(1_000));
+        isolation.begin(at(2_000));
+        assert_eq!((isolation.deadline(), isolation.next_event()), (at(5_000), None));
+        isolation.on_timeout(true);
+        isolation.begin(at(6_000));
+        assert_eq!((isolation.deadline(), isolation.next_event()), (Instant::NEVER, Some(Event::Isolated)));
+        assert_eq!(isolation.next_event(), None);
+        isolation.end();
+        assert_eq!((isolation.next_event(), isolation.next_event()), (Some(Event::Rejoined), None));
     }
 
     #[test]
-    fn who_has_nobody_to_hear_from_is_not_isolated() {
-        let peers = Peers::new(1);
+    fn a_short_silence_and_one_with_nobody_to_be_heard_from_are_no_news() {
         let mut isolation = Isolation::new(Duration::from_secs(1));
-        isolation.watch(at(0));
-        isolation.on_timeout(at(5_000), &peers, false, 1);
-        assert_eq!((isolation.next_event(), isolation.deadline()), (None, Instant::NEVER));
+        isolation.begin(at(0));
+        isolation.end();
+        assert_eq!((isolation.deadline(), isolation.next_event()), (Instant::NEVER, None));
+        isolation.begin(at(0));
+        isolation.on_timeout(false);
+        assert_eq!((isolation.deadline(), isolation.next_event()), (Instant::NEVER, None));
     }
 }

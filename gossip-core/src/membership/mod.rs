@@ -31,7 +31,7 @@
 //! - A link in doubt ([`Fact::Suspected`]) is replaced at once, and ends only with the verdict.
 //! - Who vanished is called for ever, about twice in a beat period by the whole component, whatever its size
 //!   ([`healing`]): that is how a network that was split grows together again.
-//! - Who hears nobody for five beat periods says so ([`isolation`]).
+//! - Who has no link, or hears nobody, for four beat periods says so ([`isolation`]).
 //! - A node is where its last proven greeting came from; its old address is forgotten then.
 //! - The later incarnation of a node replaces the earlier one. An earlier one that can still answer a cookie is alive:
 //!   both are told ([`Event::IdentityConflict`]).
@@ -55,6 +55,7 @@ mod isolation;
 mod nearness;
 mod sampling;
 mod upkeep;
+mod walks;
 
 use core::net::SocketAddr;
 
@@ -62,12 +63,15 @@ use crate::config::{Config, Membership as Mode, Neighbor};
 use crate::event::{Event, Warning};
 use crate::ids::{Incarnation, NodeId};
 use crate::members::Member;
-use crate::peer::PeerIdx;
+use crate::pack::Packer;
+#[cfg(any(test, feature = "__internals"))]
+use crate::peer::Peers;
+use crate::peer::{Due, PeerIdx};
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::view::{PeerState, Reason};
-use crate::wire::{PeerEntry, Unlink};
+use crate::wire::{Kind, PeerEntry, Unlink};
 
 use answers::{Answer, Answers, Say};
 use attempts::{Attempts, Notice, Pace, Purpose};
@@ -75,10 +79,14 @@ use cookie::Cookies;
 use healing::{Lost, Turns};
 use isolation::Isolation;
 use nearness::Soundings;
+use walks::Walks;
 
 pub(crate) use greeting::{Decision, Greeter, NewLink};
 pub use sampling::{ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
 pub(crate) use sampling::{Sampler, VIEW_MIN, View};
+
+/// Bytes kept for newcomers in each datagram: one walk.
+const SHARE: usize = 39;
 
 /// Members that an answer names at most.
 const PEERS_MAX: usize = 12;
@@ -107,6 +115,9 @@ pub(crate) struct Membership {
     vacancy: Option<(NodeId, PeerEntry)>,
     /// Who has room, to be told to the next one that this node gives up.
     passed_on: Option<PeerEntry>,
+    walks: Walks,
+    /// Until when a newcomer waits for those to whom it is introduced.
+    introduced_until: Instant,
     lost: Lost,
     turns: Turns,
     soundings: Soundings,
@@ -135,7 +146,7 @@ impl Membership {
         let mut isolation = Isolation::new(timing.beat_period);
         for neighbor in neighbors.iter().flatten() {
             attempts.add(neighbor.address, Some(neighbor.node), Purpose::Neighbor, now);
-            isolation.watch(now);
+            isolation.begin(now);
         }
         Self {
             wanted: if neighbors.is_some() { 0 } else { (links * 3 / 4).max(1) },
@@ -151,6 +162,8 @@ impl Membership {
             refusals: 0,
             vacancy: None,
             passed_on: None,
+            walks: Walks::new(),
+            introduced_until: Instant::ZERO,
             lost: Lost::new(),
             turns: Turns::new(timing.beat_period),
             soundings: Soundings::new(timing.beat_period),
@@ -167,6 +180,7 @@ impl Membership {
     pub(crate) const fn heap_bytes(links: usize, contacts: usize) -> usize {
         Attempts::heap_bytes(contacts + links)
             + Answers::heap_bytes(links + 16)
+            + Walks::heap_bytes()
             + Lost::heap_bytes()
             + links * size_of::<Neighbor>()
     }
@@ -180,16 +194,22 @@ impl Membership {
         self.neighbors.is_some()
     }
 
+    pub(crate) const fn is_sampled(&self) -> bool {
+        self.is_sampled
+    }
+
     pub(crate) fn contacts(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.attempts.iter().filter(|(_, attempt)| attempt.purpose == Purpose::Contact).map(|(_, a)| a.address)
     }
 
-    /// Adds a contact. False where there is no room.
-    pub(crate) fn add_contact(&mut self, now: Instant, address: SocketAddr) -> bool {
+    /// Adds a contact of a node that is linked with somebody, or with nobody. False where there is no room.
+    pub(crate) fn add_contact(&mut self, now: Instant, address: SocketAddr, linked: bool) -> bool {
         if self.contacts().any(|contact| contact == address) {
             return true;
         }
-        self.isolation.watch(now);
+        if !linked {
+            self.isolation.begin(now);
+        }
         self.attempts.count(|attempt| attempt.purpose == Purpose::Contact) < self.contacts_max
             && self.attempts.add(address, None, Purpose::Contact, now)
     }
@@ -215,7 +235,8 @@ impl Membership {
 
     /// Panics where a timer runs for nobody, or more contacts are kept than may be.
     #[cfg(any(test, feature = "__internals"))]
-    pub(crate) fn check_invariants(&self) {
+    pub(crate) fn check_invariants(&self, peers: &Peers) {
+        self.walks.check_invariants(peers);
         self.attempts.check_invariants();
         self.answers.check_invariants();
         assert!(self.contacts().count() <= self.contacts_max, "more contacts than the limit");
@@ -259,8 +280,7 @@ impl Membership {
         let Some(node) = cx.peers.get(peer).map(|link| link.node) else { return };
         self.refusals = 0;
         self.lost.forget(node);
-        self.isolation.watch(cx.now);
-        self.isolation.hear(cx.now);
+        self.isolation.end();
         if !self.is_static() && !self.closed {
             self.soundings.start(cx.now, &mut self.rng);
         }
@@ -273,6 +293,10 @@ impl Membership {
 }
 
 impl Protocol for Membership {
+    fn due(&self) -> Option<Due> {
+        Some(Due::Membership)
+    }
+
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
         match fact {
             Fact::LinkUp { peer } => self.on_link_up(cx, peer),
@@ -283,6 +307,8 @@ impl Protocol for Membership {
                 }
                 self.plan_refill(cx);
             }
+            Fact::Deaf if !self.closed => self.isolation.begin(cx.now),
+            Fact::Hearing => self.isolation.end(),
             Fact::Died { member } => self.on_vanished(cx, member),
             Fact::Revived { member } => self.on_revived(cx, member),
             _ => {}
@@ -304,14 +330,26 @@ impl Protocol for Membership {
             self.sound(cx);
         }
         if self.isolation.deadline() <= cx.now {
-            let neighbors = self.neighbors.as_ref().map_or(self.wanted, |neighbors| neighbors.len());
-            let wanted = neighbors.min(cx.members.standing() as usize - 1);
             let others = self.has_others(cx);
-            self.isolation.on_timeout(cx.now, cx.peers, others, wanted);
+            self.isolation.on_timeout(others);
         }
         // What was started just now is due now.
         self.run_attempts(cx);
         None
+    }
+
+    fn share(&self) -> usize {
+        SHARE
+    }
+
+    fn on_transmit(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) {
+        while let Some((row, walk)) = self.walks.next(to) {
+            if packet.frame(Kind::WALK, &walk).is_err() {
+                return;
+            }
+            self.walks.done(row);
+        }
+        cx.peers.done(to, Due::Membership);
     }
 
     fn deadline(&self) -> Instant {

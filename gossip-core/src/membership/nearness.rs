@@ -18,8 +18,8 @@
 //!
 //! # Price
 //!
-//! [`EAGER`] calls, one a beat period, when a node comes and for each link that it loses (at most [`EAGER`] in all), then one
-//! each [`SELDOM`] beat periods: two datagrams of about 100 bytes with headers, 3 bytes a second in `lan`.
+//! [`EAGER`] calls, one a beat period, when a node comes, [`EAGER_PER_LOSS`] for each member that vanishes (at most [`EAGER`] in
+//! all), then one each [`SELDOM`] beat periods: two datagrams of about 100 bytes with headers, 3 bytes a second in `lan`.
 //!
 //! # Source
 //!
@@ -39,7 +39,7 @@ use crate::time::Instant;
 /// Calls of a node that has just come.
 const EAGER: u8 = 40;
 
-/// Calls for each link that was lost (our choice: a tenth, for a tenth of the links).
+/// Calls for each member that vanished (our choice). Not for links given up to others: such a call may make others give up links.
 const EAGER_PER_LOSS: u8 = 4;
 
 /// Probe periods between two calls when all is calm (our choice).

@@ -39,7 +39,7 @@ impl Membership {
             1 => self.beat_period * PATIENCE,
             _ => self.refill_pause(),
         };
-        self.refill_at = self.refill_at.min(cx.now + pause);
+        self.refill_at = self.refill_at.min((cx.now + pause).max(self.introduced_until));
     }
 
     /// How soon to look for another link: at first after a fraction of the retry pause, but where everybody is full not
@@ -120,15 +120,17 @@ impl Membership {
         // The row is there for the last time, and counts no more.
         link.suspected = true;
         let node = link.node;
-        self.isolation.hear(link.heard);
         let lonely = cx.peers.len() <= 1;
+        if lonely && !self.closed {
+            self.isolation.begin(cx.now);
+        }
         let again = cx.now + self.attempts.pace().retry_first;
         for row in 0..self.attempts.capacity() {
             if self.attempts.get(row).is_some_and(|attempt| !attempt.owed && (attempt.node == Some(node) || lonely)) {
                 self.attempts.rest(row, again);
             }
         }
-        self.soundings.on_loss();
+        self.walks.end_link(peer);
         self.plan_refill(cx);
         if let Some((_, entry)) = self.vacancy.take_if(|(from, _)| *from == node) {
             self.greet_vacant(cx, &entry);

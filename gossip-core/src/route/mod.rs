@@ -206,6 +206,7 @@ impl Gossip {
                     protocols.membership.on_vacancy(link.node, &entry);
                 }
             }
+            Frame::Walk(walk) => protocols.membership.on_walk(&mut cx, from, &walk),
             Frame::Hello(_) | Frame::Retry(_) | Frame::Welcome(_) | Frame::ViewRequest(_) | Frame::ViewReply(_) => {
                 cx.stats.refused_unasked += 1;
             }
@@ -278,10 +279,11 @@ impl Gossip {
     fn on_unlink(&mut self, from: PeerIdx, unlink: Unlink) {
         let node = self.peers.get(from).map(|link| link.node);
         self.unlink(from, PeerState::Known, None);
-        if unlink.reason == Unlink::LEAVING
-            && let Some(row) = node.and_then(|node| self.members.find(node))
-        {
-            self.members.raise_status(self.now, row, LEFT);
+        if let Some(node) = node.filter(|_| unlink.reason == Unlink::LEAVING) {
+            self.view.forget(node);
+            if let Some(row) = self.members.find(node) {
+                self.members.raise_status(self.now, row, LEFT);
+            }
         }
     }
 
@@ -357,6 +359,8 @@ impl Gossip {
             | Fact::Suspected { .. }
             | Fact::Cleared { .. }
             | Fact::Differs { .. }
+            | Fact::Deaf
+            | Fact::Hearing
             | Fact::Died { .. }
             | Fact::Revived { .. }
             | Fact::LinkUp { .. }

@@ -38,6 +38,8 @@ impl Kind {
     pub const CONFLICT: Self = Self(0x06);
     /// A [`PeerEntry`](super::PeerEntry): it has lost a link just now and has room for another one
     pub const VACANCY: Self = Self(0x07);
+    /// [`Walk`](super::Walk)
+    pub const WALK: Self = Self(0x08);
     /// [`Exchange`](super::Exchange), the question
     pub const VIEW_REQUEST: Self = Self(0x10);
     /// [`Exchange`](super::Exchange), the answer

@@ -51,6 +51,7 @@ pub(super) fn samples() -> Vec<Sample> {
         record("unlink", Kind::UNLINK, &Unlink { reason: Unlink::LEAVING }),
         record("conflict", Kind::CONFLICT, &Conflict { incarnation: LIFE, address: v4() }),
         record("vacancy", Kind::VACANCY, &peers()[0]),
+        record("walk", Kind::WALK, &Walk { newcomer: peers()[0], hops: 7 }),
         sample("view-request", true, |packer| {
             let head = ExchangeHead { nonce: 0x4142_4344_4546_4748, flags: ExchangeHead::PUSH | ExchangeHead::PULL };
             packer.headed(Kind::VIEW_REQUEST, &head, view_entries()).expect("room enough");
@@ -114,6 +115,7 @@ fn pinned_frames_are_read() {
     assert_eq!(frame("unlink"), Frame::Unlink(Unlink { reason: 1 }));
     assert_eq!(frame("conflict"), Frame::Conflict(Conflict { incarnation: LIFE, address: v4() }));
     assert_eq!(frame("vacancy"), Frame::Vacancy(peers()[0]));
+    assert_eq!(frame("walk"), Frame::Walk(Walk { newcomer: peers()[0], hops: 7 }));
     assert_eq!(frame("probe"), Frame::Probe(Probe { number: 300, status: 3 }));
     assert_eq!(frame("ack"), Frame::Ack(Ack { number: u32::MAX, status: 4 }));
     assert_eq!(frame("beat"), Frame::Beat(Beat { next_ms: 8_001, tables: 0x3132_3334_3536_3738 }));

@@ -8,6 +8,7 @@
 //! 0x05 Unlink    reason 1
 //! 0x06 Conflict  incarnation 8 · address
 //! 0x07 Vacancy   id 8 · incarnation 8 · address
+//! 0x08 Walk      id 8 · incarnation 8 · address · hops 1
 //! 0x10 ViewRequest  nonce 8 · flags 1 · ( id 8 · age ·v32 · address )…
 //! 0x11 ViewReply    nonce 8 · flags 1 · ( id 8 · age ·v32 · address )…
 //!
@@ -45,6 +46,8 @@ impl Hello {
     pub const ROOM: u8 = 2;
     /// The sender wants the link for its low latency.
     pub const NEAR: u8 = 4;
+    /// The sender is new, and asks to be introduced to others by walks.
+    pub const WALK: u8 = 8;
 }
 
 /// "Say that again, with this." The stateless answer to a stranger, no longer than its question.
@@ -125,6 +128,15 @@ pub struct PeerEntry {
     pub incarnation: Incarnation,
     /// Where.
     pub address: Address,
+}
+
+/// "Somebody is new: take it to somebody drawn by chance."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walk {
+    /// Who is new.
+    pub newcomer: PeerEntry,
+    /// How many links there are still to go.
+    pub hops: u8,
 }
 
 /// "We are no longer linked."

@@ -43,7 +43,9 @@ pub use field::{Address, Blob};
 pub use frames::{FRAME_HEAD_LEN, Frames, Kind};
 pub use header::{HEADER_LEN, Header, HeaderError, VOUCHED_LEN, datagram_number};
 pub use list::{LIST_MAX, List, Page, PageHead};
-pub use membership::{Conflict, Exchange, ExchangeHead, Hello, PeerEntry, Retry, Unlink, Verdict, ViewEntry, Welcome};
+pub use membership::{
+    Conflict, Exchange, ExchangeHead, Hello, PeerEntry, Retry, Unlink, Verdict, ViewEntry, Walk, Welcome,
+};
 pub use register::{RegisterFrontier, RegisterState, Update};
 pub use runs::RunsBuffer;
 
@@ -66,6 +68,8 @@ pub enum Frame<'a> {
     Conflict(Conflict),
     /// [`Kind::VACANCY`]
     Vacancy(PeerEntry),
+    /// [`Kind::WALK`]
+    Walk(Walk),
     /// [`Kind::VIEW_REQUEST`]
     ViewRequest(Exchange<'a>),
     /// [`Kind::VIEW_REPLY`]
@@ -120,6 +124,7 @@ impl<'a> Frame<'a> {
             Kind::UNLINK => Self::Unlink(record(body)?),
             Kind::CONFLICT => Self::Conflict(record(body)?),
             Kind::VACANCY => Self::Vacancy(record(body)?),
+            Kind::WALK => Self::Walk(record(body)?),
             Kind::VIEW_REQUEST => Self::ViewRequest(Exchange::parse(body).ok_or(FrameError::Broken)?),
             Kind::VIEW_REPLY => Self::ViewReply(Exchange::parse(body).ok_or(FrameError::Broken)?),
             Kind::PROBE => Self::Probe(record(body)?),

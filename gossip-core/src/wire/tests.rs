@@ -83,6 +83,8 @@ proptest! {
         record_comes_back(Kind::CONFLICT, &conflict, Frame::Conflict(conflict))?;
         let vacancy = PeerEntry { id: NodeId(nonce), incarnation, address: observed };
         record_comes_back(Kind::VACANCY, &vacancy, Frame::Vacancy(vacancy))?;
+        let walk = Walk { newcomer: vacancy, hops: byte };
+        record_comes_back(Kind::WALK, &walk, Frame::Walk(walk))?;
 
         let peers: Vec<_> = peers
             .into_iter()

@@ -14,6 +14,7 @@ mod book;
 mod converged;
 mod fifo;
 mod gaps;
+mod heal;
 mod integrity;
 mod laws;
 mod registers;
@@ -23,6 +24,7 @@ use std::fmt;
 pub use all_or_told::missing;
 pub use book::{Book, Seen};
 pub use converged::{Links, unlinked};
+pub use heal::Healing;
 pub use registers::Registers;
 
 use crate::sim::{Observer, Step};

@@ -44,6 +44,13 @@ pub(crate) struct Descriptor {
     pub(crate) born: Born,
 }
 
+impl Descriptor {
+    /// Of a node that is known to live at `now`.
+    pub(crate) fn fresh(now: Instant, node: NodeId, address: SocketAddr) -> Self {
+        Self { node, address, born: Born::ago(now, Duration::ZERO) }
+    }
+}
+
 /// Who got an entry from this node, and may keep it in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Given {

@@ -5,8 +5,6 @@
 
 use std::collections::VecDeque;
 
-use gossip_core::PeerState;
-
 use crate::sim::rng::Rng;
 use crate::sim::{Observer, Simulation};
 
@@ -41,8 +39,7 @@ impl Graph {
     /// The links of a running cluster: those that both ends hold, between nodes that are up.
     pub(super) fn of_links<O: Observer>(simulation: &Simulation<O>) -> Self {
         let linked = |node: u32| -> Option<Vec<u32>> {
-            let linked = simulation.view(node)?.peers().filter(|peer| peer.state == PeerState::Linked);
-            let mut linked: Vec<u32> = linked.map(|peer| peer.node.0 as u32 - 1).collect();
+            let mut linked: Vec<u32> = simulation.view(node)?.neighbors().map(|link| link.node.0 as u32 - 1).collect();
             linked.sort_unstable();
             Some(linked)
         };

@@ -1,7 +1,7 @@
 //! How a cluster comes into being: everybody joins through node 0.
 
 use clap::ValueEnum;
-use gossip_core::{Config, Membership, PeerState};
+use gossip_core::{Config, Membership};
 
 use crate::sim::rng::Rng;
 use crate::sim::{Observer, Simulation};
@@ -44,7 +44,7 @@ impl Members {
     fn are_known<O: Observer>(self, simulation: &Simulation<O>, node: u32) -> bool {
         simulation.view(node).is_some_and(|gossip| match self {
             Self::Full => gossip.size_estimate() >= simulation.size(),
-            Self::Sampled => gossip.peers().any(|peer| peer.state == PeerState::Linked),
+            Self::Sampled => gossip.neighbors().next().is_some(),
         })
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Court {
     slow: Vec<bool>,
     dead: Vec<bool>,
     crashes: Vec<Crash>,
+    /// Whom each node holds for dead.
+    condemned: Vec<Vec<bool>>,
     /// Whether traffic and false verdicts count now.
     pub(super) measuring: bool,
     pub(super) false_positives: u64,
@@ -39,6 +41,7 @@ impl Court {
     pub(super) fn new(slow: Vec<bool>) -> Self {
         Self {
             dead: vec![false; slow.len()],
+            condemned: vec![vec![false; slow.len()]; slow.len()],
             slow,
             crashes: Vec::new(),
             measuring: false,
@@ -53,7 +56,8 @@ impl Court {
     /// `victim` crashes now.
     pub(super) fn crashed(&mut self, at: u64, victim: u32) {
         self.dead[victim as usize] = true;
-        self.crashes.push(Crash { victim, at, suspected: None, known: vec![NEVER; self.slow.len()] });
+        let known = self.condemned.iter().map(|held| if held[victim as usize] { at } else { NEVER }).collect();
+        self.crashes.push(Crash { victim, at, suspected: None, known });
     }
 
     /// The victim of the last crash, while nobody has doubted it.
@@ -68,8 +72,21 @@ impl Court {
         }
     }
 
-    /// `observer` holds `member` for dead.
-    pub(super) fn condemned(&mut self, at: u64, observer: u32, member: u32) {
+    /// `observer` holds `member` for dead, or not any more.
+    pub(super) fn judged(&mut self, at: u64, observer: u32, member: u32, dead: bool) {
+        let was = std::mem::replace(&mut self.condemned[observer as usize][member as usize], dead);
+        if dead && !was {
+            self.condemned(at, observer, member);
+        }
+    }
+
+    /// Who is up, as far as this court knows.
+    pub(super) fn survivors(&self) -> impl Iterator<Item = u32> + use<> {
+        let up: Vec<u32> = (0..self.dead.len() as u32).filter(|&node| !self.dead[node as usize]).collect();
+        up.into_iter()
+    }
+
+    fn condemned(&mut self, at: u64, observer: u32, member: u32) {
         if self.dead[member as usize] {
             self.suspected(at, member);
             if let Some(crash) = self.crashes.iter_mut().find(|crash| crash.victim == member) {
@@ -115,7 +132,8 @@ impl Court {
 impl Observer for Court {
     fn observe(&mut self, step: &Step<'_>) {
         match &step.what {
-            What::Told(Event::PeerDown { node }) => self.condemned(step.at, step.node, node.0 as u32 - 1),
+            What::Told(Event::PeerDown { node }) => self.judged(step.at, step.node, node.0 as u32 - 1, true),
+            What::Told(Event::PeerUp { node, .. }) => self.judged(step.at, step.node, node.0 as u32 - 1, false),
             What::Sent { datagram, .. } => self.count(datagram.len()),
             _ => {}
         }
@@ -126,8 +144,8 @@ impl Watch for Court {
     fn verdict(&mut self, at: u64, observer: u32, member: u32, state: State) {
         match state {
             State::Suspect => self.suspected(at, member),
-            State::Dead => self.condemned(at, observer, member),
-            State::Alive => {}
+            State::Dead => self.judged(at, observer, member, true),
+            State::Alive => self.judged(at, observer, member, false),
         }
     }
 
@@ -143,21 +161,25 @@ mod tests {
     #[test]
     fn verdicts_are_judged_by_the_truth() {
         let mut court = Court::new(vec![false, false, true, false]);
-        court.condemned(5, 0, 1);
+        court.judged(5, 0, 1, true);
         court.measuring = true;
-        court.condemned(6, 0, 1);
-        court.condemned(6, 2, 1);
-        court.condemned(7, 0, 2);
+        court.judged(6, 0, 1, true);
+        assert_eq!(court.false_positives, 0, "it is no news");
+        court.judged(6, 0, 1, false);
+        court.judged(6, 0, 1, true);
+        court.judged(6, 2, 1, true);
+        court.judged(7, 0, 2, true);
         assert_eq!((court.false_positives, court.false_positives_healthy, court.slow_declared), (2, 1, 1));
         court.crashed(1_000_000, 3);
         assert_eq!(court.unsuspected(), Some(3));
         court.suspected(2_500_000, 3);
-        court.condemned(3_000_000, 0, 3);
-        court.condemned(9_000_000, 0, 3);
-        court.condemned(5_000_000, 2, 3);
+        court.judged(3_000_000, 0, 3, true);
+        court.judged(9_000_000, 0, 3, true);
+        court.judged(5_000_000, 2, 3, true);
         assert_eq!(court.first_suspicions().collect::<Vec<_>>(), [1.5]);
         assert_eq!(court.knowledge().collect::<Vec<_>>(), [(vec![2.0, 4.0], 1)]);
         assert_eq!(court.false_positives, 2, "the dead may be called dead");
+        assert_eq!(court.survivors().collect::<Vec<_>>(), [0, 1, 2]);
         court.count(72);
         assert_eq!((court.datagrams, court.bytes), (1, 100));
     }

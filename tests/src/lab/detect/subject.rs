@@ -9,8 +9,11 @@ use crate::sim::rng::{Chance, Rng};
 use crate::sim::{self, Birth, Simulation, Weather};
 use crate::swim;
 
-/// How often the views are looked at for a first doubt, in microseconds: a doubt is a local matter, and no event.
-const LOOK: u64 = 10_000;
+/// How often the views of a victim's neighbors are looked at for a first doubt, in microseconds: a doubt is a local
+/// matter, and no event.
+const LOOK_FOR_DOUBT: u64 = 10_000;
+/// How often the members of all nodes are looked at, in microseconds: events tell of those with whom there was a link.
+const LOOK: u64 = 200_000;
 
 /// A cluster under test.
 pub(super) trait Subject {
@@ -48,19 +51,28 @@ impl Real {
         Self { simulation, neighbors: Vec::new() }
     }
 
-    fn state(&self, observer: u32, member: u32) -> Option<PeerState> {
-        let mut peers = self.simulation.view(observer)?.peers();
-        peers.find(|peer| peer.node == id(member)).map(|peer| peer.state)
-    }
-
     /// Whether a neighbor of the victim does not take it for a sound link any more.
     fn look_for_doubt(&mut self, victim: u32) {
-        let doubts = |&observer: &u32| {
-            self.simulation.is_up(observer) && self.state(observer, victim) != Some(PeerState::Linked)
+        let trusts = |observer: u32| {
+            let mut links = self.simulation.view(observer)?.neighbors();
+            Some(links.any(|link| link.node == id(victim) && !link.suspected))
         };
-        if self.neighbors.iter().any(doubts) {
+        if self.neighbors.iter().any(|&observer| trusts(observer) == Some(false)) {
             let now = self.simulation.now();
             self.simulation.observer.suspected(now, victim);
+        }
+    }
+
+    /// Hears what all nodes hold of all members.
+    fn look(&mut self) {
+        let now = self.simulation.now();
+        for observer in self.simulation.observer.survivors() {
+            let peers = self.simulation.view(observer).into_iter().flat_map(Gossip::peers);
+            let judged: Vec<(u32, bool)> =
+                peers.map(|peer| (peer.node.0 as u32 - 1, peer.state == PeerState::Down)).collect();
+            for (member, dead) in judged {
+                self.simulation.observer.judged(now, observer, member, dead);
+            }
         }
     }
 }
@@ -71,16 +83,21 @@ impl Subject for Real {
     }
 
     fn run_until(&mut self, at: u64) {
-        while let Some(victim) = self.simulation.observer.unsuspected().filter(|_| self.simulation.now() < at) {
-            self.simulation.run_until(at.min(self.simulation.now() + LOOK));
-            self.look_for_doubt(victim);
+        while self.simulation.now() < at {
+            let next = at.min((self.simulation.now() / LOOK + 1) * LOOK);
+            while let Some(victim) = self.simulation.observer.unsuspected().filter(|_| self.simulation.now() < next) {
+                self.simulation.run_until(next.min(self.simulation.now() + LOOK_FOR_DOUBT));
+                self.look_for_doubt(victim);
+            }
+            self.simulation.run_until(next);
+            self.look();
         }
-        self.simulation.run_until(at);
     }
 
     fn crash(&mut self, node: u32) {
+        let links = |other: u32| self.simulation.view(other).into_iter().flat_map(Gossip::neighbors);
         self.neighbors =
-            (0..self.simulation.size()).filter(|&other| self.state(other, node) == Some(PeerState::Linked)).collect();
+            (0..self.simulation.size()).filter(|&other| links(other).any(|link| link.node == id(node))).collect();
         let now = self.simulation.now();
         self.simulation.observer.crashed(now, node);
         self.simulation.crash(node);

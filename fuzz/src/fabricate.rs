@@ -6,9 +6,9 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use gossip_core::pack::Packer;
 use gossip_core::wire::{
-    Absence, Absent, Ack, Address, Blob, Conflict, Data, ExchangeHead, Frontier, HEADER_LEN, Hello, Kind, PageHead,
-    PeerEntry, Probe, RegisterFrontier, RegisterState, Retry, Root, Unlink, Update, Verdict, ViewEntry, Wanted,
-    Welcome,
+    Absence, Absent, Ack, Address, Ask, Beat, Blob, Conflict, Data, Deny, ExchangeHead, Frontier, HEADER_LEN, Hello,
+    Kind, MemberStatus, PageHead, PeerEntry, Probe, RegisterFrontier, RegisterState, Retry, Root, Unlink, Update,
+    Verdict, ViewEntry, Vouch, Walk, Wanted, Welcome,
 };
 use gossip_core::{Incarnation, NodeId};
 
@@ -47,14 +47,30 @@ impl Liar<'_> {
             }
             2 => self.comparison(u, packer)?,
             3 => self.register(u, packer)?,
-            _ => {
-                let number = small(u)? as u32;
-                let _ = match bool::arbitrary(u)? {
-                    true => packer.frame(Kind::PROBE, &Probe { number }),
-                    false => packer.frame(Kind::ACK, &Ack { number }),
-                };
-            }
+            _ => self.detector(u, packer)?,
         }
+        Ok(())
+    }
+
+    /// Frames of the failure detector.
+    fn detector(&self, u: &mut Unstructured<'_>, packer: &mut Packer<'_>) -> Result<()> {
+        let (number, status) = (small(u)? as u32, small(u)? as u32);
+        let (node, incarnation) = self.node(u)?;
+        let said = MemberStatus { node, incarnation, status };
+        let _ = match u.int_in_range(0..=7)? {
+            0 => packer.frame(Kind::PROBE, &Probe { number, status }),
+            1 => packer.frame(Kind::ACK, &Ack { number, status }),
+            2 => packer.frame(Kind::BEAT, &Beat { next_ms: number, tables: small(u)? }),
+            3 => {
+                let (address, flags) = (Address(address(u.int_in_range(0..=4)?)), u.arbitrary()?);
+                let ask = Ask { number, subject: node, incarnation, address, age_ms: status, flags };
+                packer.frame(Kind::ASK, &ask)
+            }
+            4 => packer.frame(Kind::VOUCH, &Vouch { number }),
+            5 => packer.frame(Kind::DENY, &Deny { number }),
+            6 => Ok(drop(packer.list(Kind::STATUSES, [said]))),
+            _ => Ok(drop(packer.list(Kind::ACCUSATIONS, [said]))),
+        };
         Ok(())
     }
 
@@ -123,7 +139,8 @@ impl Liar<'_> {
             1 => {
                 let runs = blob(u)?;
                 let frontier = Frontier { origin, incarnation, low: first, top: more, idle_ms: small(u)? as u32, runs };
-                let _ = packer.page(Kind::FRONTIERS, &self.head(u)?, [frontier]);
+                let head = self.head(u)?.min(PageHead { node: origin, incarnation });
+                let _ = packer.page(Kind::FRONTIERS, &head, [frontier]);
             }
             2 => {
                 packer.list(Kind::PULL, [Wanted { origin, incarnation, first, more }]);
@@ -144,8 +161,9 @@ impl Liar<'_> {
                 let _ = packer.frame(Kind::REGISTER_ROOT, &Root { sum: after, rows: version as u32 });
             }
             1 => {
-                let frontier = RegisterFrontier { owner, incarnation, complete: version };
-                let _ = packer.page(Kind::REGISTER_FRONTIERS, &self.head(u)?, [frontier]);
+                let frontier = RegisterFrontier { owner, incarnation, complete: version, status: small(u)? as u32 };
+                let head = self.head(u)?.min(PageHead { node: owner, incarnation: Incarnation(0) });
+                let _ = packer.page(Kind::REGISTER_FRONTIERS, &head, [frontier]);
             }
             _ => {
                 let state = RegisterState::from(u.int_in_range(0..=3)?);

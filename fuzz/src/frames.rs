@@ -49,12 +49,19 @@ fn emit(kind: Kind, frame: &Frame<'_>) -> Option<Vec<u8>> {
         Frame::Walk(record) => packer.frame(kind, record).expect(fits),
         Frame::Probe(record) => packer.frame(kind, record).expect(fits),
         Frame::Ack(record) => packer.frame(kind, record).expect(fits),
+        Frame::Beat(record) => packer.frame(kind, record).expect(fits),
+        Frame::Ask(record) => packer.frame(kind, record).expect(fits),
+        Frame::Vouch(record) => packer.frame(kind, record).expect(fits),
+        Frame::Deny(record) => packer.frame(kind, record).expect(fits),
         Frame::Data(record) => packer.frame(kind, record).expect(fits),
         Frame::Root(record) | Frame::RegisterRoot(record) => packer.frame(kind, record).expect(fits),
         Frame::ViewRequest(exchange) | Frame::ViewReply(exchange) => {
             packer.headed(kind, &exchange.head, exchange.entries).expect(fits)
         }
         Frame::Peers(list) => {
+            packer.list(kind, list.iter());
+        }
+        Frame::Statuses(list) | Frame::Accusations(list) => {
             packer.list(kind, list.iter());
         }
         Frame::Pull(list) => {
@@ -95,6 +102,7 @@ pub(crate) fn describe(frame: &Frame<'_>) -> String {
             format!("{:?}{}", exchange.head, entries(exchange.entries.iter()))
         }
         Frame::Peers(list) => entries(list.iter()),
+        Frame::Statuses(list) | Frame::Accusations(list) => entries(list.iter()),
         Frame::Pull(list) => entries(list.iter()),
         Frame::Absent(list) => entries(list.iter()),
         Frame::Updates(list) => entries(list.iter()),

@@ -49,14 +49,27 @@ pub(crate) struct Comparison {
     next_at: Instant,
     /// From then on nothing is compared without a reason.
     sleep_at: Instant,
+    /// Until then a difference may be news that is still under way.
+    settled_at: Instant,
+    enabled: bool,
     /// The link that was compared with last.
     last: usize,
 }
 
 impl Comparison {
-    pub(crate) fn new(due: Due, links: usize, period: Duration) -> Self {
+    /// Where it is not `enabled`, nothing is ever compared.
+    pub(crate) fn new(due: Due, links: usize, period: Duration, enabled: bool) -> Self {
         let rows = (0..links).map(|_| Row::FRESH).collect();
-        Self { due, rows, period, next_at: Instant::NEVER, sleep_at: Instant::ZERO, last: 0 }
+        Self {
+            due,
+            rows,
+            period,
+            next_at: Instant::NEVER,
+            sleep_at: Instant::ZERO,
+            settled_at: Instant::ZERO,
+            enabled,
+            last: 0,
+        }
     }
 
     pub(crate) const fn heap_bytes(links: usize) -> usize {
@@ -69,20 +82,29 @@ impl Comparison {
 
     /// A new link: compare at once.
     pub(crate) fn on_link_up(&mut self, now: Instant, peers: &mut Peers, peer: PeerIdx) {
-        self.rows[peer.row()].cursor = PageHead::START;
-        self.owe_root(peers, peer);
-        self.note_change(now);
+        if self.enabled {
+            self.rows[peer.row()].cursor = PageHead::START;
+            self.owe_root(peers, peer);
+            self.note_change(now);
+        }
+    }
+
+    /// The table has changed in what is told to everybody at once: a difference is no surprise for a while.
+    pub(crate) fn note_news(&mut self, now: Instant) {
+        self.settled_at = now + 2 * self.period;
     }
 
     /// The table has changed.
     pub(crate) fn note_change(&mut self, now: Instant) {
-        self.sleep_at = now + self.period * AWAKE;
-        self.next_at = self.next_at.min(now + self.period);
+        if self.enabled {
+            self.sleep_at = now + self.period * AWAKE;
+            self.next_at = self.next_at.min(now + self.period);
+        }
     }
 
     /// A peer's tables differ from this node's. While it is awake it finds out by itself.
     pub(crate) fn wake(&mut self, now: Instant, peers: &mut Peers, peer: PeerIdx) {
-        if self.sleep_at <= now {
+        if self.enabled && self.sleep_at <= now && self.settled_at <= now {
             self.owe_root(peers, peer);
             self.note_change(now);
         }

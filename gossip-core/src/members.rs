@@ -72,6 +72,9 @@ pub(crate) struct Member {
     pub(crate) floor: u64,
     /// The registers in the order of their versions.
     pub(crate) registers: List,
+    /// All messages of its present life up to this number were seen or told as lost, by when what was seen of it was
+    /// forgotten: should it speak again, they are not missing.
+    pub(crate) forgotten: u64,
 }
 
 impl Member {
@@ -241,6 +244,7 @@ impl Members {
                 complete: 0,
                 floor: 0,
                 registers: List::default(),
+                forgotten: 0,
             })
             .ok()?;
         self.index.insert(self.hash(node), row).expect("the index has room for every row");
@@ -334,7 +338,7 @@ impl Members {
         let Some(member) = self.rows.get(row) else { return };
         let (was_gone, state) = (member.is_gone(), member.state);
         self.change(row, |member| {
-            (member.incarnation, member.floor) = (incarnation, 0);
+            (member.incarnation, member.floor, member.forgotten) = (incarnation, 0, 0);
             (member.status, member.accused) = (0, 0);
         });
         if was_gone {

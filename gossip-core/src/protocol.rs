@@ -13,12 +13,14 @@
 use crate::ids::{Incarnation, NodeId};
 use crate::members::Members;
 use crate::membership::View;
+use crate::mtu::Mtus;
 use crate::pack::Packer;
 use crate::peer::{Due, PeerIdx, Peers};
 use crate::stats::Stats;
 use crate::store::{Messages, Origins, Row, Slot};
 use crate::time::Instant;
 use crate::view::Reason;
+use crate::wire::HEADER_LEN;
 
 /// What lies on the bench.
 pub(crate) struct Cx<'a> {
@@ -30,6 +32,39 @@ pub(crate) struct Cx<'a> {
     pub(crate) origins: &'a mut Origins,
     pub(crate) messages: &'a mut Messages,
     pub(crate) stats: &'a mut Stats,
+    pub(crate) mtus: &'a Mtus,
+}
+
+impl Cx<'_> {
+    /// Bytes of frames that a datagram to `peer` holds; none where there is no such link any more.
+    pub(crate) fn room(&self, peer: PeerIdx) -> usize {
+        let mtu = self.peers.get(peer).map(|link| self.mtus.of(self.now, link.address));
+        mtu.map_or(0, |mtu| mtu - HEADER_LEN)
+    }
+}
+
+impl Cx<'_> {
+    /// Adds a row for an origin that has none; none where there is no room. What was seen of it before it was forgotten
+    /// is remembered where the origin is a member.
+    pub(crate) fn insert_origin(&mut self, node: NodeId, incarnation: Incarnation) -> Option<Row> {
+        let row = self.origins.insert(self.now, node, incarnation)?;
+        let member = self.members.find(node).and_then(|member| self.members.get(member));
+        if let Some(member) = member.filter(|member| member.incarnation == incarnation) {
+            self.origins.advance(self.now, row, member.forgotten);
+        }
+        Some(row)
+    }
+
+    /// Drops the row of an origin that holds nothing.
+    pub(crate) fn remove_origin(&mut self, row: Row) {
+        let Some(origin) = self.origins.get(row) else { return };
+        let member = self.members.find(origin.node).and_then(|member| self.members.get_mut(member));
+        if let Some(member) = member.filter(|member| member.incarnation == origin.incarnation) {
+            member.forgotten = origin.top;
+        }
+        self.origins.remove(row);
+        self.stats.origins_forgotten += 1;
+    }
 }
 
 /// Who this node is.
@@ -58,6 +93,8 @@ pub(crate) enum Fact {
     Cleared { peer: PeerIdx },
     /// A link is of no use: it ends.
     Silent { peer: PeerIdx },
+    /// An origin is forgotten; its row may be another one's next.
+    Forgotten { row: Row },
     /// A member is dead, or has left.
     Died { member: crate::members::Row },
     /// A member lives: in a new life, or it refuted its death. It need not have been dead here.

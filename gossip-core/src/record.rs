@@ -1,7 +1,7 @@
 //! The contents of records: what is written for the next life, and how it is read back.
 //!
 //! ```text
-//! node          key: none                         value: node 8 · incarnation 8
+//! node          key: none                         value: version 1 · node 8 · incarnation 8
 //! origins       key: node 8 · incarnation 8       value: top 8 · known 8 · fifo done 8 · gap first 8 · gap last 8 (0: none)
 //!                                                       · window 32 · idle ms 4 · at ms 8
 //! messages      key: node 8 · incarnation 8 · seq 8
@@ -11,12 +11,13 @@
 //! ```
 //!
 //! Integers are little-endian. `at` is `Config::started_at` plus the time that the node had run: the ages of the next life
-//! go on from there, as far as start times are given.
+//! go on from there, as far as start times are given. The version is that of all tables; a later one is refused.
 
 use crate::config::Config;
+use crate::error::RestoreError;
 use crate::event::Order;
 use crate::ids::{Incarnation, MessageId, NodeId};
-use crate::persist::{HEAD_MAX, RECORD_KEY_MAX};
+use crate::persist::{HEAD_MAX, RECORD_KEY_MAX, Table};
 use crate::store::{Message, Origin, WINDOW_MAX};
 use crate::time::Instant;
 
@@ -47,13 +48,24 @@ impl Clock {
     }
 }
 
+/// The version of the stored format.
+const VERSION: u8 = 1;
+
 pub(crate) fn node_value(node: NodeId, incarnation: Incarnation) -> Head {
-    concat([&node.0.to_le_bytes(), &incarnation.0.to_le_bytes()])
+    concat([&[VERSION], &node.0.to_le_bytes(), &incarnation.0.to_le_bytes()])
 }
 
-pub(crate) fn read_node(value: &[u8]) -> Option<(NodeId, Incarnation)> {
+pub(crate) fn read_node(value: &[u8]) -> Result<(NodeId, Incarnation), RestoreError> {
     let mut reader = Reader(value);
-    Some((NodeId(reader.u64()?), Incarnation(reader.u64()?))).filter(|_| reader.0.is_empty())
+    match reader.u8() {
+        Some(VERSION) => {}
+        Some(version) => return Err(RestoreError::Version { version }),
+        None => return Err(RestoreError::Malformed { table: Table::Node }),
+    }
+    match (reader.u64(), reader.u64()) {
+        (Some(node), Some(incarnation)) if reader.0.is_empty() => Ok((NodeId(node), Incarnation(incarnation))),
+        _ => Err(RestoreError::Malformed { table: Table::Node }),
+    }
 }
 
 pub(crate) fn origin_key(node: NodeId, incarnation: Incarnation) -> Key {

@@ -10,13 +10,12 @@ use crate::order;
 use crate::persist::{Record, StoredRecord, Table, Value};
 use crate::record;
 use crate::store::{Freshness, NewMessage, Row, Slot, Stage, WINDOW_MAX};
-use crate::time::Instant;
 
 /// The incarnation on record, if there is one.
 pub(crate) fn last_incarnation(records: &[StoredRecord<'_>], id: NodeId) -> Result<Option<Incarnation>, RestoreError> {
     let mut last = None;
     for stored in records.iter().filter(|stored| stored.table == Table::Node) {
-        let (node, incarnation) = record::read_node(stored.value).ok_or(malformed(Table::Node))?;
+        let (node, incarnation) = record::read_node(stored.value)?;
         if node != id {
             return Err(RestoreError::OtherNode { node });
         }
@@ -54,8 +53,8 @@ impl Gossip {
         self.unrecorded_origins.clear(row);
         let origin = self.origins.get(row as Row)?;
         let key = record::origin_key(origin.node, origin.incarnation);
-        if self.is_silent(row as Row) {
-            self.origins.remove(row as Row);
+        if origin.retired && row as Row != self.own_row {
+            self.forget_origin(row as Row);
             return Some(Record { seq: self.gate.number(), table: Table::Origins, key, value: None });
         }
         let head = record::origin_value(origin, self.clock, self.now);
@@ -106,10 +105,13 @@ impl Gossip {
     pub(crate) fn restore_records(&mut self, mut records: Vec<StoredRecord<'_>>) -> Result<(), RestoreError> {
         // Origins before messages, and messages by number: keys sort as bytes, numbers are little-endian.
         records.sort_by_key(|stored| (stored.table, record::read_message_key(stored.key)));
+        for stored in records.iter().filter(|stored| stored.table == Table::Origins) {
+            self.restore_origin(stored, false)?;
+        }
         for stored in &records {
             match stored.table {
                 Table::Node => {}
-                Table::Origins => self.restore_origin(stored)?,
+                Table::Origins => self.restore_origin(stored, true)?,
                 Table::Messages => self.restore_message(stored, &records)?,
                 Table::Registers => self.restore_register(stored)?,
                 Table::Acknowledged => {}
@@ -118,17 +120,19 @@ impl Gossip {
         Ok(())
     }
 
-    fn restore_origin(&mut self, stored: &StoredRecord<'_>) -> Result<(), RestoreError> {
+    /// One that fell silent long ago comes last, and only where there is room: it is remembered for the messages that are
+    /// still on record, and forgotten by the first sweep that finds none.
+    fn restore_origin(&mut self, stored: &StoredRecord<'_>, silent: bool) -> Result<(), RestoreError> {
         let origin = record::read_origin(stored.key, stored.value, self.clock).ok_or(malformed(Table::Origins))?;
         let idle = core::time::Duration::from_millis(origin.idle_ms.into());
-        if idle >= self.config.timing.horizon * 5 / 4 {
-            // Too old to matter, as is whatever could still come from it.
+        let is_silent = idle >= self.config.timing.horizon * 5 / 4;
+        if is_silent != silent || silent && self.origins.is_full() {
             return Ok(());
         }
         let row = self.restore_row(origin.node, origin.incarnation)?;
         self.origins.restore(row, origin.top, origin.known, origin.window);
         if let Some(row) = self.origins.get_mut(row) {
-            row.heard = before(self.now, idle);
+            row.heard = self.now.before(idle);
             row.fifo_done = origin.fifo_done;
             (row.gap, row.last_gap) = (origin.gap, origin.gap);
         }
@@ -240,6 +244,12 @@ impl Gossip {
     }
 }
 
-fn before(now: Instant, age: core::time::Duration) -> Instant {
-    Instant::from_micros(now.as_micros().saturating_sub(crate::time::micros(age)))
+#[cfg(test)]
+mod tests {
+    /// The figure that [`Limits::bytes`](crate::Limits::bytes) and [`Gossip::restore`](crate::Gossip::restore) tell.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn what_is_to_be_purged_takes_the_bytes_that_are_documented() {
+        assert_eq!(size_of::<(crate::ids::MessageId, bool)>(), 32);
+    }
 }

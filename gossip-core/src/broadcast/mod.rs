@@ -20,8 +20,8 @@
 //! # Bounds
 //!
 //! Work per accepted message is one draw per link (rumor) or one bit per link (flood); per round, that much for each hot
-//! message. What came from a node with a larger MTU and does not fit into a datagram of this one is kept and delivered, but
-//! not passed on; that is counted. A message is sent at most once per link by a flood, at most `rounds` times by a rumor.
+//! message. What came from a node with a larger MTU and does not fit into a datagram for some link is kept and delivered, but not
+//! passed on there; that is counted. A message is sent at most once per link by a flood, at most `rounds` times by a rumor.
 //!
 //! # Sources, and where this differs
 //!
@@ -48,7 +48,7 @@ use crate::store::Messages;
 use crate::store::{Message, Slot};
 use crate::time::Instant;
 use crate::view::Reason;
-use crate::wire::{Blob, Data, HEADER_LEN, Kind};
+use crate::wire::{Blob, Data, Kind};
 
 /// Bytes kept for new messages in each datagram: the head of a message and a short payload.
 const SHARE: usize = 300;
@@ -63,8 +63,6 @@ pub(crate) struct Broadcast {
     period: Duration,
     /// Links by messages: a copy is to be sent.
     owed: Grid,
-    /// Bytes of frames that a datagram holds.
-    room: usize,
     /// Where to go on in each link's line.
     cursors: Box<[u32]>,
     /// Rounds that each message has left.
@@ -81,7 +79,6 @@ impl Broadcast {
             mode: config.broadcast,
             period: config.timing.round_period,
             owed: Grid::new(links, messages),
-            room: usize::from(config.mtu) - HEADER_LEN,
             cursors: (0..links).map(|_| 0).collect(),
             rounds_left: (0..messages).map(|_| 0).collect(),
             hot: Bits::new(messages),
@@ -197,10 +194,10 @@ impl Protocol for Broadcast {
     }
 
     fn on_transmit(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) {
-        let row = to.row();
+        let (row, room) = (to.row(), cx.room(to));
         while let Some(slot) = self.owed.next_in_row(row, self.cursors[row] as usize) {
             match cx.messages.get(slot as Slot) {
-                Some(message) if len_max(message) > self.room => cx.stats.unsendable += 1,
+                Some(message) if len_max(message) > room => pass_over(cx, slot as Slot),
                 Some(message) => {
                     if write(packet, cx.now, cx.me.node, message, 0).is_err() {
                         return;
@@ -230,6 +227,13 @@ pub(crate) fn len_max(message: &Message) -> usize {
     let path = message.path().len();
     let grows = 0 < path && path < Path::MAX * 8;
     Data::OVERHEAD_MAX + path + if grows { 8 } else { 0 } + message.payload().len()
+}
+
+/// A copy never fits into a datagram for its link. The message grows older from now on: an own one that fits nowhere must
+/// not stay for ever.
+pub(crate) fn pass_over(cx: &mut Cx<'_>, slot: Slot) {
+    cx.stats.unsendable += 1;
+    cx.messages.sent(cx.now, slot);
 }
 
 /// Writes one message as it is now.

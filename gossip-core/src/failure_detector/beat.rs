@@ -8,11 +8,14 @@
 //!
 //! # Rules
 //!
-//! - Once a `beat_period` a beat goes to the link on which this node's promise runs out first. If something was sent there
-//!   within the last period, then so it was to all others, and the beat is saved.
+//! - Once a `beat_period` it is the turn of the link on which this node's promise runs out first. A beat goes there, unless
+//!   something was sent there within the last period, which serves as well.
 //! - A beat promises the next one after as many periods as the sender has links. A link that is made later waits for its
 //!   turn, so the promises to the others hold.
-//! - Any datagram that is found genuine counts. A link is late when the promised time and the time of an answer are over.
+//! - Any datagram that is found genuine counts, but not for longer than a beat would: what comes in the period before the
+//!   promised time stands for the beat, and what comes earlier does not postpone it. Otherwise a message to all
+//!   links would put off all turns at once, and nobody would miss the sender for a whole round.
+//! - A link is late when neither came within the time of an answer.
 //! - Every [`SPOT`] beats a member is probed that was drawn by chance, linked or not: for its round-trip time, and because a
 //!   member that died together with all its neighbors is missed by nobody. After three deaths in a row four more
 //!   follow soon.
@@ -42,10 +45,14 @@ const PATIENCE_MAX: u32 = 3_600_000;
 /// What the detector knows of one link.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Link {
-    /// What the far end promised.
-    pub(super) patience: Duration,
-    /// What this node promised.
-    pub(super) promised: Duration,
+    /// From turn to turn of the far end, as it promised.
+    patience: Duration,
+    /// When the next turn is.
+    expects: Instant,
+    /// From turn to turn of this node, as it promised.
+    promised: Duration,
+    /// The last turn.
+    served: Instant,
     pub(super) beat_owed: bool,
     /// A lone probe, for the round-trip time or because the node hears nobody.
     pub(super) poke: Burst,
@@ -62,7 +69,9 @@ pub(super) struct Link {
 impl Link {
     pub(super) const NONE: Self = Self {
         patience: Duration::ZERO,
+        expects: Instant::NEVER,
         promised: Duration::ZERO,
+        served: Instant::ZERO,
         beat_owed: false,
         poke: Burst::IDLE,
         ack: None,
@@ -112,10 +121,13 @@ impl FailureDetector {
     pub(super) fn begin_link(&mut self, cx: &mut Cx<'_>, peer: PeerIdx) {
         let period = self.beat_period;
         let known = self.links[peer.row()].rtt;
+        // Until the first beat says more, the far end may have as many links as this node may.
+        let patience = period * cx.peers.capacity() as u32;
         self.links[peer.row()] = Link {
-            // Until the first beat says more, the far end may have as many links as this node may.
-            patience: period * cx.peers.capacity() as u32,
+            patience,
+            expects: cx.now + patience,
             promised: period * (cx.peers.len() as u32 + 1),
+            served: cx.now,
             beat_owed: true,
             rtt: known,
             ..Link::NONE
@@ -127,16 +139,21 @@ impl FailureDetector {
         self.await_beat(cx, peer);
     }
 
-    /// Something goes to the link that has waited longest.
+    /// The next turn.
     pub(super) fn beat(&mut self, cx: &mut Cx<'_>) {
-        self.rhythm.next_at = if cx.peers.len() == 0 { Instant::NEVER } else { cx.now + self.beat_period };
-        let due = |(peer, sent): &(PeerIdx, Instant)| *sent + self.links[peer.row()].promised;
-        let first = cx.peers.iter().map(|(peer, link)| (peer, link.sent)).min_by_key(due);
-        if let Some((peer, sent)) = first
-            && cx.now.saturating_since(sent) >= self.beat_period
-        {
-            self.links[peer.row()].beat_owed = true;
-            cx.peers.mark(peer, Due::Detector);
+        let period = self.beat_period;
+        self.rhythm.next_at = if cx.peers.len() == 0 { Instant::NEVER } else { cx.now + period };
+        let links = &mut self.links;
+        let turn = |(peer, _): &(PeerIdx, Instant)| links[peer.row()].served + links[peer.row()].promised;
+        let next = cx.peers.iter().map(|(peer, link)| (peer, link.sent)).min_by_key(turn);
+        if let Some((peer, sent)) = next {
+            let link = &mut links[peer.row()];
+            link.served = cx.now;
+            let promise_holds = link.promised == period * cx.peers.len() as u32;
+            if !promise_holds || cx.now.saturating_since(sent) >= period {
+                link.beat_owed = true;
+                cx.peers.mark(peer, Due::Detector);
+            }
         }
         if self.rhythm.step() {
             self.spot_check(cx);
@@ -153,7 +170,9 @@ impl FailureDetector {
 
     /// True if the far end knows what this node knows.
     pub(crate) fn on_beat(&mut self, cx: &Cx<'_>, from: PeerIdx, beat: Beat) -> bool {
-        self.links[from.row()].patience = Duration::from_millis(beat.next_ms.clamp(1, PATIENCE_MAX).into());
+        let link = &mut self.links[from.row()];
+        link.patience = Duration::from_millis(beat.next_ms.clamp(1, PATIENCE_MAX).into());
+        link.expects = cx.now + link.patience;
         self.await_beat(cx, from);
         let same = beat.tables == tables(cx);
         if !same {
@@ -162,27 +181,24 @@ impl FailureDetector {
         same
     }
 
-    /// Sets the timer of a link that is not in doubt.
+    /// Sets the timer of a link that is not in doubt, for its next turn.
     pub(super) fn await_beat(&mut self, cx: &Cx<'_>, peer: PeerIdx) {
-        let link = &self.links[peer.row()];
-        let heard = cx.peers.get(peer).map_or(cx.now, |peer| peer.heard);
-        let at = if link.case.is_none() { self.late_at(peer, heard) } else { Instant::NEVER };
-        self.late.set(peer.row(), at);
+        let link = &mut self.links[peer.row()];
+        if link.expects + link.rtt.timeout(self.timeout) <= cx.now {
+            let missed = micros(cx.now.saturating_since(link.expects)) / micros(link.patience).max(1);
+            link.expects = link.expects + link.patience * (u32::try_from(missed).unwrap_or(PATIENCE_MAX) + 1);
+        }
+        let at = link.expects + link.rtt.timeout(self.timeout);
+        self.late.set(peer.row(), if link.case.is_none() { at } else { Instant::NEVER });
     }
 
-    fn late_at(&self, peer: PeerIdx, heard: Instant) -> Instant {
-        let link = &self.links[peer.row()];
-        heard + link.patience + link.rtt.timeout(self.timeout)
-    }
-
-    /// The timer of a link has run out. It is not set anew for each datagram, so it may be that something came.
+    /// A turn is over.
     pub(super) fn on_late(&mut self, cx: &mut Cx<'_>, row: usize) {
         self.late.set(row, Instant::NEVER);
         let Some(peer) = cx.peers.at(row) else { return };
         let heard = cx.peers.get(peer).map_or(cx.now, |peer| peer.heard);
-        let late_at = self.late_at(peer, heard);
-        if late_at > cx.now {
-            self.late.set(row, late_at);
+        if heard + self.beat_period >= self.links[row].expects {
+            self.await_beat(cx, peer);
         } else if self.deafness.is_on() {
             self.late.set(row, cx.now + self.timeout);
         } else {

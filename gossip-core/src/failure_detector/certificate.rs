@@ -60,6 +60,13 @@ pub(super) struct Lead {
     last: bool,
 }
 
+impl Lead {
+    /// Whether enough nodes have denied in this round.
+    fn is_enough(&self, cx: &Cx<'_>) -> bool {
+        self.denied.len() as u32 >= quorum(cx.members.standing()).max(1)
+    }
+}
+
 /// How many must deny, where so many members stand, this node and the subject among them.
 pub(super) fn quorum(standing: u32) -> u32 {
     standing.saturating_sub(2).min(QUORUM)
@@ -100,35 +107,32 @@ impl FailureDetector {
     pub(super) fn lead(&mut self, cx: &mut Cx<'_>, row: u32) {
         let number = self.next_number();
         let Some(case) = self.cases.rows.get(row).filter(|case| case.since != Instant::NEVER) else { return };
-        let (may_lead, is_over) = (self.leads_at(cx, case) <= cx.now, self.window_ends_at(cx, case) <= cx.now);
         let silent = case.stage == Stage::Suspect;
-        let denied = case.lead.as_ref().map_or(0, |lead| lead.denied.len());
-        let last = case.lead.as_ref().is_some_and(|lead| lead.last);
-        let enough = denied as u32 >= quorum(cx.members.standing()).max(1);
-        if last && silent && enough {
-            return self.certify(cx, row);
+        let next = match &case.lead {
+            Some(lead) if lead.last && silent && lead.is_enough(cx) => return self.certify(cx, row),
+            Some(lead) if !lead.last && silent && self.window_ends_at(cx, case) <= cx.now => Some(true),
+            None if self.leads_at(cx, case) <= cx.now => Some(false),
+            _ => None,
+        };
+        if let Some(last) = next {
+            let lead = Lead { number, ask_at: cx.now, owed: 0, denied: heapless::Vec::new(), last };
+            if let Some(case) = self.cases.rows.get_mut(row) {
+                case.lead = Some(lead);
+            }
+            if last {
+                self.begin_burst(cx, row);
+            }
         }
-        let fresh = |last| Some(Lead { number, ask_at: cx.now, owed: 0, denied: heapless::Vec::new(), last });
-        let Some(case) = self.cases.rows.get_mut(row) else { return };
-        if case.lead.is_none() && may_lead {
-            case.lead = fresh(false);
-        } else if case.lead.is_some() && !last && is_over && silent {
-            case.lead = fresh(true);
-            self.begin_burst(cx, row);
-        }
-        let asks = |case: &Case| case.lead.as_ref().is_some_and(|lead| lead.ask_at <= cx.now);
-        if self.cases.rows.get(row).is_some_and(asks) {
-            self.ask(cx, row, enough);
-        }
+        self.ask(cx, row);
         self.arm(cx, row);
     }
 
-    /// Asks some links that are not in doubt and have not denied already.
-    fn ask(&mut self, cx: &mut Cx<'_>, row: u32, enough: bool) {
-        let pause = self.window / 4;
-        let Some(lead) = self.cases.rows.get_mut(row).and_then(|case| case.lead.as_mut()) else { return };
-        lead.ask_at = cx.now + pause;
-        if enough {
+    /// If it is time, asks some links that are not in doubt and have not denied already.
+    fn ask(&mut self, cx: &mut Cx<'_>, row: u32) {
+        let lead = self.cases.rows.get_mut(row).and_then(|case| case.lead.as_mut());
+        let Some(lead) = lead.filter(|lead| lead.ask_at <= cx.now) else { return };
+        lead.ask_at = cx.now + self.window / 4;
+        if lead.is_enough(cx) {
             return;
         }
         let fits =

@@ -259,8 +259,6 @@ impl FailureDetector {
         if let Some(peer) = link {
             let link = &mut self.links[peer.row()];
             link.vouched += 1;
-            let at = cx.now + link.patience + link.rtt.timeout(self.timeout);
-            self.late.set(peer.row(), at);
             if link.vouched >= VOUCHES_MAX {
                 self.broken.set(peer.row());
             }

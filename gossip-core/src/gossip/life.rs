@@ -17,6 +17,7 @@ use crate::ids::Incarnation;
 use crate::leave::Phase;
 use crate::members::Members;
 use crate::membership::{Membership, Sampler};
+use crate::mtu::Mtus;
 use crate::peer::Peers;
 use crate::persist::{Gate, StoredRecord};
 use crate::protocol::Me;
@@ -37,7 +38,8 @@ mod label {
     pub(super) const MEMBERSHIP: u32 = 2;
     pub(super) const DETECTOR: u32 = 3;
     pub(super) const BROADCAST: u32 = 4;
-    pub(super) const SAMPLING: u32 = 5;
+    pub(super) const REGISTERS: u32 = 5;
+    pub(super) const SAMPLING: u32 = 6;
 }
 
 impl Gossip {
@@ -57,6 +59,10 @@ impl Gossip {
 
     /// Makes a node that remembers what `records` say: what an earlier life of it handed out by
     /// [`Gossip::poll_persist`], as far as it got durable, in any order.
+    ///
+    /// The last gap of each origin on record is told again. Messages for which [`Limits`](crate::Limits) have no place
+    /// any more are dropped, the oldest first, and their removals come out of [`Gossip::poll_persist`]; until then each takes
+    /// 32 bytes beyond [`Limits::bytes`](crate::Limits::bytes).
     ///
     /// # Errors
     ///
@@ -78,7 +84,8 @@ impl Gossip {
     }
 
     /// A node whose incarnation starts at `start` at the earliest.
-    fn build(config: Config, seed: [u8; 32], now: Instant, start: u64) -> Self {
+    fn build(config: Config, seed: [u8; 32], told: Instant, start: u64) -> Self {
+        let now = told.inward();
         let limits = &config.limits;
         let mut rng = Rng::new(&seed, label::INCARNATION);
         let incarnation = Incarnation::new(config.started_at.max(start), rng.u32());
@@ -99,17 +106,18 @@ impl Gossip {
             detector: FailureDetector::new(&config, Rng::new(&seed, label::DETECTOR)),
             repair: AntiEntropy::new(&config),
             broadcast: Broadcast::new(&config, Rng::new(&seed, label::BROADCAST)),
-            registers: Register::new(&config, now, &mut tables),
+            registers: Register::new(&config, now, Rng::new(&seed, label::REGISTERS), &mut tables),
         };
         let mut gossip = Self {
             subkey: auth.subkey(me.node, me.incarnation),
             auth,
             me,
             now,
-            told: now,
+            told,
             clock: Clock::new(&config, now),
             gate: Gate::new(config.durability == Durability::Records),
             peers: Peers::new(links),
+            mtus: Mtus::new(config.mtu, links + usize::from(limits.contacts)),
             members,
             view,
             origins,
@@ -155,7 +163,7 @@ impl Gossip {
             return;
         }
         if silent {
-            self.origins.remove(self.own_row);
+            self.forget_origin(self.own_row);
         }
         let Some(row) = self.origins.insert(self.now, self.me.node, incarnation) else { return };
         for peer in 0..self.peers.capacity() {

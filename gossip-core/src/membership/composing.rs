@@ -10,9 +10,9 @@ use crate::members::Members;
 use crate::pack::Packer;
 use crate::protocol::Cx;
 use crate::view::PeerState;
-use crate::wire::{Address, Conflict, HEADER_LEN, Hello, Kind, PeerEntry, Retry, Unlink, Welcome};
+use crate::wire::{Address, Conflict, HEADER_LEN, Hello, Kind, PeerEntry, Retry, Unlink, Verdict, Welcome};
 
-/// A greeting with a cookie is padded to this many bytes of datagram (or to the MTU), so that the answer may name
+/// A greeting with a cookie is padded to this many bytes of datagram (or to the MTU of that address), so that the answer may name
 /// members: our choice, room for about twelve.
 const GREETING_LEN: usize = 512;
 
@@ -24,7 +24,7 @@ impl Membership {
         datagram: &mut [u8],
     ) -> Option<(SocketAddr, Option<NodeId>, usize)> {
         if let Some(answer) = self.answers.pop() {
-            let mut packet = Packer::new(datagram, answer.room.min(self.mtu));
+            let mut packet = Packer::new(datagram, answer.room.min(cx.mtus.of(cx.now, answer.to)));
             let node = self.compose_answer(cx, &answer, &mut packet);
             return Some((answer.to, node, packet.len()));
         }
@@ -38,7 +38,7 @@ impl Membership {
             to: Address(attempt.address),
             round_trip: attempt.round_trip,
         };
-        let mut packet = Packer::new(datagram, self.mtu);
+        let mut packet = Packer::new(datagram, cx.mtus.of(cx.now, attempt.address));
         packet.frame(Kind::HELLO, &hello).ok()?;
         if hello.cookie != 0 {
             packet.pad(GREETING_LEN - HEADER_LEN);
@@ -84,7 +84,10 @@ impl Membership {
                     Beside::Vacant(entry) => packet.frame(Kind::VACANCY, &entry),
                 };
                 let written = packet.frame(Kind::WELCOME, &welcome);
-                packet.list(Kind::PEERS, some_members(cx.members, nonce, self.is_sampled));
+                // Who is no neighbor has no business with anybody here.
+                if verdict != Verdict::NotNeighbor {
+                    packet.list(Kind::PEERS, some_members(cx.members, nonce, self.is_sampled));
+                }
                 (written, None)
             }
             Say::Unlink { node, reason, vacant } => {

@@ -27,7 +27,8 @@
 //!   who ask: up to all of them, and beyond 3/4 to whoever is in need in the place of another one ([`giving_way`]). A
 //!   refused node gets some members in the answer, and tries there.
 //! - Half of the links are drawn by chance, the others may go to who is near ([`nearness`]).
-//! - *Static*: greets and admits exactly the configured neighbors; whoever answers "you are no neighbor of mine" is warned about.
+//! - *Static*: greets and admits exactly the configured neighbors; whoever answers "you are no neighbor of mine" is warned about. Who
+//!   is no neighbor gets that answer and no list of members.
 //! - A link in doubt ([`Fact::Suspected`]) is replaced at once, and ends only with the verdict.
 //! - Who vanished is called for ever, about twice in a beat period by the whole component, whatever its size
 //!   ([`healing`]): that is how a network that was split grows together again.
@@ -36,7 +37,7 @@
 //! - The later incarnation of a node replaces the earlier one. An earlier one that can still answer a cookie is alive:
 //!   both are told ([`Event::IdentityConflict`]).
 //! - `Welcome` names the highest incarnation of the receiver that is known. If that is higher than its own (its clock went
-//!   back), a node that has said nothing yet takes a higher one; another one is told of a conflict.
+//!   back), the node takes a higher one, once in its life; if that does not help, it is told of a conflict.
 //!
 //! # Bounds
 //!
@@ -44,6 +45,7 @@
 //! came from it, and one datagram for each that came. A contact is greeted every `retry_first` by a node without a link;
 //! by another one with doubling pauses up to `retry_cap`, eight times, and then like somebody who vanished.
 
+mod answered;
 mod answers;
 mod attempts;
 mod composing;
@@ -129,6 +131,8 @@ pub(crate) struct Membership {
     mtu: usize,
     /// The node leaves: no new links.
     closed: bool,
+    /// The datagram that is being read has answered a greeting.
+    answered: bool,
 }
 
 impl Membership {
@@ -174,6 +178,7 @@ impl Membership {
             conflict_told: Incarnation(0),
             mtu: config.mtu.into(),
             closed: false,
+            answered: false,
         }
     }
 

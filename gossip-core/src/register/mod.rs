@@ -99,6 +99,9 @@ pub(crate) struct Register {
     /// When gathered changes go out.
     flush_at: Instant,
     batch_delay: Duration,
+    /// The longest that news of a status waits.
+    status_delay: Duration,
+    rng: Rng,
     /// When to look for what is older than the horizon.
     sweep_at: Instant,
     horizon: Duration,
@@ -109,23 +112,26 @@ pub(crate) struct Register {
 }
 
 impl Register {
-    pub(crate) fn new(config: &Config, now: Instant, rng: &mut Rng) -> Self {
+    pub(crate) fn new(config: &Config, now: Instant, rng: Rng, tables: &mut Rng) -> Self {
         let limits = &config.limits;
         let (links, registers) = (usize::from(limits.links), limits.registers as usize);
         let horizon = config.timing.horizon;
+        let repair = config.repair == crate::config::Repair::On;
         Self {
-            table: Registers::new(registers, limits.register_bytes, rng),
+            table: Registers::new(registers, limits.register_bytes, tables),
             owed: Grid::new(links, registers),
             closings: Grid::new(links, limits.peers as usize),
             statuses: Grid::new(links, limits.peers as usize),
             accusations: Grid::new(links, limits.peers as usize),
-            comparison: Comparison::new(Due::Registers, links, config.timing.repair_period),
+            comparison: Comparison::new(Due::Registers, links, config.timing.repair_period, repair),
             superseded: None,
             flush_at: Instant::NEVER,
             batch_delay: config.timing.batch_delay,
+            status_delay: 2 * config.timing.probe_timeout,
+            rng,
             sweep_at: now + horizon / 8,
             horizon,
-            repair: config.repair == crate::config::Repair::On,
+            repair,
             records: config.durability == crate::config::Durability::Records,
             registers_max: limits.registers,
             update_max: usize::from(config.mtu) - crate::wire::HEADER_LEN - Update::OVERHEAD_MAX,
@@ -198,9 +204,7 @@ impl Register {
     #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn check_invariants(&self, peers: &Peers, members: &Members) {
         self.table.check_invariants(members);
-        if self.repair {
-            self.comparison.check_invariants(peers);
-        }
+        self.comparison.check_invariants(peers);
         for grid in [&self.owed, &self.closings, &self.statuses, &self.accusations] {
             grid.check_invariants();
         }
@@ -306,16 +310,14 @@ impl Protocol for Register {
                 {
                     self.adopt(cx, row, incarnation);
                 }
-                if self.repair {
-                    self.comparison.on_link_up(cx.now, cx.peers, peer);
-                }
+                self.comparison.on_link_up(cx.now, cx.peers, peer);
             }
             Fact::LinkDown { peer } => {
                 self.forget_link(peer.row());
                 self.comparison.on_link_down(peer);
             }
             Fact::Died { member } | Fact::Revived { member } => self.spread_status(cx, member),
-            Fact::Differs { peer } if self.repair => self.comparison.wake(cx.now, cx.peers, peer),
+            Fact::Differs { peer } => self.comparison.wake(cx.now, cx.peers, peer),
             _ => {}
         }
     }
@@ -327,9 +329,7 @@ impl Protocol for Register {
         if self.sweep_at <= cx.now {
             self.sweep(cx);
         }
-        if self.repair {
-            self.comparison.on_timeout(cx.now, cx.peers);
-        }
+        self.comparison.on_timeout(cx.now, cx.peers);
         None
     }
 

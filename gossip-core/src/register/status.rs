@@ -6,23 +6,30 @@
 //! looks for itself before it believes it. (After a split has healed, the tables of either side hold the other side's
 //! members dead.)
 
+use core::time::Duration;
+
 use super::Register;
 use crate::members::Row;
 use crate::pack::{Full, Packer};
 use crate::peer::PeerIdx;
 use crate::protocol::Cx;
 use crate::storage::Grid;
+use crate::time::micros;
 use crate::wire::{Kind, List, MemberStatus};
 
 impl Register {
     /// The status of a member has changed here: everybody shall know.
+    ///
+    /// It goes out after a while that is drawn by chance. So who waits longer hears it meanwhile from most of its links and
+    /// need not tell them, and deaths that come together travel together.
     pub(super) fn spread_status(&mut self, cx: &Cx<'_>, member: Row) {
         for (peer, _) in cx.peers.iter() {
             self.statuses.set(peer.row(), member as usize);
             self.accusations.clear(peer.row(), member as usize);
         }
-        self.flush_at = self.flush_at.min(cx.now + self.batch_delay);
-        self.comparison.note_change(cx.now);
+        let delay = Duration::from_micros(self.rng.range_micros(0, micros(self.status_delay)));
+        self.flush_at = self.flush_at.min(cx.now + delay);
+        self.comparison.note_news(cx.now);
     }
 
     /// A peer told statuses, which were judged by now: what it knows it need not hear, and what it should know it hears.

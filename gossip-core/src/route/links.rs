@@ -8,7 +8,7 @@ use crate::view::PeerState;
 
 impl Gossip {
     /// Makes a link, or begins it anew where there is one.
-    pub(super) fn link(&mut self, new: &NewLink) {
+    pub(crate) fn link(&mut self, new: &NewLink) {
         let NewLink { node, incarnation, address, number, near, round_trip } = *new;
         let old = self.peers.find(node);
         if let Some(old) = old.filter(|&old| self.peers.get(old).is_some_and(|link| link.incarnation != incarnation)) {

@@ -63,6 +63,7 @@ impl Gossip {
             origins: &mut self.origins,
             messages: &mut self.messages,
             stats: &mut self.stats,
+            mtus: &self.mtus,
         };
         (cx, &mut self.protocols)
     }
@@ -130,9 +131,11 @@ impl Gossip {
             Err(reject) => return self.count_reject(reject),
         };
         let (mut cx, protocols) = self.split();
-        if greeter.node == cx.me.node {
-            protocols.membership.on_own_id(&mut cx, greeter);
+        if (greeter.node, greeter.incarnation) == (cx.me.node, cx.me.incarnation) {
+            cx.stats.refused_own_id += 1;
+            protocols.membership.on_own_echo(&cx, greeter.address);
         } else if header.open {
+            protocols.membership.on_envelope();
             self.each_frame(opened, |gossip, frame| gossip.on_greeting(greeter, frame));
             let (mut cx, protocols) = self.split();
             protocols.detector.on_sign_of_life(&mut cx, greeter.node, greeter.incarnation);
@@ -232,8 +235,8 @@ impl Gossip {
                 protocols.detector.on_open_ack(&mut cx, greeter.node, greeter.incarnation, ack);
                 None
             }
-            // Members are believed from whoever is linked now; the answer that made the link comes before them.
-            Frame::Peers(peers) => {
+            // Who answered a greeting of this node, with the nonce of it, is believed; anybody else could write these.
+            Frame::Peers(peers) if protocols.membership.is_answered() => {
                 protocols.membership.on_peers(&mut cx, peers);
                 None
             }
@@ -241,8 +244,12 @@ impl Gossip {
                 protocols.membership.on_vacancy(greeter.node, &entry);
                 None
             }
-            Frame::Conflict(conflict) => {
-                protocols.membership.on_twin(&mut cx, greeter, &conflict);
+            Frame::Conflict(conflict) if protocols.membership.is_answered() => {
+                protocols.membership.on_conflict(&conflict);
+                None
+            }
+            Frame::Peers(_) | Frame::Conflict(_) => {
+                cx.stats.refused_unasked += 1;
                 None
             }
             Frame::ViewRequest(request) => {
@@ -356,6 +363,7 @@ impl Gossip {
             Fact::Accepted { .. }
             | Fact::Duplicate { .. }
             | Fact::Evicted { .. }
+            | Fact::Forgotten { .. }
             | Fact::Suspected { .. }
             | Fact::Cleared { .. }
             | Fact::Differs { .. }

@@ -131,7 +131,7 @@ impl Options {
         if self.warmup >= self.messages {
             return Err(Failure::Usage("--warmup must be less than --messages".into()));
         }
-        let config = self.configure(Birth { node: 0, life: 1 });
+        let config = self.configure(Birth { node: 0, life: 1, at: 0 });
         let probe = Gossip::new(config, [0; 32], gossip_core::Instant::ZERO)
             .map_err(|error| Failure::Usage(error.to_string()))?;
         if self.payload > probe.payload_max() {
@@ -295,6 +295,7 @@ impl Scene<'_> {
         report.add("joined_s", seconds(joined), "");
         report.add("messages", Value::Count(spread.messages()), "");
         report.add("unreadable", Value::Count(spread.unreadable), "0");
+        report.add("spins", Value::Count(spread.spins), "0");
         report.add("events", Value::Count(self.simulation.processed()), "");
         report.add("trace_hash", Value::Text(format!("{:016x}", self.simulation.trace_hash())), "");
         report.svg = Some(coverage(&report.title, spread));
@@ -309,9 +310,10 @@ impl Scene<'_> {
             return Some(format!("only {} of {submitted} messages were accepted", spread.messages()));
         }
         let missed = !self.options.no_repair && spread.missed() > 0;
-        let broken = missed || spread.duplicates > 0 || spread.unreadable > 0;
+        let broken = missed || spread.duplicates + spread.unreadable + spread.spins > 0;
         broken.then(|| {
-            format!("{} missed, {} duplicates, {} unreadable", spread.missed(), spread.duplicates, spread.unreadable)
+            let (missed, Spread { duplicates, unreadable, spins, .. }) = (spread.missed(), spread);
+            format!("{missed} missed, {duplicates} duplicates, {unreadable} unreadable, {spins} spins")
         })
     }
 }

@@ -79,6 +79,7 @@ struct Found {
     missed: u64,
     duplicates: u64,
     unreadable: u64,
+    spins: u64,
     normal_ms: f64,
     /// Bytes per node and second.
     idle_before: f64,
@@ -144,6 +145,7 @@ impl<'a> Scene<'a> {
         self.found.missed = spread.missed_before(healed_at);
         self.found.duplicates = spread.duplicates;
         self.found.unreadable = spread.unreadable;
+        self.found.spins = spread.spins;
         self.found
     }
 
@@ -287,11 +289,11 @@ fn report(options: &Options, found: &[Found]) -> Report {
         curves.map(|(run, found)| Curve { name: format!("run {run}"), points: found.curve.clone() }).collect();
     report.svg =
         Some(plot::lines(&report.title, "seconds since the end of the split", "share of members listed", &curves));
-    let (missed, broken) = (sum(|found| found.missed), sum(|found| found.duplicates + found.unreadable));
+    let (missed, broken) = (sum(|found| found.missed), sum(|found| found.duplicates + found.unreadable + found.spins));
     report.verdict = if found.iter().any(|found| found.healed().is_none()) {
         Some(format!("not healed after {} s", options.patience as f64 / 1e6))
     } else {
-        (missed + broken > 0).then(|| format!("{missed} missed, {broken} duplicates or unreadable"))
+        (missed + broken > 0).then(|| format!("{missed} missed, {broken} duplicates, unreadable or spins"))
     };
     report
 }

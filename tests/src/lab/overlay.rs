@@ -88,6 +88,7 @@ struct Found {
     ldh: Option<f64>,
     missed: u64,
     duplicates: u64,
+    spins: u64,
     accepted: u64,
     /// The share of survivors in the largest component, over the seconds since the failure.
     largest: Vec<(f64, f64)>,
@@ -237,6 +238,7 @@ impl<'a> Scene<'a> {
         self.found.ldh = spread.ldh();
         self.found.missed = spread.missed();
         self.found.duplicates = spread.duplicates;
+        self.found.spins = spread.spins;
         self.found.accepted = spread.messages();
         self.found
     }
@@ -286,9 +288,9 @@ fn report(options: &Options, found: &[Found]) -> Report {
         curves.map(|(run, found)| Curve { name: format!("run {run}"), points: found.largest.clone() }).collect();
     report.svg =
         Some(plot::lines(&report.title, "seconds since the failure", "share of survivors in one component", &curves));
-    let (missed, duplicates) = (found.iter().map(|found| found.missed), found.iter().map(|found| found.duplicates));
-    let (missed, duplicates): (u64, u64) = (missed.sum(), duplicates.sum());
-    let broken = duplicates > 0 || missed > 0 && !options.no_repair;
-    report.verdict = broken.then(|| format!("{missed} missed, {duplicates} duplicates"));
+    let missed: u64 = found.iter().map(|found| found.missed).sum();
+    let broken: u64 = found.iter().map(|found| found.duplicates + found.spins).sum();
+    let fails = broken > 0 || missed > 0 && !options.no_repair;
+    report.verdict = fails.then(|| format!("{missed} missed, {broken} duplicates or spins"));
     report
 }

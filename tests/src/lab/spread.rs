@@ -28,6 +28,8 @@ pub(super) struct Spread {
     pub(super) duplicates: u64,
     /// Datagrams whose frames do not parse.
     pub(super) unreadable: u64,
+    /// Ticks after which a core wanted another at once, and drains without end: law 2 is broken, and time wasted.
+    pub(super) spins: u64,
 }
 
 /// One measured message.
@@ -58,6 +60,7 @@ impl Spread {
             copies: 0,
             duplicates: 0,
             unreadable: 0,
+            spins: 0,
         }
     }
 
@@ -185,6 +188,7 @@ impl Observer for Spread {
                     }
                 }
             }
+            What::Spun { .. } | What::Endless => self.spins += 1,
             What::Crashed => self.dead[step.node as usize] = true,
             What::Sent { datagram, .. } if !self.index.is_empty() => {
                 let (index, copies) = (&self.index, &mut self.copies);

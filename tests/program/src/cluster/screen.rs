@@ -23,8 +23,8 @@ const FRAME: Duration = Duration::from_millis(100);
 /// The width of the first column: `64 tokio`.
 const NAME: u16 = 8;
 
-/// From these widths on there is room for so many columns of counts, which take so many characters.
-const COUNTS: [(u16, usize, u16); 3] = [(150, 12, 83), (120, 8, 51), (0, 4, 25)];
+/// From these widths on there is room beside the news for so many columns of counts, which take so many characters.
+const COUNTS: [(u16, usize, u16); 3] = [(150, 12, 83), (120, 8, 51), (100, 4, 25)];
 
 /// Draws until `stop` says so or the person at the keyboard does (q, Esc, Ctrl-C); tells `stop` in any case. Blocks.
 pub(super) fn show(shared: &Shared, address: &str, stop: &watch::Sender<bool>) -> io::Result<()> {
@@ -79,8 +79,7 @@ fn draw(frame: &mut Frame<'_>, board: &Board, at: Duration, address: &str) {
 
 /// How many columns of counts there is room for, and how wide they are.
 fn columns(width: u16) -> (usize, u16) {
-    let [.., (_, fewest, narrow)] = COUNTS;
-    COUNTS.into_iter().find(|(from, ..)| width >= *from).map_or((fewest, narrow), |(_, columns, wide)| (columns, wide))
+    COUNTS.into_iter().find(|(from, ..)| width >= *from).map_or((0, 0), |(_, columns, wide)| (columns, wide))
 }
 
 fn headline(board: &Board, at: Duration) -> Line<'static> {
@@ -141,6 +140,17 @@ fn shortened(text: &str, width: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
+/// News in at most `width` characters, where there is room for the time at their end: the title before it gives way.
+fn fitted(news: &str, width: usize) -> String {
+    match news.rsplit_once(": ") {
+        Some((what, when)) => {
+            let room = width.saturating_sub(2 + when.chars().count());
+            format!("{}: {when}", shortened(what, room))
+        }
+        None => shortened(news, width),
+    }
+}
+
 fn latest_news(board: &Board, area: Rect) -> Paragraph<'static> {
     let height = usize::from(area.height.saturating_sub(2));
     let lines = board.news.iter().rev().take(height).map(|news| {
@@ -149,7 +159,8 @@ fn latest_news(board: &Board, area: Rect) -> Paragraph<'static> {
             Tone::Bad => Color::Red,
         };
         let time = Span::from(format!("{:>7.1}s ", news.seconds)).dark_gray();
-        Line::from(vec![time, Span::from(news.text.clone()).fg(color)])
+        let width = usize::from(area.width.saturating_sub(2)).saturating_sub(time.width());
+        Line::from(vec![time, Span::from(fitted(&news.text, width)).fg(color)])
     });
     Paragraph::new(lines.collect::<Vec<_>>()).block(Block::bordered().title(" news "))
 }
@@ -239,16 +250,24 @@ mod tests {
         board.measured(0, vitals);
         let text = |width| lines(&drawn(&board, width)).join("\n");
         assert!(text(120).contains("3.4s") && text(120).contains("21.0s") && text(120).contains("view"));
-        assert!(text(80).contains("doubt") && !text(80).contains("view"));
+        assert!(text(100).contains("doubt") && !text(100).contains("view"));
         assert!(text(150).contains("repairs"));
     }
 
     #[test]
     fn any_size_is_drawn() {
-        for width in [1, 20, 60, 80, 119, 120, 149, 150, 300] {
+        for width in [1, 20, 60, 80, 99, 100, 120, 150, 300] {
             drawn(&board(), width);
         }
         drawn(&Board::new((1..=64).map(|id| (id, "tokio"))), 80);
+    }
+
+    #[test]
+    fn news_keep_their_end() {
+        let news = "node 1 likes War and Peace: all knew after 2.4 ms";
+        assert_eq!(fitted(news, 49), news);
+        assert_eq!(fitted(news, 40), "node 1 likes War…: all knew after 2.4 ms");
+        assert_eq!(fitted("node 7 was killed", 10), "node 7 wa…");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) struct Entry {
 }
 
 impl Peer {
-    fn new(peer: PeerView, link: Option<&LinkView>) -> Self {
+    fn new(peer: &PeerView, link: Option<&LinkView>) -> Self {
         Self {
             node: peer.node.0,
             incarnation: peer.incarnation.to_string(),
@@ -80,7 +80,7 @@ pub(crate) fn books(gossip: &Gossip) -> BTreeMap<u64, Book> {
 pub(crate) fn peers(gossip: &Gossip) -> Vec<Peer> {
     let links: Vec<LinkView> = gossip.neighbors().collect();
     let link = |peer: &PeerView| links.iter().find(|link| link.node == peer.node);
-    gossip.peers().map(|peer| (link(&peer), peer)).map(|(link, peer)| Peer::new(peer, link)).collect()
+    gossip.peers().map(|peer| (link(&peer), peer)).map(|(link, peer)| Peer::new(&peer, link)).collect()
 }
 
 /// The nodes that the node knows by hearsay, the freshest first; none where it knows all.

@@ -170,7 +170,7 @@ impl Options {
             Spreading::Flood => Broadcast::Flood { ttl: 255 },
             Spreading::Rumor | Spreading::Tree => Broadcast::Rumor { fanout: 3, rounds: Rounds::Auto },
         };
-        self.membership.configure(&mut config, self.nodes, self.messages.min(self.nodes));
+        self.membership.configure(&mut config, self.nodes, self.messages);
         config
     }
 }

@@ -32,8 +32,8 @@ const SLACK: f64 = 1.5;
 /// Messages on each side while the network is split, one a second in the first half of that time.
 const SPLIT_MESSAGES_MAX: u64 = 30;
 
-/// The most nodes that submit, with two minutes of fresh messages.
-const SENDERS_MAX: u32 = 1_500;
+/// The most messages, with two minutes of fresh ones.
+const MESSAGES_MAX: u32 = 1_500;
 
 /// Options of `lab heal`.
 #[derive(Args, Clone, Debug)]
@@ -249,7 +249,7 @@ fn note(first: &mut Option<u64>, now: u64, is_so: impl FnOnce() -> bool) {
 fn configure(birth: Birth, members: Members, nodes: u32) -> Config {
     let mut config = Config::lan(NodeId(u64::from(birth.node) + 1));
     config.started_at = birth.life.into();
-    members.configure(&mut config, nodes, SENDERS_MAX);
+    members.configure(&mut config, nodes, MESSAGES_MAX);
     config
 }
 

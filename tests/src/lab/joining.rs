@@ -11,6 +11,8 @@ const SECOND: u64 = 1_000_000;
 const PATIENCE: u64 = 120 * SECOND;
 /// Members that a node knows where it does not know all: its links, and owners of registers that pass by.
 const KNOWN_SOME: u32 = 256;
+/// Places for origins and messages at least.
+const ORIGINS_MIN: u32 = 64;
 
 /// Whom a node knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,21 +24,27 @@ pub(super) enum Members {
 }
 
 impl Members {
-    /// Sets the membership, and makes room in the tables for a cluster of `nodes` where `senders` of them submit.
-    pub(super) fn configure(self, config: &mut Config, nodes: u32, senders: u32) {
-        let known = match self {
-            Self::Full => nodes + 1,
-            Self::Sampled => KNOWN_SOME,
-        };
-        if self == Self::Sampled {
-            config.membership = Membership::sampled(&config.limits);
-            config.limits.peers = known;
-        }
+    /// Sets the membership, and makes room in the tables for a cluster of `nodes` that submits so many messages. Where nodes
+    /// know a part only, clusters are large: then the tables are no larger than the run needs.
+    pub(super) fn configure(self, config: &mut Config, nodes: u32, messages: u32) {
+        let origins = messages.min(nodes) + 1;
         let limits = &mut config.limits;
-        limits.peers = limits.peers.max(known);
-        limits.origins = limits.origins.max(senders.min(nodes) + 1);
-        limits.registers = limits.registers.max(2 * limits.peers);
-        limits.register_bytes = limits.register_bytes.max(128 * limits.peers);
+        match self {
+            Self::Full => {
+                limits.peers = limits.peers.max(nodes + 1);
+                limits.origins = limits.origins.max(origins);
+                limits.registers = limits.registers.max(2 * limits.peers);
+                limits.register_bytes = limits.register_bytes.max(128 * limits.peers);
+            }
+            Self::Sampled => {
+                limits.peers = KNOWN_SOME;
+                limits.origins = origins.max(ORIGINS_MIN);
+                limits.messages = limits.messages.min(messages.max(ORIGINS_MIN));
+                limits.registers = 2 * KNOWN_SOME;
+                limits.register_bytes = 128 * KNOWN_SOME;
+                config.membership = Membership::sampled(limits);
+            }
+        }
     }
 
     /// Whether a node knows as many others as it should at this moment. Under loss it may lose one again. Where it knows

@@ -31,7 +31,7 @@ fn split(seed: u64, apart: u32, seconds: u64, loss: f64) -> Option<String> {
     network.cut(1, 0);
     simulation.run_until((10 + seconds) * SECOND);
     simulation.network().heal();
-    let healing = Healing::new(simulation.now(), &config(Birth { node: 0, life: 1 }).timing, loss);
+    let healing = Healing::new(simulation.now(), &config(Birth { node: 0, life: 1, at: 0 }).timing, loss);
     simulation.run_until(simulation.now() + healing.bound() + 1);
     healing.late(simulation.now(), &Links::of(&simulation), true)
 }

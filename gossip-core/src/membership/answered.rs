@@ -29,6 +29,9 @@ impl Membership {
             cx.stats.refused_unasked += 1;
             return;
         };
+        if self.is_sampled {
+            cx.view.insert(Descriptor::fresh(cx.now, greeter.node, greeter.address));
+        }
         let Some(attempt) = self.attempts.get_mut(row) else { return };
         let timed = (attempt.cookie == 0 && attempt.tries > 0).then(|| cx.now.saturating_since(attempt.sent_at));
         // There is a sign of life: patience begins anew.

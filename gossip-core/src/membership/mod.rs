@@ -170,7 +170,7 @@ impl Membership {
             introduced_until: Instant::ZERO,
             lost: Lost::new(),
             turns: Turns::new(timing.beat_period),
-            soundings: Soundings::new(timing.beat_period),
+            soundings: Soundings::new(timing.beat_period, timing.probe_timeout),
             isolation,
             beat_period: timing.beat_period,
             rng,
@@ -310,6 +310,7 @@ impl Protocol for Membership {
                 if let Some(link) = cx.peers.get_mut(peer) {
                     link.suspected = matches!(fact, Fact::Suspected { .. });
                 }
+                self.on_doubt(cx);
                 self.plan_refill(cx);
             }
             Fact::Deaf if !self.closed => self.isolation.begin(cx.now),

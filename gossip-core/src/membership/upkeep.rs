@@ -54,7 +54,7 @@ impl Membership {
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>, row: u32) {
         let Some(attempt) = self.attempts.get(row).copied() else { return };
         self.attempts.remove(row);
-        if let Some(node) = attempt.node.filter(|_| attempt.purpose == Purpose::Candidate) {
+        if let Some(node) = attempt.node.filter(|_| matches!(attempt.purpose, Purpose::Candidate | Purpose::Sound)) {
             cx.view.forget(node);
         }
         let member = attempt.node.and_then(|node| cx.members.find(node));

@@ -101,7 +101,7 @@ pub(super) fn run(options: &Options) -> Result<Report, Failure> {
 
 impl Options {
     fn check(&self) -> Result<(), Failure> {
-        let config = self.configure(Birth { node: 0, life: 1 });
+        let config = self.configure(Birth { node: 0, life: 1, at: 0 });
         Gossip::new(config, [0; 32], gossip_core::Instant::ZERO)
             .map(drop)
             .map_err(|error| Failure::Usage(error.to_string()))

@@ -12,7 +12,8 @@ fn four_of_five_die_and_the_others_miss_nothing() {
     let words = format!("overlay --nodes {nodes} --messages {messages} --runs {runs} --settle 10");
     let report = lab(&words);
     assert_eq!((figure(&report, "reliability_min"), figure(&report, "outside")), (1.0, 0.0));
-    assert!(figure(&report, "one_component_max_s") <= 6.0, "{report}");
+    // The bound is for large clusters; 30 survivors have few whom they could still ask.
+    assert!(figure(&report, "one_component_max_s") <= size(12.0, 6.0), "{report}");
     let bare = lab(&format!("{words} --no-repair"));
     assert!(figure(&bare, "reliability_mean") < 0.98, "it is the repair that does it: {bare}");
 }

@@ -43,7 +43,7 @@ impl Graph {
             linked.sort_unstable();
             Some(linked)
         };
-        Self::new(&mutual((0..simulation.size()).map(linked).collect()))
+        Self::new(&mutual(&(0..simulation.size()).map(linked).collect::<Vec<_>>()))
     }
 
     /// A random graph in which every node has as many neighbors as here, but for a few pairs that would not fit: the ends
@@ -160,7 +160,7 @@ impl Graph {
 }
 
 /// Keeps what both ends list. The lists are ascending.
-fn mutual(lists: Vec<Option<Vec<u32>>>) -> Vec<Option<Vec<u32>>> {
+fn mutual(lists: &[Option<Vec<u32>>]) -> Vec<Option<Vec<u32>>> {
     let lists_back =
         |from: u32, to: u32| lists[to as usize].as_ref().is_some_and(|list| list.binary_search(&from).is_ok());
     let keep = |(node, list): (usize, &Option<Vec<u32>>)| {
@@ -217,8 +217,8 @@ mod tests {
 
     #[test]
     fn a_link_has_two_ends() {
-        let lists = vec![Some(vec![1, 2, 3]), Some(vec![0]), Some(vec![]), None];
-        assert_eq!(mutual(lists), [Some(vec![1]), Some(vec![0]), Some(vec![]), None]);
+        let lists = [Some(vec![1, 2, 3]), Some(vec![0]), Some(vec![]), None];
+        assert_eq!(mutual(&lists), [Some(vec![1]), Some(vec![0]), Some(vec![]), None]);
     }
 
     #[test]

@@ -166,14 +166,14 @@ impl<W: Watch> Cluster<W> {
     fn drain(&mut self, node: u32) {
         for output in std::mem::take(&mut self.outputs) {
             match output {
-                Output::Send(to, message, news) => self.send(Letter { from: node, to, message, news }),
+                Output::Send(to, message, news) => self.send(&Letter { from: node, to, message, news }),
                 Output::Wake(at, timer) => self.queue.push(at, Next::Timer(node, timer)),
                 Output::Verdict(member, state) => self.watch.verdict(self.now, node, member, state),
             }
         }
     }
 
-    fn send(&mut self, letter: Letter) {
+    fn send(&mut self, letter: &Letter) {
         self.watch.sent(HEADER_LEN + Message::bytes(letter.news.len()));
         let sent = &mut self.sent[letter.from as usize];
         *sent += 1;

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// # Panics
 ///
 /// Where it fails.
-pub fn lab(words: &str) -> Value {
+pub(crate) fn lab(words: &str) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_lab")).args(words.split(' ')).arg("--json").output();
     let output = output.expect("the program starts");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -24,11 +24,11 @@ pub fn lab(words: &str) -> Value {
 /// # Panics
 ///
 /// Where it is not.
-pub fn figure(report: &Value, key: &str) -> f64 {
+pub(crate) fn figure(report: &Value, key: &str) -> f64 {
     report[key].as_f64().unwrap_or_else(|| panic!("{key} is {}", report[key]))
 }
 
 /// Small in every run of the tests, at the full size of the claim where `GOSSIP_LONG` is set, as `tests/ci.sh long` does.
-pub fn size<T>(small: T, full: T) -> T {
+pub(crate) fn size<T>(small: T, full: T) -> T {
     if std::env::var_os("GOSSIP_LONG").is_some() { full } else { small }
 }

@@ -27,7 +27,8 @@ fn main() -> std::io::Result<()> {
     let talks: Vec<Vec<Vec<u8>>> = setups.into_iter().map(conversation).collect();
     write("frames", &various(&talks))?;
     write("datagram", &talks.iter().flat_map(|talk| talk.chunks(PIECES).map(attack)).collect::<Vec<_>>())?;
-    write("inputs", &(1..=FILES_MAX as u64).map(noise).collect::<Vec<_>>())
+    write("inputs", &(1..=FILES_MAX as u64).map(noise).collect::<Vec<_>>())?;
+    write("trio", &(1..=FILES_MAX as u64 / 2).map(noise).collect::<Vec<_>>())
 }
 
 /// Every datagram between two nodes that meet, talk over a network that loses a third, and part.

@@ -11,6 +11,7 @@
 //! | [`frames`] | one datagram, opened | does what was parsed come out the same when emitted? |
 //! | [`datagram`] | a series of datagrams | does a node with a real link stay lawful, whatever it receives? |
 //! | [`inputs`] | a series of inputs of every kind | the same for its user's calls, its clock, its storage and its restarts |
+//! | [`trio`] | what a network does to three nodes | do they come together again once it behaves? |
 //!
 //! The laws are in [`laws`], the node under attack and its friend in [`pair`]; [`forge`] makes datagrams that get past
 //! the header. `cargo run -p gossip-fuzz --example seeds` writes the seeds of the corpora from a conversation of two real nodes.
@@ -23,6 +24,7 @@ pub mod inputs;
 pub mod laws;
 pub mod pair;
 pub mod trace;
+pub mod trio;
 
 use std::path::Path;
 

@@ -4,3 +4,4 @@ pub mod chaos;
 pub mod check;
 pub mod lab;
 pub mod sim;
+pub mod swim;

@@ -16,3 +16,8 @@ fn frames() {
 fn inputs() {
     assert!(replay_corpus("inputs", gossip_fuzz::inputs::run) > 0);
 }
+
+#[test]
+fn trio() {
+    assert!(replay_corpus("trio", gossip_fuzz::trio::run) > 0);
+}

@@ -48,6 +48,46 @@ fn broadcast_reports_all_keys_and_misses_nothing() {
     assert_eq!((report["missed"].as_u64(), report["duplicates"].as_u64()), (Some(0), Some(0)));
 }
 
+/// Every key is there, and a number, but for those that may be unknown.
+fn has(report: &serde_json::Value, numbers: &[&str], known_or_not: &[&str]) {
+    for key in numbers {
+        assert!(report[key].is_number(), "{key}: {}", report[key]);
+    }
+    for key in known_or_not {
+        assert!(report.get(key).is_some(), "{key}");
+    }
+}
+
+#[test]
+fn detect_reports_all_keys_beside_those_of_swim() {
+    let report = json("detect --nodes 12 --crash 1 --slow 2 --slow-for 1 --seconds 30 --loss 0.05 --json");
+    let numbers = [
+        "first_suspicion_s",
+        "false_positives",
+        "false_positives_healthy",
+        "listed_min",
+        "datagrams_per_node_second",
+        "bytes_per_node_second",
+    ];
+    has(&report, &numbers, &["all_know_s"]);
+    has(&report, &numbers.map(|key| format!("swim_{key}")).each_ref().map(String::as_str), &["swim_all_know_s"]);
+    assert!(report.get("lifeguard_listed_min").is_none());
+}
+
+#[test]
+fn heal_reports_all_keys_and_a_split_heals() {
+    let report = json("heal --nodes 8 --for 5 --json");
+    has(&report, &["heal_s", "missed", "idle_bytes_while_split"], &[]);
+    assert_eq!(report["missed"].as_u64(), Some(0));
+}
+
+#[test]
+fn overlay_reports_all_keys_and_survivors_find_each_other() {
+    let report = json("overlay --nodes 40 --fail 0.5 --messages 20 --settle 5 --json");
+    has(&report, &["reliability_mean", "reliability_last_half", "one_component_s", "clustering", "path", "ldh"], &[]);
+    assert_eq!((report["reliability_mean"].as_f64(), report["outside"].as_u64()), (Some(1.0), Some(0)));
+}
+
 #[test]
 fn a_seed_is_a_result() {
     let hash =
@@ -125,6 +165,10 @@ fn what_cannot_be_done_is_refused() {
     refused("broadcast --payload 100000", "--payload");
     refused("broadcast --loss 1.5", "share");
     refused("broadcast --latency 50..10", "range");
+    refused("detect --nodes 5 --crash 4", "--crash");
+    refused("detect --nodes 5 --slow 6", "slow");
+    refused("heal --for 1e9", "time");
+    refused("overlay --fail 1.0", "share");
     refused("demers --variant push-blind-coin", "later issue");
     refused("chaoss", "no experiment");
     refused("chaos --seeds 2 --trace x", "--seeds 1");

@@ -180,7 +180,9 @@ impl Protocol for AntiEntropy {
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
         match fact {
             Fact::Accepted { slot, from } => {
-                self.comparison.note_change(cx.now);
+                if self.enabled {
+                    self.comparison.note_change(cx.now);
+                }
                 if let Some(from) = from {
                     self.owed.clear(from.row(), slot as usize);
                 }

@@ -144,14 +144,32 @@ fn percent_encoded(byte: u8) -> String {
     }
 }
 
+/// Both views: the nodes that are linked or known, with their health, and those known by hearsay, with their age.
 fn peer_table(answer: &Value) -> String {
-    let mut table = format!("{:>20}  {:<8}{:<24}{:>10}", "node", "state", "address", "rtt");
-    for peer in answer["peers"].as_array().into_iter().flatten() {
+    let mut table =
+        format!("{:>20}  {:<13}{:<8}{:<24}{:>10}{:>12}", "node", "state", "link", "address", "heard", "rtt");
+    // Writing into a `String` cannot fail.
+    for peer in list(&answer["peers"]) {
+        let link = &peer["link"];
+        let state = if link["suspected"] == true { "suspected".into() } else { text(&peer["state"]) };
+        let kind = link["near"].as_bool().map_or("", |near| if near { "near" } else { "random" });
+        let heard = link["heard_ms"].as_f64().map_or_else(String::new, |time| format!("{:.1} s", time / 1e3));
         let round_trip = peer["round_trip_ms"].as_f64().map_or_else(String::new, |time| format!("{time:.2} ms"));
-        let (node, state, address) = (text(&peer["node"]), text(&peer["state"]), text(&peer["address"]));
-        let _ = write!(table, "\n{node:>20}  {state:<8}{address:<24}{round_trip:>10}"); // a `String` takes everything
+        let (node, address) = (text(&peer["node"]), text(&peer["address"]));
+        let _ = write!(table, "\n{node:>20}  {state:<13}{kind:<8}{address:<24}{heard:>10}{round_trip:>12}");
+    }
+    if list(&answer["view"]).next().is_some() {
+        let _ = write!(table, "\n\n{:>20}  {:<45}{:>10}", "known by hearsay", "address", "age");
+    }
+    for entry in list(&answer["view"]) {
+        let age = entry["age_ms"].as_f64().map_or_else(String::new, |time| format!("{:.1} s", time / 1e3));
+        let _ = write!(table, "\n{:>20}  {:<45}{age:>10}", text(&entry["node"]), text(&entry["address"]));
     }
     table
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -172,12 +190,20 @@ mod tests {
     }
 
     #[test]
-    fn peers_in_columns() {
-        let peers =
-            json!({ "peers": [{ "node": 2, "state": "linked", "address": "127.0.0.1:7002", "round_trip_ms": 0.5 }] });
-        let table = peer_table(&peers);
-        let mut lines = table.lines().map(str::chars).map(Iterator::count);
-        assert_eq!(lines.next(), lines.next());
+    fn both_views_in_columns() {
+        let peer = |state: &str, link: Value| json!({ "node": 2, "state": state, "address": "127.0.0.1:7002", "round_trip_ms": 0.5, "link": link });
+        let link = json!({ "near": true, "suspected": true, "heard_ms": 2_300.0 });
+        let view = json!([{ "node": 9, "address": "127.0.0.1:7009", "age_ms": 12_000.0 }]);
+        let table =
+            peer_table(&json!({ "peers": [peer("linked", link), peer("unreachable", Value::Null)], "view": view }));
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines[1].contains("suspected") && lines[1].contains("near") && lines[1].contains("2.3 s"), "{table}");
+        assert!(lines[2].contains("unreachable"), "{table}");
+        assert!(lines[4].contains("hearsay") && lines[5].contains("12.0 s"), "{table}");
+        let widths = |lines: &[&str]| lines.iter().map(|line| line.chars().count()).collect::<Vec<_>>();
+        assert_eq!(widths(&lines[..3]), [lines[0].len(); 3]);
+        assert_eq!(widths(&lines[4..]), [lines[4].len(); 2]);
+        assert!(!peer_table(&json!({ "peers": [], "view": [] })).contains("hearsay"));
     }
 
     #[test]

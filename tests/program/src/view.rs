@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gossip_core::{Event, Gossip, MessageView, NodeId, Order, PeerView};
+use gossip_core::{Event, Gossip, LinkView, Membership, MessageView, NodeId, Order, PeerView, ViewEntry};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -18,17 +18,46 @@ pub(crate) struct Peer {
     state: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     round_trip_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<Link>,
 }
 
-impl From<PeerView> for Peer {
-    fn from(peer: PeerView) -> Self {
+/// How the link with a node is.
+#[derive(Serialize)]
+struct Link {
+    /// Chosen for its low latency.
+    near: bool,
+    /// It does not answer at present.
+    suspected: bool,
+    /// How long ago something last came from it.
+    heard_ms: f64,
+}
+
+/// A node that this one knows by hearsay.
+#[derive(Serialize)]
+pub(crate) struct Entry {
+    node: u64,
+    address: String,
+    /// How long ago it spoke for itself.
+    age_ms: f64,
+}
+
+impl Peer {
+    fn new(peer: &PeerView, link: Option<&LinkView>) -> Self {
         Self {
             node: peer.node.0,
             incarnation: peer.incarnation.to_string(),
             address: peer.address.to_string(),
             state: peer.state.to_string(),
             round_trip_ms: peer.round_trip.map(millis),
+            link: link.map(|link| Link { near: link.near, suspected: link.suspected, heard_ms: millis(link.silent) }),
         }
+    }
+}
+
+impl From<ViewEntry> for Entry {
+    fn from(entry: ViewEntry) -> Self {
+        Self { node: entry.node.0, address: entry.address.to_string(), age_ms: millis(entry.age) }
     }
 }
 
@@ -47,9 +76,28 @@ pub(crate) fn books(gossip: &Gossip) -> BTreeMap<u64, Book> {
         .collect()
 }
 
-/// The nodes that the node knows.
+/// The nodes that the node knows: its links, and others.
 pub(crate) fn peers(gossip: &Gossip) -> Vec<Peer> {
-    gossip.peers().map(Peer::from).collect()
+    let links: Vec<LinkView> = gossip.neighbors().collect();
+    let link = |peer: &PeerView| links.iter().find(|link| link.node == peer.node);
+    gossip.peers().map(|peer| (link(&peer), peer)).map(|(link, peer)| Peer::new(&peer, link)).collect()
+}
+
+/// The nodes that the node knows by hearsay, the freshest first; none where it knows all.
+pub(crate) fn hearsay(gossip: &Gossip) -> Vec<Entry> {
+    let mut view: Vec<ViewEntry> = gossip.current_view().collect();
+    view.sort_by_key(|entry| (entry.age, entry.node));
+    view.into_iter().map(Entry::from).collect()
+}
+
+/// Whom the node knows, and by which protocol.
+fn membership(gossip: &Gossip) -> String {
+    match &gossip.config().membership {
+        Membership::Full => "full".into(),
+        Membership::Static { .. } => "static".into(),
+        Membership::Sampled { sampling, .. } => format!("sampled {sampling}"),
+        _ => "other".into(),
+    }
 }
 
 /// The messages that the node holds, oldest first.
@@ -77,9 +125,12 @@ pub(crate) fn state(gossip: &Gossip) -> Value {
         "node": gossip.id().0,
         "incarnation": gossip.incarnation().to_string(),
         "cluster": gossip.config().cluster,
+        "membership": membership(gossip),
         "size_estimate": gossip.size_estimate(),
         "contacts": gossip.contacts().map(|contact| contact.to_string()).collect::<Vec<_>>(),
         "peers": gossip.peers().count(),
+        "links": gossip.neighbors().count(),
+        "view": gossip.current_view().count(),
         "messages": gossip.messages().count(),
         "payload_max": gossip.payload_max(),
         "books": books(gossip),

@@ -74,7 +74,7 @@ pub struct Kinds {
     pub clock: bool,
     /// Partitions, also of one direction.
     pub partition: bool,
-    /// Paths are clogged.
+    /// Paths are clogged, and the messages of nodes wait.
     pub clog: bool,
     /// Nodes get new addresses.
     pub moving: bool,

@@ -85,6 +85,13 @@ pub enum Deed {
         /// How long, in microseconds.
         micros: u64,
     },
+    /// All messages of a node wait, while its timers run.
+    Hold {
+        /// Which.
+        node: u32,
+        /// How long, in microseconds.
+        micros: u64,
+    },
     /// A message.
     Submit {
         /// From whom.
@@ -150,7 +157,8 @@ impl Deed {
             Self::Pause { micros, .. }
             | Self::FillSocket { micros, .. }
             | Self::Slow { micros, .. }
-            | Self::Clog { micros, .. } => *micros,
+            | Self::Clog { micros, .. }
+            | Self::Hold { micros, .. } => *micros,
             _ => 0,
         }
     }
@@ -182,6 +190,10 @@ impl Deed {
             Self::Clog { from, to, micros } => {
                 let until = simulation.now() + micros;
                 simulation.network().clog(from, to, until);
+            }
+            Self::Hold { node, micros } => {
+                let until = simulation.now() + micros;
+                simulation.network().hold(node, until);
             }
             Self::Submit { node, order, len } => submit(simulation, node, order, len),
             Self::Set { node, key, remove } => {
@@ -312,6 +324,9 @@ impl Writer<'_> {
             self.each(gap, |rng, from, at, deeds| {
                 let to = rng.below(u64::from(nodes)) as u32;
                 deeds.push((at, Deed::Clog { from, to, micros: rng.range(SECOND / 100, 5 * SECOND) }));
+            });
+            self.each(2 * gap, |rng, node, at, deeds| {
+                deeds.push((at, Deed::Hold { node, micros: rng.range(SECOND / 100, 5 * SECOND) }));
             });
         }
     }

@@ -7,15 +7,17 @@ use clap::{Args, ValueEnum};
 use gossip_core::{Broadcast, Config, Gossip, NodeId, Order, Repair, Rounds};
 use indicatif::ProgressBar;
 
+use crate::lab::joining::{self, Members};
 use crate::lab::plot::{self, Curve};
 use crate::lab::report::{Report, Value};
 use crate::lab::spread::Spread;
+use crate::lab::values::{range, share};
 use crate::lab::{Common, Failure, progress};
 use crate::sim::rng::{Chance, Rng};
 use crate::sim::{self, Birth, Simulation, Weather};
 
 const SECOND: u64 = 1_000_000;
-/// How long joining may take, and how long a message may take to become whole, in virtual time.
+/// How long a message may take to become whole, in virtual time.
 const PATIENCE: u64 = 120 * SECOND;
 /// The killing comes so long after a submission, so that messages are in flight.
 const KILL_DELAY: u64 = 50_000;
@@ -64,6 +66,9 @@ pub(super) struct Options {
     /// How messages spread.
     #[arg(long, value_enum, default_value_t = Spreading::Rumor)]
     broadcast: Spreading,
+    /// Whom a node knows.
+    #[arg(long, value_enum, default_value_t = Members::Full)]
+    membership: Members,
     /// The bare protocol, without its safety net.
     #[arg(long)]
     no_repair: bool,
@@ -165,11 +170,7 @@ impl Options {
             Spreading::Flood => Broadcast::Flood { ttl: 255 },
             Spreading::Rumor | Spreading::Tree => Broadcast::Rumor { fanout: 3, rounds: Rounds::Auto },
         };
-        let limits = &mut config.limits;
-        limits.peers = limits.peers.max(self.nodes + 1);
-        limits.origins = limits.origins.max(self.nodes + 1);
-        limits.registers = limits.registers.max(2 * limits.peers);
-        limits.register_bytes = limits.register_bytes.max(128 * limits.peers);
+        self.membership.configure(&mut config, self.nodes, self.messages);
         config
     }
 }
@@ -187,41 +188,13 @@ impl Scene<'_> {
     fn play(mut self) -> Result<Report, Failure> {
         let bar = progress::bar(u64::from(self.options.messages), "messages");
         bar.set_message("joining");
-        let joined = self.join_all();
+        let joined = joining::join_all(&mut self.simulation, self.options.membership, &mut self.rng, SECOND);
         self.simulation.network().weather.loss = Chance::of(self.options.loss);
         self.submit_all(&bar);
         bar.set_message("settling");
         self.settle();
         bar.finish_and_clear();
         Ok(self.report(joined))
-    }
-
-    /// All nodes come within a second, and join through node 0. Returns how long it took until each had known
-    /// all.
-    fn join_all(&mut self) -> Option<u64> {
-        let mut arrivals: Vec<(u64, u32)> =
-            (1..self.options.nodes).map(|node| (self.rng.range(0, SECOND), node)).collect();
-        arrivals.sort_unstable();
-        self.simulation.start(0, false);
-        for (at, node) in arrivals {
-            self.simulation.run_until(at);
-            self.simulation.start(node, false);
-            self.simulation.join(node, 0).expect("a new node takes its first contact");
-        }
-        let mut waiting: Vec<u32> = (0..self.options.nodes).collect();
-        while self.simulation.now() < PATIENCE {
-            waiting.retain(|&node| !self.knows_all(node));
-            if waiting.is_empty() {
-                return Some(self.simulation.now());
-            }
-            self.simulation.run_until(self.simulation.now() + SECOND / 10);
-        }
-        None
-    }
-
-    /// Whether a node knows all others at this moment. Under loss it may lose one again.
-    fn knows_all(&self, node: u32) -> bool {
-        self.simulation.view(node).is_some_and(|gossip| gossip.size_estimate() >= self.options.nodes)
     }
 
     fn submit_all(&mut self, bar: &ProgressBar) {
@@ -322,6 +295,7 @@ impl Scene<'_> {
         report.add("joined_s", seconds(joined), "");
         report.add("messages", Value::Count(spread.messages()), "");
         report.add("unreadable", Value::Count(spread.unreadable), "0");
+        report.add("spins", Value::Count(spread.spins), "0");
         report.add("events", Value::Count(self.simulation.processed()), "");
         report.add("trace_hash", Value::Text(format!("{:016x}", self.simulation.trace_hash())), "");
         report.svg = Some(coverage(&report.title, spread));
@@ -336,17 +310,17 @@ impl Scene<'_> {
             return Some(format!("only {} of {submitted} messages were accepted", spread.messages()));
         }
         let missed = !self.options.no_repair && spread.missed() > 0;
-        let broken = missed || spread.duplicates > 0 || spread.unreadable > 0;
+        let broken = missed || spread.duplicates + spread.unreadable + spread.spins > 0;
         broken.then(|| {
-            format!("{} missed, {} duplicates, {} unreadable", spread.missed(), spread.duplicates, spread.unreadable)
+            let (missed, Spread { duplicates, unreadable, spins, .. }) = (spread.missed(), spread);
+            format!("{missed} missed, {duplicates} duplicates, {unreadable} unreadable, {spins} spins")
         })
     }
 }
 
 /// The share of nodes that have a message, over the time since its submission.
 fn coverage(title: &str, spread: &Spread) -> String {
-    let mut latencies = spread.latencies.clone();
-    latencies.sort_unstable();
+    let latencies = spread.latencies();
     let all = spread.messages() as f64 * spread.nodes_but_one();
     let step = (latencies.len() / 400).max(1);
     let points = latencies.iter().enumerate().step_by(step);
@@ -355,18 +329,4 @@ fn coverage(title: &str, spread: &Spread) -> String {
     points.extend(latencies.last().map(|&last| (f64::from(last) / 1e3, latencies.len() as f64 / all)));
     let curve = Curve { name: "mean over messages".into(), points };
     plot::lines(title, "milliseconds since submission", "share of nodes", &[curve])
-}
-
-/// `10..50`: two whole numbers, the first one not larger.
-fn range(text: &str) -> Result<(u64, u64), String> {
-    let (low, high) = text.split_once("..").ok_or("expected a range such as 10..50")?;
-    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("'{text}': {error}"));
-    let (low, high) = (number(low)?, number(high)?);
-    if low > high || high > 3_600_000 { Err("the range is empty, or beyond an hour".into()) } else { Ok((low, high)) }
-}
-
-/// A share between 0 and below 1.
-pub(super) fn share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    if (0.0..1.0).contains(&share) { Ok(share) } else { Err("a share lies between 0 and below 1".into()) }
 }

@@ -5,6 +5,9 @@
 
 use std::collections::VecDeque;
 
+use crate::sim::rng::Rng;
+use crate::sim::{Observer, Simulation};
+
 /// Who knows whom, among the nodes that are counted.
 #[derive(Clone, Debug)]
 pub(super) struct Graph {
@@ -31,6 +34,46 @@ impl Graph {
             list.dedup();
         }
         Self { neighbors, in_degrees, counted }
+    }
+
+    /// The links of a running cluster: those that both ends hold, between nodes that are up.
+    pub(super) fn of_links<O: Observer>(simulation: &Simulation<O>) -> Self {
+        let linked = |node: u32| -> Option<Vec<u32>> {
+            let mut linked: Vec<u32> = simulation.view(node)?.neighbors().map(|link| link.node.0 as u32 - 1).collect();
+            linked.sort_unstable();
+            Some(linked)
+        };
+        Self::new(&mutual(&(0..simulation.size()).map(linked).collect::<Vec<_>>()))
+    }
+
+    /// A random graph in which every node has as many neighbors as here, but for a few pairs that would not fit: the ends
+    /// of all edges are joined by chance (the configuration model; B. Bollobás, 1980).
+    pub(super) fn shuffled(&self, seed: u64) -> Self {
+        let mut rng = Rng::new(seed, 0x6472);
+        let ends = self.neighbors.iter().enumerate().flat_map(|(node, of)| of.iter().map(move |_| node as u32));
+        let mut ends: Vec<u32> = ends.collect();
+        let mut lists: Vec<Option<Vec<u32>>> = self.counted.iter().map(|&counted| counted.then(Vec::new)).collect();
+        let mut edges = std::collections::BTreeSet::new();
+        // What would be a loop or a double edge is drawn again, together with the others of its kind.
+        for _ in 0..100 {
+            for i in (1..ends.len()).rev() {
+                ends.swap(i, rng.below(i as u64 + 1) as usize);
+            }
+            let pairs = ends.as_chunks::<2>().0.iter();
+            ends = pairs
+                .flat_map(|&[a, b]| if a != b && edges.insert((a.min(b), a.max(b))) { None } else { Some([a, b]) })
+                .flatten()
+                .collect();
+        }
+        for (a, b) in edges {
+            lists[a as usize].get_or_insert_default().push(b);
+        }
+        Self::new(&lists)
+    }
+
+    /// At most so many nodes, spread evenly: sources for shortest paths.
+    pub(super) fn some_nodes(&self, most: usize) -> impl Iterator<Item = u32> + '_ {
+        self.nodes().step_by(self.nodes().count().div_ceil(most).max(1))
     }
 
     /// The nodes that are counted.
@@ -116,6 +159,17 @@ impl Graph {
     }
 }
 
+/// Keeps what both ends list. The lists are ascending.
+fn mutual(lists: &[Option<Vec<u32>>]) -> Vec<Option<Vec<u32>>> {
+    let lists_back =
+        |from: u32, to: u32| lists[to as usize].as_ref().is_some_and(|list| list.binary_search(&from).is_ok());
+    let keep = |(node, list): (usize, &Option<Vec<u32>>)| {
+        let list = list.as_ref()?.iter().copied();
+        Some(list.filter(|&other| lists_back(node as u32, other)).collect())
+    };
+    lists.iter().enumerate().map(keep).collect()
+}
+
 /// The mean; none of nothing.
 pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (mut sum, mut count) = (0.0, 0_u64);
@@ -159,5 +213,25 @@ mod tests {
     fn clusters_fall_apart_at_what_is_removed() {
         assert_eq!(graph().clusters(|_| false), [4, 2]);
         assert_eq!(graph().clusters(|node| node == 2), [2, 2, 1]);
+    }
+
+    #[test]
+    fn a_link_has_two_ends() {
+        let lists = [Some(vec![1, 2, 3]), Some(vec![0]), Some(vec![]), None];
+        assert_eq!(mutual(&lists), [Some(vec![1]), Some(vec![0]), Some(vec![]), None]);
+    }
+
+    #[test]
+    fn shuffling_keeps_degrees_and_opens_triangles() {
+        // A ring in which each node knows the next three on both sides: highly clustered.
+        let next = |node: u32| Some([1, 2, 3].map(|step| (node + step) % 600).to_vec());
+        let ring = Graph::new(&(0..600).map(next).collect::<Vec<_>>());
+        let random = ring.shuffled(1);
+        assert!((ring.clustering().expect("nodes") - 0.6).abs() < 1e-9);
+        assert!(random.clustering().expect("nodes") < 0.03);
+        assert!(random.degree().expect("nodes") > 5.98);
+        let path = |graph: &Graph| graph.path(graph.some_nodes(50)).expect("nodes");
+        assert!(path(&random) < 4.5 && path(&ring) > 40.0);
+        assert_eq!(ring.some_nodes(50).count(), 50);
     }
 }

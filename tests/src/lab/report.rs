@@ -1,5 +1,6 @@
 //! What an experiment found: named figures, with what others reached beside them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// The result of an experiment.
@@ -19,7 +20,7 @@ pub struct Report {
 #[derive(Clone, Debug)]
 pub struct Figure {
     /// Its name, as in `EXPERIMENTS.md`.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// What it is.
     pub value: Value,
     /// What others reached, or what is aimed at; empty where there is nothing to compare with.
@@ -49,14 +50,14 @@ impl Report {
     }
 
     /// Adds a figure.
-    pub fn add(&mut self, key: &'static str, value: Value, anchor: &'static str) {
-        self.figures.push(Figure { key, value, anchor });
+    pub fn add(&mut self, key: impl Into<Cow<'static, str>>, value: Value, anchor: &'static str) {
+        self.figures.push(Figure { key: key.into(), value, anchor });
     }
 
     /// One JSON object on one line.
     #[must_use]
     pub fn json(&self) -> String {
-        let figures = self.figures.iter().map(|figure| (figure.key.to_owned(), figure.value.json()));
+        let figures = self.figures.iter().map(|figure| (figure.key.to_string(), figure.value.json()));
         serde_json::Value::Object(figures.collect()).to_string()
     }
 
@@ -82,7 +83,7 @@ impl Figure {
                 .iter()
                 .map(|(name, count)| [format!("{}.{name}", self.key), count.to_string(), String::new()])
                 .collect(),
-            value => vec![[self.key.to_owned(), value.to_string(), self.anchor.to_owned()]],
+            value => vec![[self.key.to_string(), value.to_string(), self.anchor.to_owned()]],
         }
     }
 }

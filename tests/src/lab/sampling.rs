@@ -15,6 +15,7 @@ use gossip_core::{
 use crate::lab::graph::{Graph, mean};
 use crate::lab::plot::{self, Curve};
 use crate::lab::report::{Report, Value};
+use crate::lab::values::share;
 use crate::lab::{Common, Failure, progress};
 use crate::sim::rng::{Rng, hash};
 use crate::sim::{self, Birth, Simulation, address};
@@ -73,10 +74,10 @@ pub(super) struct Options {
     #[arg(long, default_value_t = 300)]
     cycles: u32,
     /// The share of nodes that is killed at once thereafter.
-    #[arg(long, default_value_t = 0.0, value_parser = super::broadcast::share)]
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
     kill: f64,
     /// The share of nodes that is removed from the graph, by chance, to see whether the others hold together.
-    #[arg(long, default_value_t = 0.85, value_parser = super::broadcast::share)]
+    #[arg(long, default_value_t = 0.85, value_parser = share)]
     remove: f64,
     /// The network grows from one node, 500 a cycle, and newcomers know the first one only.
     #[arg(long)]

@@ -1,6 +1,7 @@
 //! How messages spread: who got which message, when, over how many links, and what was sent meanwhile.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use gossip_core::{Event, Incarnation, MessageId, NodeId};
 
@@ -27,8 +28,8 @@ pub(super) struct Spread {
     pub(super) duplicates: u64,
     /// Datagrams whose frames do not parse.
     pub(super) unreadable: u64,
-    /// From submission to delivery, each node and message, in microseconds, own deliveries apart.
-    pub(super) latencies: Vec<u32>,
+    /// Ticks after which a core wanted another at once, and drains without end: law 2 is broken, and time wasted.
+    pub(super) spins: u64,
 }
 
 /// One measured message.
@@ -37,8 +38,9 @@ struct Message {
     origin: u32,
     seq: u64,
     submitted: u64,
-    last: u64,
     hops: u8,
+    /// From submission to delivery at each node, in microseconds, in the order of delivery; the own one apart.
+    latencies: Vec<u32>,
     /// Who delivered it.
     delivered: Bits,
     /// Who was told that it is lost.
@@ -58,7 +60,7 @@ impl Spread {
             copies: 0,
             duplicates: 0,
             unreadable: 0,
-            latencies: Vec::new(),
+            spins: 0,
         }
     }
 
@@ -89,22 +91,46 @@ impl Spread {
             .sum()
     }
 
+    /// Of all pairs of a message among `which` (counted from 0, in the order of submission) and a live node, the share
+    /// where the node delivered the message.
+    pub(super) fn reliability(&self, which: Range<usize>) -> Option<f64> {
+        let live: Vec<u32> = (0..self.nodes).filter(|&node| !self.dead[node as usize]).collect();
+        let messages = self.messages.get(which)?;
+        let delivered = |message: &Message| live.iter().filter(|&&node| message.delivered.has(node)).count();
+        let pairs = messages.len() * live.len();
+        (pairs > 0).then(|| messages.iter().map(delivered).sum::<usize>() as f64 / pairs as f64)
+    }
+
     /// Messages that somebody delivered, each node counted, own deliveries apart.
     pub(super) fn deliveries(&self) -> u64 {
-        self.latencies.len() as u64
+        self.messages.iter().map(|message| message.latencies.len() as u64).sum()
+    }
+
+    /// All latencies, in order, in microseconds.
+    pub(super) fn latencies(&self) -> Vec<u32> {
+        let mut all: Vec<u32> = self.messages.iter().flat_map(|message| message.latencies.iter().copied()).collect();
+        all.sort_unstable();
+        all
     }
 
     /// The `part` quantile of the latencies, in milliseconds.
     pub(super) fn quantile_ms(&self, part: f64) -> Option<f64> {
-        let mut sorted = self.latencies.clone();
+        let sorted = self.latencies();
         let rank = ((sorted.len() as f64 * part) as usize).min(sorted.len().checked_sub(1)?);
-        let (_, &mut value, _) = sorted.select_nth_unstable(rank);
-        Some(f64::from(value) / 1e3)
+        Some(f64::from(sorted[rank]) / 1e3)
+    }
+
+    /// The time from submission until so large a share of the other nodes had one message, in milliseconds; none where fewer
+    /// have it. Messages are counted from 0, in the order of submission.
+    pub(super) fn reached_ms(&self, message: u64, share: f64) -> Option<f64> {
+        let message = self.messages.get(message as usize)?;
+        let rank = ((self.nodes_but_one() * share).ceil() as usize).max(1);
+        message.latencies.get(rank - 1).map(|&latency| f64::from(latency) / 1e3)
     }
 
     /// When the last node had a message, mean over messages, in milliseconds.
     pub(super) fn last_ms(&self) -> Option<f64> {
-        self.mean(|message| message.last.saturating_sub(message.submitted) as f64 / 1e3)
+        self.mean(|message| message.latencies.last().map_or(0.0, |&last| f64::from(last) / 1e3))
     }
 
     /// The most links that a message crossed to reach anybody, mean over messages.
@@ -133,7 +159,8 @@ impl Spread {
         let (delivered, told) = (bits(), bits());
         self.index.insert(id, self.messages.len());
         self.origins.entry((id.origin, id.incarnation)).or_default().push(self.messages.len());
-        self.messages.push(Message { origin: node, seq: id.seq, submitted: at, last: at, hops: 0, delivered, told });
+        let (seq, submitted) = (id.seq, at);
+        self.messages.push(Message { origin: node, seq, submitted, hops: 0, latencies: Vec::new(), delivered, told });
     }
 
     fn delivered(&mut self, at: u64, node: u32, id: MessageId, hops: u8) {
@@ -142,9 +169,8 @@ impl Spread {
         if message.delivered.set(node) {
             self.duplicates += 1;
         } else if node != message.origin {
-            message.last = at;
             message.hops = message.hops.max(hops);
-            self.latencies.push(u32::try_from(at - message.submitted).unwrap_or(u32::MAX));
+            message.latencies.push(u32::try_from(at - message.submitted).unwrap_or(u32::MAX));
         }
     }
 }
@@ -162,6 +188,7 @@ impl Observer for Spread {
                     }
                 }
             }
+            What::Spun { .. } | What::Endless => self.spins += 1,
             What::Crashed => self.dead[step.node as usize] = true,
             What::Sent { datagram, .. } if !self.index.is_empty() => {
                 let (index, copies) = (&self.index, &mut self.copies);
@@ -227,6 +254,11 @@ mod tests {
         let gap = Event::Gap { origin: NodeId(9), incarnation: Incarnation(1), first: 3, last: 7 };
         at(&mut spread, 12_000, 1, What::Told(&gap));
         assert_eq!((spread.missed(), spread.missed_before(10_000)), (1, 0));
+        assert_eq!((spread.reliability(0..2), spread.reliability(0..1)), (Some(4.0 / 6.0), Some(1.0)));
+        assert_eq!(
+            (spread.reached_ms(0, 1.0), spread.reached_ms(0, 0.5), spread.reached_ms(1, 0.5)),
+            (Some(8.0), Some(2.0), None)
+        );
         at(&mut spread, 12_000, 2, What::Crashed);
         assert_eq!(spread.missed(), 0, "the dead miss nothing");
     }

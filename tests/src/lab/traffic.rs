@@ -7,8 +7,10 @@ use gossip_core::MessageId;
 use gossip_core::auth::Opened;
 use gossip_core::wire::{Data, Frame, Frames, HEADER_LEN, Kind};
 
+use crate::sim::{Observer, Step, What};
+
 /// Bytes that IP and UDP add to each datagram (IPv4).
-const IP_UDP: u64 = 28;
+pub(super) const IP_UDP: u64 = 28;
 
 /// What a datagram is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,23 @@ impl Traffic {
         let sum: u64 = self.by_node.iter().map(|&count| u64::from(count)).sum();
         let busiest = self.by_node.iter().max()?;
         (sum > 0).then(|| f64::from(*busiest) * self.by_node.len() as f64 / sum as f64)
+    }
+}
+
+/// Counts the bytes of all datagrams while it is on, those of IP and UDP included.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Meter {
+    pub(super) on: bool,
+    pub(super) bytes: u64,
+}
+
+impl Observer for Meter {
+    fn observe(&mut self, step: &Step<'_>) {
+        if let What::Sent { datagram, .. } = &step.what
+            && self.on
+        {
+            self.bytes += datagram.len() as u64 + IP_UDP;
+        }
     }
 }
 

@@ -39,6 +39,8 @@ faults! {
     Corrupted = "corrupted",
     /// A datagram waited in a clogged path.
     Clogged = "clogged",
+    /// A datagram waited because its sender's or receiver's messages were held back.
+    Held = "held",
     /// A datagram reached a node that is down.
     ToDead = "to_dead",
     /// A datagram was sent to an address that its node has left.

@@ -15,6 +15,14 @@ const INBOX_MAX: usize = 256;
 
 impl<O: Observer> Simulation<O> {
     pub(super) fn arrive(&mut self, to: u32, at: u64, handle: u32) {
+        if let Some(until) = self.network.held(to, self.now) {
+            let (label, datagram) = self.arena.get(at, handle);
+            let datagram = datagram.to_vec();
+            let handle = self.arena.put(until, label, &datagram);
+            self.queue.push(until, Next::new(to, Kind::Arrival, handle));
+            self.faults.count(Fault::Held);
+            return;
+        }
         let Self { arena, nodes, queue, .. } = self;
         let (now, node) = (self.now, &mut nodes[to as usize]);
         let (label, datagram) = arena.get(at, handle);

@@ -105,6 +105,8 @@ pub struct Network {
     blocked: [u8; GROUPS],
     /// Until when each clogged path (from, to) lets nothing through.
     clogs: HashMap<u64, u64, BuildHasherDefault<PairHasher>>,
+    /// Until when nothing leaves or reaches each held node.
+    holds: HashMap<u64, u64, BuildHasherDefault<PairHasher>>,
     /// The latest arrival on each path, needed only where jitter could make datagrams overtake each other.
     latest: HashMap<u64, u64, BuildHasherDefault<PairHasher>>,
 }
@@ -119,6 +121,7 @@ impl Network {
             groups: vec![0; nodes as usize],
             blocked: [0; GROUPS],
             clogs: HashMap::default(),
+            holds: HashMap::default(),
             latest: HashMap::default(),
         }
     }
@@ -133,11 +136,12 @@ impl Network {
         self.blocked[from as usize % GROUPS] |= 1 << (to as usize % GROUPS);
     }
 
-    /// Ends all partitions and unclogs all paths.
+    /// Ends all partitions, unclogs all paths and holds nobody any more.
     pub fn heal(&mut self) {
         self.groups.fill(0);
         self.blocked = [0; GROUPS];
         self.clogs.clear();
+        self.holds.clear();
     }
 
     /// Whether a datagram of `from` can reach `to` now.
@@ -150,6 +154,21 @@ impl Network {
     /// Nothing sent from `from` to `to` arrives before `until`; then all of it does.
     pub fn clog(&mut self, from: u32, to: u32, until: u64) {
         self.clogs.insert(pair(from, to), until);
+    }
+
+    /// The messages of `node` wait, those that it sends and those that reach it, and come at `until`; its timers run on. What
+    /// the Lifeguard paper (Dadgar, Phillips, Currey 2018, §5) calls an anomaly.
+    pub fn hold(&mut self, node: u32, until: u64) {
+        self.holds.insert(node.into(), until);
+    }
+
+    /// Until when the messages of `node` wait, where they do.
+    #[must_use]
+    pub fn held(&self, node: u32, now: u64) -> Option<u64> {
+        if self.holds.is_empty() {
+            return None;
+        }
+        self.holds.get(&u64::from(node)).copied().filter(|&until| until > now)
     }
 
     /// The latency between two nodes, in microseconds.
@@ -181,7 +200,11 @@ impl Network {
     }
 
     fn deliver(&mut self, now: u64, from: u32, to: u32, h: u64, fate: &mut Fate) {
-        let mut at = now + self.latency(from, to);
+        let departure = self.held(from, now);
+        if departure.is_some() {
+            fate.met(Fault::Held);
+        }
+        let mut at = departure.unwrap_or(now) + self.latency(from, to);
         if self.weather.jitter > 0 {
             at += within(hash([h, 2]), 0, self.weather.jitter);
         }
@@ -304,6 +327,18 @@ mod tests {
         let times = arrivals(&mut network, &mut counts);
         assert!(times.is_sorted() && times[0] == 80_000 && times.len() == 1_000);
         assert!(counts.of(Fault::Clogged) > 100);
+    }
+
+    #[test]
+    fn what_a_held_node_sends_leaves_later() {
+        let mut network = Network::new(1, 2, Weather::fair());
+        let mut counts = Faults::default();
+        let latency = network.latency(0, 1);
+        network.hold(0, 70_000);
+        let times = arrivals(&mut network, &mut counts);
+        assert_eq!((times[0], times[1_000 - 1]), (70_000 + latency, 99_900 + latency));
+        assert_eq!(counts.of(Fault::Held), 700);
+        assert_eq!((network.held(0, 69_999), network.held(0, 70_000), network.held(1, 0)), (Some(70_000), None, None));
     }
 
     #[test]

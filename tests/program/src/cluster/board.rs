@@ -58,6 +58,13 @@ pub(super) struct Known {
 #[derive(Clone, Copy, Default, Serialize)]
 pub(super) struct Vitals {
     pub(super) links: usize,
+    /// Links that do not answer at present.
+    pub(super) suspected: usize,
+    /// The longest silence of a link.
+    pub(super) silent_ms: f64,
+    /// Nodes known by hearsay, and how old that is in the mean.
+    pub(super) view: usize,
+    pub(super) age_ms: f64,
     pub(super) messages: usize,
     pub(super) datagrams_sent: u64,
     pub(super) datagrams_received: u64,

@@ -8,14 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use gossip_core::{Config, Event, Gossip, NodeId, Order, PeerState};
+use gossip_core::{Config, Event, Gossip, Membership, NodeId, Order};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
+use super::Options;
 use super::board::{Board, Index, Known, Vitals};
 use crate::books;
 use crate::handle::{EventStream, Failed, Launch, Launched, Node, Setup, linked_within, read};
-use crate::view::{self, Book};
+use crate::view::{self, Book, millis};
 
 /// How often the nodes are asked for their counts.
 const MEASURE: Duration = Duration::from_millis(250);
@@ -34,6 +35,8 @@ pub(super) struct Shared {
 pub(super) struct Conductor {
     launches: Vec<Launch>,
     interval: Duration,
+    /// Whether the nodes know a part of each other only.
+    sampled: bool,
     slots: Vec<Slot>,
     shared: Shared,
 }
@@ -69,10 +72,11 @@ impl Shared {
 
 impl Conductor {
     /// Starts as many nodes as there are launches, each on its own runtime.
-    pub(super) async fn start(launches: Vec<Launch>, interval: Duration, shared: Shared) -> Result<Self, String> {
+    pub(super) async fn start(launches: Vec<Launch>, options: &Options, shared: Shared) -> Result<Self, String> {
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let slots = launches.iter().map(|_| Slot { address: anywhere, life: None }).collect();
-        let mut conductor = Self { launches, interval, slots, shared };
+        let (interval, sampled) = (options.interval, options.sampled);
+        let mut conductor = Self { launches, interval, sampled, slots, shared };
         for node in 0..conductor.slots.len() {
             conductor.launch(node).await?;
         }
@@ -102,7 +106,7 @@ impl Conductor {
         let bind = self.slots[node].address;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let setup = Setup { config: config(node), bind, storage: None, record: None };
+            let setup = Setup { config: config(node, self.sampled), bind, storage: None, record: None };
             match self.launches[node](setup).await {
                 Ok(launched) => return Ok(launched),
                 Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
@@ -189,8 +193,11 @@ impl Conductor {
     }
 }
 
-fn config(node: Index) -> Config {
+fn config(node: Index, sampled: bool) -> Config {
     let mut config = Config::local(NodeId(node as u64 + 1));
+    if sampled {
+        config.membership = Membership::sampled(&config.limits);
+    }
     config.cluster = String::from("books");
     config
 }
@@ -240,8 +247,13 @@ async fn measure(node: Index, handle: Arc<dyn Node>, shared: Shared) {
 
 fn vitals(gossip: &Gossip) -> Vitals {
     let stats = gossip.stats();
+    let (view, ages) = gossip.current_view().fold((0, 0.0), |(count, sum), entry| (count + 1, sum + millis(entry.age)));
     Vitals {
-        links: gossip.peers().filter(|peer| peer.state == PeerState::Linked).count(),
+        links: gossip.neighbors().count(),
+        suspected: gossip.neighbors().filter(|link| link.suspected).count(),
+        silent_ms: gossip.neighbors().map(|link| millis(link.silent)).fold(0.0, f64::max),
+        view,
+        age_ms: if view > 0 { ages / view as f64 } else { 0.0 },
         messages: gossip.messages().count(),
         datagrams_sent: stats.datagrams_sent,
         datagrams_received: stats.datagrams_received,

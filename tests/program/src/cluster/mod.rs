@@ -41,6 +41,9 @@ struct Options {
     /// How often each node picks a new favorite book, on average
     #[arg(long, default_value = "3s", value_name = "DURATION", value_parser = parse::duration)]
     interval: Duration,
+    /// Every node knows a random part of the others only
+    #[arg(long)]
+    sampled: bool,
     /// Kill and restart nodes all the while
     #[arg(long)]
     churn: bool,
@@ -64,7 +67,7 @@ async fn run(options: &Options, runtimes: &[(&'static str, Launch)]) -> Result<(
     let shared = Shared::new(Board::new((1..).zip(runtimes().map(|&(name, _)| name))));
     let address = serve(options.http, shared.clone()).await?;
     let launches = runtimes().map(|&(_, launch)| launch).collect();
-    let mut conductor = Conductor::start(launches, options.interval, shared.clone()).await?;
+    let mut conductor = Conductor::start(launches, options, shared.clone()).await?;
 
     let stop = watch::Sender::new(false);
     let output = show(shared.clone(), format!("http://{address}"), stop.clone());

@@ -23,9 +23,8 @@ const FRAME: Duration = Duration::from_millis(100);
 /// The width of the first column: `64 tokio`.
 const NAME: u16 = 8;
 
-/// From this width on there is room for the first counts beside the news, and from this one on for all of them.
-const MEDIUM: u16 = 100;
-const WIDE: u16 = 120;
+/// From these widths on there is room beside the news for so many columns of counts, which take so many characters.
+const COUNTS: [(u16, usize, u16); 3] = [(150, 12, 83), (120, 8, 51), (100, 4, 25)];
 
 /// Draws until `stop` says so or the person at the keyboard does (q, Esc, Ctrl-C); tells `stop` in any case. Blocks.
 pub(super) fn show(shared: &Shared, address: &str, stop: &watch::Sender<bool>) -> io::Result<()> {
@@ -70,16 +69,17 @@ fn draw(frame: &mut Frame<'_>, board: &Board, at: Duration, address: &str) {
     let [top, matrix, bottom] =
         Layout::vertical([Constraint::Length(1), Constraint::Length(nodes.saturating_add(3)), Constraint::Fill(1)])
             .areas(frame.area());
-    let (columns, counts) = match frame.area().width {
-        WIDE.. => (8, 61),
-        MEDIUM.. => (4, 25),
-        _ => (0, 0),
-    };
+    let (columns, counts) = columns(frame.area().width);
     let [news, vitals] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(counts)]).areas(bottom);
     frame.render_widget(headline(board, at), top);
     frame.render_widget(knowledge(board, matrix, address), matrix);
     frame.render_widget(latest_news(board, news), news);
     frame.render_widget(health(board, columns), vitals);
+}
+
+/// How many columns of counts there is room for, and how wide they are.
+fn columns(width: u16) -> (usize, u16) {
+    COUNTS.into_iter().find(|(from, ..)| width >= *from).map_or((0, 0), |(_, columns, wide)| (columns, wide))
 }
 
 fn headline(board: &Board, at: Duration) -> Line<'static> {
@@ -167,17 +167,21 @@ fn latest_news(board: &Board, area: Rect) -> Paragraph<'static> {
 
 /// The first `columns` of what the nodes tell of themselves.
 fn health(board: &Board, columns: usize) -> Table<'static> {
-    let names = ["node", "port", "links", "stored", "sent", "received", "twice", "repairs"];
+    let names =
+        ["node", "port", "links", "doubt", "silent", "view", "age", "stored", "sent", "received", "twice", "repairs"];
     let rows = board.rows.iter().map(|row| {
         let port = row.address.map_or_else(String::new, |address| address.port().to_string());
         let vitals = &row.vitals;
-        let sizes = [vitals.links, vitals.messages].map(|size| size.to_string());
+        let seconds = |millis: f64| format!("{:.1}s", millis / 1e3);
+        let links = [vitals.links.to_string(), vitals.suspected.to_string(), seconds(vitals.silent_ms)];
+        let view = [vitals.view.to_string(), seconds(vitals.age_ms), vitals.messages.to_string()];
         let counts = [vitals.datagrams_sent, vitals.datagrams_received, vitals.duplicates, vitals.repairs_sent];
-        let cells = [row.id.to_string(), port].into_iter().chain(sizes).chain(counts.map(|count| count.to_string()));
+        let counts = counts.map(|count| count.to_string());
+        let cells = [row.id.to_string(), port].into_iter().chain(links).chain(view).chain(counts);
         Row::new(cells.map(right).take(columns)).style(if row.up { Style::new() } else { Style::new().dark_gray() })
     });
     let header = Row::new(names.map(right).into_iter().take(columns)).bold();
-    let widths = [4, 5, 5, 6, 8, 8, 6, 7].map(Constraint::Length);
+    let widths = [4, 5, 5, 5, 6, 4, 6, 6, 8, 8, 6, 7].map(Constraint::Length);
     Table::new(rows, widths.into_iter().take(columns)).header(header).block(Block::bordered().title(" counts "))
 }
 
@@ -187,7 +191,7 @@ fn right<'a>(text: impl Into<Text<'a>>) -> Text<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::board::Known;
+    use super::super::board::{Known, Vitals};
     use super::*;
     use gossip_core::{Incarnation, Version};
     use ratatui::Terminal;
@@ -239,8 +243,20 @@ mod tests {
     }
 
     #[test]
+    fn both_views_are_shown_where_there_is_room() {
+        let mut board = board();
+        let vitals =
+            Vitals { links: 7, suspected: 2, silent_ms: 3_400.0, view: 60, age_ms: 21_000.0, ..Vitals::default() };
+        board.measured(0, vitals);
+        let text = |width| lines(&drawn(&board, width)).join("\n");
+        assert!(text(120).contains("3.4s") && text(120).contains("21.0s") && text(120).contains("view"));
+        assert!(text(100).contains("doubt") && !text(100).contains("view"));
+        assert!(text(150).contains("repairs"));
+    }
+
+    #[test]
     fn any_size_is_drawn() {
-        for width in [1, 20, 60, 80, MEDIUM, WIDE, 300] {
+        for width in [1, 20, 60, 80, 99, 100, 120, 150, 300] {
             drawn(&board(), width);
         }
         drawn(&Board::new((1..=64).map(|id| (id, "tokio"))), 80);

@@ -54,8 +54,8 @@ async fn index() -> Html<String> {
 
 async fn peers(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     let id = app.id;
-    let peers = read(&*app.node, view::peers).await?;
-    Ok(Json(json!({ "node": id, "peers": peers })))
+    let (peers, view) = read(&*app.node, |gossip| (view::peers(gossip), view::hearsay(gossip))).await?;
+    Ok(Json(json!({ "node": id, "peers": peers, "view": view })))
 }
 
 async fn messages(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {

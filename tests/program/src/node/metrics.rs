@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use gossip_core::{Gossip, PeerState, Stats};
+use gossip_core::{Gossip, Stats};
 
 /// Every counter, and the sizes of what the node holds.
 pub(super) fn render(gossip: &Gossip) -> String {
     let mut text = counters(&gossip.stats());
-    let linked = gossip.peers().filter(|peer| peer.state == PeerState::Linked).count();
-    gauge(&mut text, "links", linked as f64);
+    gauge(&mut text, "links", gossip.neighbors().count() as f64);
+    gauge(&mut text, "links_suspected", gossip.neighbors().filter(|link| link.suspected).count() as f64);
+    gauge(&mut text, "view", gossip.current_view().count() as f64);
     gauge(&mut text, "peers", gossip.peers().count() as f64);
     gauge(&mut text, "messages", gossip.messages().count() as f64);
     gauge(&mut text, "registers", gossip.registers("").count() as f64);

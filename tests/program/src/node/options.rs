@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use gossip_core::{Broadcast, Config, Membership, Neighbor, NodeId, Repair, Rounds, Security};
+use gossip_core::{Broadcast, Config, Membership, Neighbor, NodeId, Repair, Rounds, Sampling, Security};
 
 use crate::parse;
 
@@ -52,6 +52,16 @@ pub(super) struct Options {
     /// Flood: the largest number of hops
     #[arg(long, default_value_t = 16, value_name = "HOPS")]
     ttl: u8,
+    /// Whom the node knows
+    #[arg(long, value_enum, default_value_t = Knowledge::Full, conflicts_with = "neighbors")]
+    membership: Knowledge,
+    /// Sampled: entries of the view of others [default: 60; 20 with --preset embedded]
+    #[arg(long, value_name = "C")]
+    view: Option<u16>,
+    /// Sampled: how views are exchanged, as (PEER, VIEW, PROPAGATION) with head, rand or tail for the first two, or H=HEALER
+    /// S=SWAPPER for the second, and push, pull or pushpull for the third [default: (tail, H=1 S=C/2−1, pushpull)]
+    #[arg(long, value_name = "PROTOCOL")]
+    sampling: Option<Sampling>,
     /// Talk to these nodes only, as ID@HOST:PORT,…; each of them must name this node too
     #[arg(long, value_delimiter = ',', value_parser = neighbor, value_name = "ID@ADDRESS")]
     #[arg(conflicts_with = "bootstrap")]
@@ -83,6 +93,14 @@ enum Preset {
     Local,
     /// Small devices
     Embedded,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Knowledge {
+    /// Everybody
+    Full,
+    /// A random part, for large clusters
+    Sampled,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -135,9 +153,10 @@ impl Options {
         if let Some(key) = self.secret()? {
             config.security = Security::Sealed { key_id: 0, key };
         }
-        if !self.neighbors.is_empty() {
-            config.membership = Membership::Static { neighbors: self.neighbors.clone() };
+        if let Some(view) = self.view {
+            config.limits.view = view;
         }
+        config.membership = self.membership(&config);
         if self.no_repair {
             config.repair = Repair::Off;
         }
@@ -145,6 +164,17 @@ impl Options {
             config.mtu = mtu;
         }
         Ok(config)
+    }
+
+    fn membership(&self, config: &Config) -> Membership {
+        if !self.neighbors.is_empty() {
+            return Membership::Static { neighbors: self.neighbors.clone() };
+        }
+        match (self.membership, self.sampling) {
+            (Knowledge::Full, _) => Membership::Full,
+            (Knowledge::Sampled, None) => Membership::sampled(&config.limits),
+            (Knowledge::Sampled, Some(sampling)) => Membership::Sampled { sampling, known: Vec::new() },
+        }
     }
 
     fn id(&self) -> Result<NodeId, String> {
@@ -201,6 +231,12 @@ mod tests {
         assert_eq!(config.repair, Repair::Off);
         assert_eq!(config.mtu, 900);
         assert!(matches!(config.security, Security::Sealed { key, .. } if key == [1; 32]));
+        let sampled = |line| options(line).config().expect("the options are right");
+        let config = sampled("--port 7001 --membership sampled --view 30");
+        assert_eq!((config.limits.view, config.membership), (30, Membership::sampled(&config.limits)));
+        let config = sampled("--port 7001 --membership sampled --sampling rand,head,push");
+        let sampling = "(rand, head, push)".parse().expect("a protocol");
+        assert_eq!(config.membership, Membership::Sampled { sampling, known: Vec::new() });
         let config = options("--port 7001 --fanout 2 --rounds 4").config().expect("the options are right");
         assert_eq!(config.broadcast, Broadcast::Rumor { fanout: 2, rounds: Rounds::Fixed(4) });
     }
@@ -214,7 +250,14 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for line in ["", "--port x", "--port 1 --neighbors 2", "--port 1 --key 12", "--port 1 --interval -1s"] {
+        for line in [
+            "",
+            "--port x",
+            "--port 1 --neighbors 2",
+            "--port 1 --key 12",
+            "--port 1 --interval -1s",
+            "--port 1 --sampling x",
+        ] {
             let words = std::iter::once("node").chain(line.split_whitespace());
             assert!(Options::try_parse_from(words).is_err(), "{line}");
         }

@@ -56,7 +56,7 @@ pub(crate) struct Member {
     /// Where it can be greeted, if it has told or been seen.
     pub(crate) address: Option<SocketAddr>,
     pub(crate) state: PeerState,
-    /// When the state became what it is.
+    /// When the state became what it is; later where somebody has heard of the node since.
     pub(crate) since: Instant,
     /// See the module's page.
     pub(crate) status: u32,
@@ -369,6 +369,14 @@ impl Members {
         let row = self.turned.first()?;
         self.turned.clear(row);
         Some(row as Row)
+    }
+
+    /// Somebody has heard of a node: whoever is not reachable from here is not forgotten before the horizon has passed
+    /// since then.
+    pub(crate) fn saw_alive(&mut self, row: Row, at: Instant) {
+        if let Some(member) = self.rows.get_mut(row) {
+            member.since = member.since.max(at);
+        }
     }
 
     fn put_state(&mut self, now: Instant, row: Row, state: PeerState) {

@@ -110,30 +110,53 @@ impl Gossip {
 
     // ---- in
 
-    pub(crate) fn restore_records(&mut self, mut records: Vec<StoredRecord<'_>>) -> Result<(), RestoreError> {
+    pub(crate) fn restore_records(
+        &mut self,
+        mut records: Vec<StoredRecord<'_>>,
+        last_life: Option<Incarnation>,
+    ) -> Result<(), RestoreError> {
         // Origins before messages, and messages by number: keys sort as bytes, numbers are little-endian.
         records.sort_by_key(|stored| (stored.table, record::read_message_key(stored.key)));
         for stored in records.iter().filter(|stored| stored.table == Table::Origins) {
-            self.restore_origin(stored, false)?;
+            self.restore_origin(stored, last_life, false)?;
         }
         for stored in &records {
             match stored.table {
                 Table::Node => {}
-                Table::Origins => self.restore_origin(stored, true)?,
+                Table::Origins => self.restore_origin(stored, last_life, true)?,
                 Table::Messages => self.restore_message(stored, &records)?,
                 Table::Registers => self.restore_register(stored)?,
                 Table::Acknowledged => {}
             }
         }
+        if let Some(incarnation) = last_life {
+            self.hear_of_last_life(incarnation);
+        }
         Ok(())
+    }
+
+    /// A message does not age before it is sent, and no record says when that was: others may have got one just before this
+    /// node's last life ended. So that life is remembered as if it had spoken now, also by the lives to come.
+    fn hear_of_last_life(&mut self, incarnation: Incarnation) {
+        let Some(row) = self.origins.find(self.me.node, incarnation) else { return };
+        if let Some(origin) = self.origins.get_mut(row) {
+            origin.heard = self.now;
+        }
+        self.unrecorded_origins.set(row as usize);
     }
 
     /// One that fell silent long ago comes last, and only where there is room: it is remembered for the messages that are
     /// still on record, and forgotten by the first sweep that finds none.
-    fn restore_origin(&mut self, stored: &StoredRecord<'_>, silent: bool) -> Result<(), RestoreError> {
+    fn restore_origin(
+        &mut self,
+        stored: &StoredRecord<'_>,
+        last_life: Option<Incarnation>,
+        silent: bool,
+    ) -> Result<(), RestoreError> {
         let origin = record::read_origin(stored.key, stored.value, self.clock).ok_or(malformed(Table::Origins))?;
         let idle = core::time::Duration::from_millis(origin.idle_ms.into());
-        let is_silent = idle >= self.config.timing.forgets_after();
+        let is_last_life = origin.node == self.me.node && Some(origin.incarnation) == last_life;
+        let is_silent = idle >= self.config.timing.forgets_after() && !is_last_life;
         if is_silent != silent || silent && self.origins.is_full() {
             return Ok(());
         }

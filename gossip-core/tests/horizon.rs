@@ -5,6 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use common::store::Store;
 use common::{Cluster, address, id, local, ms, secs, seed};
 use gossip_core::{Durability, Event, Gossip, Instant, Order, Record, StoredRecord, Table};
 
@@ -239,4 +240,34 @@ fn times_come_out_as_they_were_told() {
     assert_eq!(node.get(message).expect("it is held").accepted_at, now);
     let next = node.poll_timeout().expect("there is always something to sweep");
     assert!(next >= now && next <= now + node.config().timing.horizon, "{next}");
+}
+
+/// A message that waits for its first reader stays young: the copies are younger than the record.
+#[test]
+fn what_was_sent_late_in_the_last_life_is_not_news_in_this_one() {
+    let mut cluster = Cluster::new(2, |_, config| {
+        config.timing.horizon = secs(80);
+        config.durability = Durability::Records;
+    });
+    let started_at = cluster.nodes[0].config().started_at;
+    cluster.submit(0, Order::Unordered, "lonely");
+    cluster.run(secs(200));
+    cluster.nodes[0].join(cluster.now, address(1)).expect("room");
+    cluster.run(secs(1));
+    assert_eq!((cluster.texts(0), cluster.texts(1)), (vec!["lonely".into()], vec!["lonely".into()]));
+    let mut store = Store::of(&[]);
+    for life in 2..=3 {
+        cluster.records[0].iter().for_each(|record| store.put(record));
+        let mut config = cluster.nodes[0].config().clone();
+        config.started_at = started_at + cluster.now.as_micros() / 1_000;
+        let mut again = store.restore(config, cluster.now).expect("its own");
+        again.join(cluster.now, address(1)).expect("room");
+        cluster.replace(0, again);
+        cluster.connect(0, 1, false);
+        // Long enough for a sweep.
+        cluster.run(secs(11));
+        cluster.connect(0, 1, true);
+        cluster.run(secs(5));
+        assert_eq!((cluster.links(0).len(), cluster.texts(0)), (1, vec![]), "life {life}");
+    }
 }

@@ -41,7 +41,7 @@
 //!
 //! `Limits::registers` and `Limits::register_bytes` over all owners, `Limits::peers` owners. Without room a change is
 //! refused and counted, `complete` stays, and the comparison brings it again. Removed registers stay for the horizon.
-//! Boards of members that left, or that were not reachable for the horizon, go.
+//! Boards of members that left, or that were not reachable and changed nothing for the horizon, go.
 //!
 //! # Sources, and where this differs
 //!
@@ -286,6 +286,8 @@ impl Register {
         let Some(member) = cx.members.get(row) else { return };
         let as_of = Version { incarnation: member.incarnation, number: member.complete + 1 };
         self.forget_all(cx, row, as_of);
+        // Who comes back before the row goes is handed the whole board again.
+        cx.members.set_complete(row, 0);
         if self.table.iter().all(|(_, register)| register.owner != row) {
             for grid in [&mut self.closings, &mut self.statuses, &mut self.accusations] {
                 grid.clear_column(row as usize);

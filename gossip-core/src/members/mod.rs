@@ -27,116 +27,20 @@
 //! Rows are found by id, read in the order of ids, and drawn by chance. A row without a link is forgotten when its node
 //! left or was unreachable for the horizon; where all rows are taken, a new node is refused and counted.
 
-use core::hash::Hasher;
-use core::net::SocketAddr;
+mod member;
 
-use crate::event::Event;
+use core::hash::Hasher;
+
 use crate::ids::{Incarnation, NodeId};
 use crate::rng::Rng;
 use crate::storage::{Bits, Index, List, Order, Slots};
 use crate::time::Instant;
 use crate::view::PeerState;
 
+pub(crate) use member::{LEFT, Member, Told, is_gone};
+
 /// A row number of [`Members`].
 pub(crate) type Row = u32;
-
-/// The status of a node that said that it leaves. Odd, and beyond all others: it cannot be refuted.
-pub(crate) const LEFT: u32 = u32::MAX;
-
-/// Whether a status says that its node is no member any more.
-pub(crate) const fn is_gone(status: u32) -> bool {
-    status % 2 == 1
-}
-
-/// One node.
-#[derive(Clone, Debug)]
-pub(crate) struct Member {
-    pub(crate) node: NodeId,
-    pub(crate) incarnation: Incarnation,
-    /// Where it can be greeted, if it has told or been seen.
-    pub(crate) address: Option<SocketAddr>,
-    pub(crate) state: PeerState,
-    /// When the state became what it is; later where somebody has heard of the node since.
-    pub(crate) since: Instant,
-    /// See the module's page.
-    pub(crate) status: u32,
-    /// When it last refuted its death.
-    pub(crate) refuted_at: Instant,
-    /// A status that somebody's table says, which is to be looked into.
-    pub(crate) accused: u32,
-    /// What the application was told last.
-    pub(crate) told: Told,
-    /// Every live register up to this version is known here. Changed by [`Members::set_complete`].
-    pub(crate) complete: u64,
-    /// Removed registers up to this version may have been forgotten here.
-    pub(crate) floor: u64,
-    /// The registers in the order of their versions.
-    pub(crate) registers: List,
-    /// All messages of its present life up to this number were seen or told as lost, by when what was seen of it was
-    /// forgotten: should it speak again, they are not missing.
-    pub(crate) forgotten: u64,
-}
-
-impl Member {
-    /// What the application is to be told, if its knowledge is old: of members, or of links alone.
-    pub(crate) fn next_event(&mut self, links_alone: bool) -> Option<Event> {
-        let node = self.node;
-        let was_up = matches!(self.told, Told::Up(..));
-        match self.state {
-            PeerState::Linked => {
-                let address = self.address?;
-                let up = Told::Up(self.incarnation, address);
-                let news = self.told != up;
-                self.told = up;
-                news.then_some(Event::PeerUp { node, address })
-            }
-            PeerState::Unreachable => {
-                self.told = if was_up { Told::Unreachable } else { self.told };
-                was_up.then_some(Event::PeerUnreachable { node })
-            }
-            PeerState::Down | PeerState::Left => {
-                let news = was_up || self.told == Told::Unreachable;
-                self.told = Told::Down;
-                news.then_some(Event::PeerDown { node })
-            }
-            PeerState::Known if links_alone && was_up => {
-                self.told = Told::Down;
-                Some(Event::PeerDown { node })
-            }
-            PeerState::Known => None,
-        }
-    }
-
-    pub(crate) const fn is_gone(&self) -> bool {
-        is_gone(self.status)
-    }
-
-    /// Whether an accusation stands.
-    pub(crate) const fn is_accused(&self) -> bool {
-        is_gone(self.accused) && self.accused >= self.status
-    }
-
-    /// The share of this row in the root: nothing of it where it is gone, or where none of its registers is known.
-    fn fingerprint(&self, key: u64) -> u64 {
-        if self.complete == 0 || self.is_gone() {
-            return 0;
-        }
-        let mut hasher = siphasher::sip::SipHasher13::new_with_keys(key, 2);
-        for number in [self.node.0, self.incarnation.0, self.complete, self.status.into()] {
-            hasher.write(&number.to_le_bytes());
-        }
-        hasher.finish()
-    }
-}
-
-/// What the application knows of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    Nothing,
-    Up(Incarnation, SocketAddr),
-    Unreachable,
-    Down,
-}
 
 /// The table.
 #[derive(Clone, Debug)]

@@ -2,16 +2,16 @@
 
 mod common;
 
-use common::{Cluster, secs};
+use common::{Cluster, id, secs};
 use gossip_core::auth::{Auth, Envelope};
 use gossip_core::pack::Packer;
 use gossip_core::wire::{Address, Conflict, HEADER_LEN, Kind, PeerEntry, datagram_number};
 use gossip_core::{Event, Incarnation, NodeId, Security};
 
-/// A datagram outside of links that a stranger could write in plain mode.
-fn forged(fill: impl FnOnce(&mut Packer<'_>)) -> Vec<u8> {
+/// A datagram outside of links that a stranger could write in plain mode, in whatever name.
+fn forged(sender: NodeId, fill: impl FnOnce(&mut Packer<'_>)) -> Vec<u8> {
     let auth = Auth::new(&Security::Plain, "gossip");
-    let (sender, incarnation) = (NodeId(77), Incarnation(1 << 32));
+    let incarnation = Incarnation(1 << 32);
     let mut datagram = [0; 1_200];
     let mut packer = Packer::new(&mut datagram, 1_200);
     fill(&mut packer);
@@ -30,7 +30,7 @@ fn a_stranger_names_no_members_and_no_conflicts() {
         incarnation: Incarnation(u64::MAX),
         address: victim(node),
     });
-    let mut datagram = forged(|packer| {
+    let mut datagram = forged(NodeId(77), |packer| {
         assert!(packer.list(Kind::PEERS, named) > 0);
         let conflict = Conflict { incarnation: Incarnation(9), address: victim(1) };
         packer.frame(Kind::CONFLICT, &conflict).expect("there is room");
@@ -44,4 +44,19 @@ fn a_stranger_names_no_members_and_no_conflicts() {
     assert_eq!(cluster.count(0, |event| matches!(event, Event::IdentityConflict { .. })), 0);
     let log = cluster.log.take().expect("it was wanted");
     assert!(log.iter().all(|(_, packet)| cluster.addresses.contains(&packet.to)), "nothing goes to those it named");
+}
+
+#[test]
+fn a_stranger_names_nobody_who_has_room() {
+    let mut cluster = Cluster::joined(2, |_, _| {});
+    let address = Address(([203, 0, 113, 1], 9).into());
+    let vacant = PeerEntry { id: NodeId(1_000), incarnation: Incarnation(1), address };
+    let mut datagram = forged(id(1), |packer| packer.frame(Kind::VACANCY, &vacant).expect("there is room"));
+    cluster.log = Some(vec![]);
+    cluster.nodes[0].handle_packet(cluster.now, ([198, 51, 100, 1], 5).into(), &mut datagram);
+    cluster.nodes[1].leave(cluster.now);
+    cluster.run(secs(10));
+    assert!(cluster.links(0).is_empty(), "the link in whose name it was written has ended");
+    let log = cluster.log.take().expect("it was wanted");
+    assert!(log.iter().all(|(_, packet)| cluster.addresses.contains(&packet.to)), "nobody is greeted there");
 }

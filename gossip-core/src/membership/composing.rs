@@ -10,11 +10,16 @@ use crate::members::Members;
 use crate::pack::Packer;
 use crate::protocol::Cx;
 use crate::view::PeerState;
-use crate::wire::{Address, Conflict, HEADER_LEN, Hello, Kind, PeerEntry, Retry, Unlink, Verdict, Welcome};
+use crate::wire::{
+    Address, Conflict, FRAME_HEAD_LEN, HEADER_LEN, Hello, Kind, PeerEntry, Retry, Unlink, Verdict, Welcome,
+};
 
 /// A greeting with a cookie is padded to this many bytes of datagram (or to the MTU of that address), so that the answer may name
 /// members: our choice, room for about twelve.
 const GREETING_LEN: usize = 512;
+
+/// The longest frame that answers a greeting: nonce, address, verdict, incarnation.
+const WELCOME_LEN: usize = FRAME_HEAD_LEN + 8 + 19 + 1 + 8;
 
 impl Membership {
     /// Composes one datagram to an address without a link: its receiver, if it is not for anyone.
@@ -75,15 +80,17 @@ impl Membership {
             }
             Say::Welcome { nonce, verdict, incarnation, beside } => {
                 let welcome = Welcome { nonce, observed: Address(answer.to), verdict, incarnation };
-                // The greeting was padded, so one more fits.
-                let _fits = match beside {
-                    Beside::Nobody => Ok(()),
-                    Beside::Twin { incarnation, address } => {
-                        packet.frame(Kind::CONFLICT, &Conflict { incarnation, address: Address(address) })
-                    }
-                    Beside::Vacant(entry) => packet.frame(Kind::VACANCY, &entry),
-                };
+                // The greeting was padded, so one more fits. Who has room is said first, as it is heard of with the link; that
+                // there is a twin is believed of one who has answered.
+                if let Beside::Vacant(entry) = beside {
+                    packet.keep(WELCOME_LEN);
+                    let _fits = packet.frame(Kind::VACANCY, &entry);
+                    packet.keep(0);
+                }
                 let written = packet.frame(Kind::WELCOME, &welcome);
+                if let Beside::Twin { incarnation, address } = beside {
+                    let _fits = packet.frame(Kind::CONFLICT, &Conflict { incarnation, address: Address(address) });
+                }
                 // Who is no neighbor has no business with anybody here.
                 if verdict != Verdict::NotNeighbor {
                     packet.list(Kind::PEERS, some_members(cx.members, nonce, self.is_sampled));

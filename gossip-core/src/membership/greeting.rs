@@ -206,6 +206,12 @@ impl Membership {
     /// A datagram outside of links begins, which nobody has asked for as far as is known.
     pub(crate) fn on_envelope(&mut self) {
         self.answered = false;
+        self.vacancy = None;
+    }
+
+    /// It has ended. What it said of who has room counted with the link that it granted, if it did.
+    pub(crate) fn on_envelope_end(&mut self) {
+        self.vacancy = None;
     }
 
     /// Whether the datagram that is being read has answered a greeting of this node.

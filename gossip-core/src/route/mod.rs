@@ -138,6 +138,7 @@ impl Gossip {
         } else if header.open {
             protocols.membership.on_envelope();
             self.each_frame(opened, |gossip, frame| gossip.on_greeting(greeter, frame));
+            self.protocols.membership.on_envelope_end();
             self.publish_address();
             self.settle();
         } else if !is_last_word(opened) {
@@ -242,6 +243,7 @@ impl Gossip {
                 protocols.membership.on_peers(&mut cx, peers);
                 None
             }
+            // Forgotten with this datagram, unless it grants a link.
             Frame::Vacancy(entry) => {
                 protocols.membership.on_vacancy(greeter.node, &entry);
                 None

@@ -161,11 +161,8 @@ fn whoever_is_heard_of_through_others_is_not_forgotten_though_it_cannot_be_reach
         cluster.run(secs(5));
         assert_eq!(known(&cluster, 0, ""), [(id(1), "round".into(), round.to_string())]);
     }
-    assert_eq!(
-        cluster.count(0, |event| *event == Event::PeerDown { node: id(1) }),
-        1,
-        "it was unreachable all the time"
-    );
+    let told = |event: &Event| *event == Event::PeerUnreachable { node: id(1) };
+    assert_eq!(cluster.count(0, told), 1, "it was unreachable all the time");
     assert_eq!(removals(&cluster, 0), 0);
 }
 

@@ -271,3 +271,24 @@ fn what_was_sent_late_in_the_last_life_is_not_news_in_this_one() {
         assert_eq!((cluster.links(0).len(), cluster.texts(0)), (1, vec![]), "life {life}");
     }
 }
+
+#[test]
+fn who_restarts_after_others_forgot_its_last_life_makes_nobody_tell_a_gap() {
+    let mut cluster = Cluster::joined(3, |_, config| {
+        config.timing.horizon = secs(20);
+        config.durability = Durability::Records;
+    });
+    let started_at = cluster.nodes[0].config().started_at;
+    cluster.submit(0, Order::Unordered, "early");
+    cluster.run(secs(30));
+    let mut config = cluster.nodes[0].config().clone();
+    config.started_at = started_at + cluster.now.as_micros() / 1_000;
+    let mut again = Store::of(&cluster.records[0]).restore(config, cluster.now).expect("its own");
+    again.join(cluster.now, address(1)).expect("room");
+    cluster.replace(0, again);
+    cluster.run(secs(40));
+    assert_eq!((cluster.links(0).len(), cluster.nodes[1].stats().origins_forgotten), (2, 1));
+    for index in 0..3 {
+        assert_eq!(cluster.count(index, |event| matches!(event, Event::Gap { .. })), 0, "node {index}");
+    }
+}

@@ -262,7 +262,7 @@ impl Gossip {
             origin.held.is_empty()
                 && origin.gap.is_none()
                 && origin.first_hole().is_none()
-                && self.now.saturating_since(origin.heard) >= patience
+                && self.now.saturating_since(origin.heard.max(origin.may_have_sent)) >= patience
         })
     }
 }

@@ -37,6 +37,10 @@ pub(crate) struct Origin {
     pub(super) window: [u64; (WINDOW_MAX / 64) as usize],
     /// When the origin last gave a sign of life: a message, told age taken off.
     pub(crate) heard: Instant,
+    /// Until when it may have sent something all the same: later than `heard` for an earlier life of this node alone. What
+    /// waits for its first reader does not age, and no record says for how long it waited, so copies may be younger than
+    /// the record. It is not forgotten before the horizon has passed since then.
+    pub(crate) may_have_sent: Instant,
     /// Everything missing up to `hole_mark` has been missing since `hole_since` at least.
     pub(crate) hole_since: Instant,
     pub(crate) hole_mark: u64,
@@ -71,6 +75,7 @@ impl Origin {
             known: 0,
             window: [0; (WINDOW_MAX / 64) as usize],
             heard: now,
+            may_have_sent: now,
             hole_since: now,
             hole_mark: 0,
             later_since: now,

@@ -55,7 +55,7 @@ impl Gossip {
         let key = record::origin_key(origin.node, origin.incarnation);
         let head = record::origin_value(origin, row as Row == self.own_row, self.clock, self.now);
         let mut value = Some(Value { head, body: bytes::Bytes::new() });
-        if origin.retired && row as Row != self.own_row {
+        if origin.retired && self.is_forgettable(row as Row) {
             // What is remembered of a member stays on record: its next life begins with that row, and forgets it again.
             let member = self.members.find(origin.node).and_then(|member| self.members.get(member));
             value = value.filter(|_| member.is_some_and(|member| member.incarnation == origin.incarnation));
@@ -132,12 +132,12 @@ impl Gossip {
     /// still on record, and forgotten by the first sweep that finds none.
     fn restore_origin(&mut self, stored: &StoredRecord<'_>, silent: bool) -> Result<(), RestoreError> {
         let origin = record::read_origin(stored.key, stored.value, self.clock).ok_or(malformed(Table::Origins))?;
-        let sent = core::time::Duration::from_millis(origin.sent_ms.unwrap_or(0).min(origin.idle_ms).into());
-        let is_silent = sent >= self.config.timing.forgets_after();
+        let kept = core::time::Duration::from_millis(origin.kept_ms.unwrap_or(0).min(origin.idle_ms).into());
+        let is_silent = kept >= self.config.timing.forgets_after();
         if is_silent != silent || silent && self.origins.is_full() {
             return Ok(());
         }
-        let row = self.restore_row(origin.node, origin.incarnation, origin.idle_ms, origin.sent_ms)?;
+        let row = self.restore_row(origin.node, origin.incarnation, origin.idle_ms, origin.kept_ms)?;
         self.origins.restore(row, origin.top, origin.known, origin.window);
         if let Some(row) = self.origins.get_mut(row) {
             row.fifo_done = origin.fifo_done;
@@ -150,13 +150,13 @@ impl Gossip {
     }
 
     /// The row of an origin that spoke `idle_ms` ago, or later: what was seen is recorded now and then, each message at
-    /// once. It may have sent something `sent_ms` ago; just now where that is not on record.
+    /// once. It is kept since `kept_ms` ago; since now where that is not on record.
     fn restore_row(
         &mut self,
         node: NodeId,
         incarnation: Incarnation,
         idle_ms: u32,
-        sent_ms: Option<u32>,
+        kept_ms: Option<u32>,
     ) -> Result<Row, RestoreError> {
         let idle = core::time::Duration::from_millis(idle_ms.into());
         if let Some(row) = self.origins.find(node, incarnation) {
@@ -172,10 +172,10 @@ impl Gossip {
             .insert_origin(node, incarnation, idle)
             .ok_or(RestoreError::TooMany { table: Table::Origins, max })?;
         if let Some(origin) = self.origins.get_mut(row) {
-            let sent = core::time::Duration::from_millis(sent_ms.unwrap_or(0).into());
-            origin.may_have_sent = self.now.before(sent);
+            let kept = core::time::Duration::from_millis(kept_ms.unwrap_or(0).into());
+            origin.kept_since = self.now.before(kept);
         }
-        if sent_ms.is_none() {
+        if kept_ms.is_none() {
             // The lives to come go on from this one.
             self.unrecorded_origins.set(row as usize);
         }
@@ -188,8 +188,8 @@ impl Gossip {
         if message.base >= id.seq {
             return Err(malformed(Table::Messages));
         }
-        let sent_ms = (id.origin != self.me.node).then_some(message.age_ms);
-        let row = self.restore_row(id.origin, id.incarnation, message.age_ms, sent_ms)?;
+        let kept_ms = (id.origin != self.me.node).then_some(message.age_ms);
+        let row = self.restore_row(id.origin, id.incarnation, message.age_ms, kept_ms)?;
         let acknowledged = records
             .binary_search_by_key(&(Table::Acknowledged, Some(id)), |stored| {
                 (stored.table, record::read_message_key(stored.key))

@@ -233,7 +233,7 @@ impl Promises {
         let accepted = gossip.get(id).map_or(now, |message| message.accepted_at);
         let born = Instant::from_micros(accepted.as_micros().saturating_sub(delivery.age.as_micros() as u64));
         assert_eq!(self.delivered.insert(id, born), None, "at most once: {id} is delivered again");
-        // What was told about an origin that was silent for the horizon is forgotten, unless it is a member.
+        // A told loss binds for the horizon, whatever else is forgotten of the origin.
         let horizon = gossip.config().timing.horizon;
         let lost = |&(origin, incarnation, first, last, told): &(_, _, u64, u64, Instant)| {
             (origin, incarnation) == (id.origin, id.incarnation)

@@ -51,7 +51,7 @@ impl Cx<'_> {
     pub(crate) fn insert_origin(&mut self, node: NodeId, incarnation: Incarnation, idle: Duration) -> Option<Row> {
         let row = self.origins.insert(self.now, node, incarnation)?;
         if let Some(origin) = self.origins.get_mut(row) {
-            origin.heard = self.now.before(idle);
+            (origin.heard, origin.kept_since) = (self.now.before(idle), self.now.before(idle));
         }
         if let Some(top) = self.forgotten(node, incarnation) {
             self.origins.pass_over(self.now, row, top);

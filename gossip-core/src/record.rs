@@ -48,6 +48,9 @@ impl Clock {
     }
 }
 
+/// In the place of the time since which an origin is kept: it still sends.
+const SENDS: u32 = u32::MAX;
+
 /// The version of the stored format.
 const VERSION: u8 = 1;
 
@@ -72,17 +75,20 @@ pub(crate) fn origin_key(node: NodeId, incarnation: Incarnation) -> Key {
     concat([&node.0.to_le_bytes(), &incarnation.0.to_le_bytes()])
 }
 
-pub(crate) fn origin_value(origin: &Origin, clock: Clock, now: Instant) -> Head {
+/// Of an origin that still `sends`, which is this life of the node, no record can say until when it did.
+pub(crate) fn origin_value(origin: &Origin, sends: bool, clock: Clock, now: Instant) -> Head {
     let mut value: Head = Head::new();
     let (first, last) = origin.last_gap.unwrap_or_default();
     for number in [origin.top, origin.known, origin.fifo_done, first, last] {
         extend(&mut value, &number.to_le_bytes());
     }
-    let idle = u32::try_from(now.saturating_since(origin.heard).as_millis()).unwrap_or(u32::MAX);
     for word in origin.window() {
         extend(&mut value, &word.to_le_bytes());
     }
-    extend(&mut value, &idle.to_le_bytes());
+    let age = |at| u32::try_from(now.saturating_since(at).as_millis()).unwrap_or(u32::MAX);
+    let kept = if sends { SENDS } else { age(origin.kept_since).min(SENDS - 1) };
+    extend(&mut value, &kept.to_le_bytes());
+    extend(&mut value, &age(origin.heard).to_le_bytes());
     extend(&mut value, &clock.at(now).to_le_bytes());
     value
 }
@@ -97,6 +103,8 @@ pub(crate) struct StoredOrigin {
     pub(crate) gap: Option<(u64, u64)>,
     pub(crate) window: [u64; (WINDOW_MAX / 64) as usize],
     pub(crate) idle_ms: u32,
+    /// The time since [`Origin::kept_since`]; nothing where the life that wrote this could not know it.
+    pub(crate) kept_ms: Option<u32>,
 }
 
 pub(crate) fn read_origin(key: &[u8], value: &[u8], clock: Clock) -> Option<StoredOrigin> {
@@ -108,9 +116,12 @@ pub(crate) fn read_origin(key: &[u8], value: &[u8], clock: Clock) -> Option<Stor
     for word in &mut window {
         *word = value.u64()?;
     }
-    let idle_ms = value.age(clock)?;
+    let kept_ms = value.take().map(u32::from_le_bytes)?;
+    let (idle_ms, at) = (value.take().map(u32::from_le_bytes)?, value.u64()?);
+    let idle_ms = clock.age_now(idle_ms, at);
+    let kept_ms = (kept_ms != SENDS).then(|| clock.age_now(kept_ms, at));
     let whole = key.0.is_empty() && value.0.is_empty() && top.max(known) < crate::anti_entropy::SEQ_MAX;
-    whole.then_some(StoredOrigin { node, incarnation, top, known, fifo_done, gap, window, idle_ms })
+    whole.then_some(StoredOrigin { node, incarnation, top, known, fifo_done, gap, window, idle_ms, kept_ms })
 }
 
 pub(crate) fn message_key(id: MessageId) -> Key {

@@ -53,9 +53,9 @@ impl Gossip {
         self.unrecorded_origins.clear(row);
         let origin = self.origins.get(row as Row)?;
         let key = record::origin_key(origin.node, origin.incarnation);
-        let head = record::origin_value(origin, self.clock, self.now);
+        let head = record::origin_value(origin, row as Row == self.own_row, self.clock, self.now);
         let mut value = Some(Value { head, body: bytes::Bytes::new() });
-        if origin.retired && row as Row != self.own_row {
+        if origin.retired && self.is_forgettable(row as Row) {
             // What is remembered of a member stays on record: its next life begins with that row, and forgets it again.
             let member = self.members.find(origin.node).and_then(|member| self.members.get(member));
             value = value.filter(|_| member.is_some_and(|member| member.incarnation == origin.incarnation));
@@ -110,57 +110,34 @@ impl Gossip {
 
     // ---- in
 
-    pub(crate) fn restore_records(
-        &mut self,
-        mut records: Vec<StoredRecord<'_>>,
-        last_life: Option<Incarnation>,
-    ) -> Result<(), RestoreError> {
+    pub(crate) fn restore_records(&mut self, mut records: Vec<StoredRecord<'_>>) -> Result<(), RestoreError> {
         // Origins before messages, and messages by number: keys sort as bytes, numbers are little-endian.
         records.sort_by_key(|stored| (stored.table, record::read_message_key(stored.key)));
         for stored in records.iter().filter(|stored| stored.table == Table::Origins) {
-            self.restore_origin(stored, last_life, false)?;
+            self.restore_origin(stored, false)?;
         }
         for stored in &records {
             match stored.table {
                 Table::Node => {}
-                Table::Origins => self.restore_origin(stored, last_life, true)?,
+                Table::Origins => self.restore_origin(stored, true)?,
                 Table::Messages => self.restore_message(stored, &records)?,
                 Table::Registers => self.restore_register(stored)?,
                 Table::Acknowledged => {}
             }
         }
-        if let Some(incarnation) = last_life {
-            self.hear_of_last_life(incarnation);
-        }
         Ok(())
-    }
-
-    /// A message does not age before it is sent, and no record says when that was: others may have got one just before this
-    /// node's last life ended. So that life is remembered as if it had spoken now, also by the lives to come.
-    fn hear_of_last_life(&mut self, incarnation: Incarnation) {
-        let Some(row) = self.origins.find(self.me.node, incarnation) else { return };
-        if let Some(origin) = self.origins.get_mut(row) {
-            origin.heard = self.now;
-        }
-        self.unrecorded_origins.set(row as usize);
     }
 
     /// One that fell silent long ago comes last, and only where there is room: it is remembered for the messages that are
     /// still on record, and forgotten by the first sweep that finds none.
-    fn restore_origin(
-        &mut self,
-        stored: &StoredRecord<'_>,
-        last_life: Option<Incarnation>,
-        silent: bool,
-    ) -> Result<(), RestoreError> {
+    fn restore_origin(&mut self, stored: &StoredRecord<'_>, silent: bool) -> Result<(), RestoreError> {
         let origin = record::read_origin(stored.key, stored.value, self.clock).ok_or(malformed(Table::Origins))?;
-        let idle = core::time::Duration::from_millis(origin.idle_ms.into());
-        let is_last_life = origin.node == self.me.node && Some(origin.incarnation) == last_life;
-        let is_silent = idle >= self.config.timing.forgets_after() && !is_last_life;
+        let kept = core::time::Duration::from_millis(origin.kept_ms.unwrap_or(0).min(origin.idle_ms).into());
+        let is_silent = kept >= self.config.timing.forgets_after();
         if is_silent != silent || silent && self.origins.is_full() {
             return Ok(());
         }
-        let row = self.restore_row(origin.node, origin.incarnation, origin.idle_ms)?;
+        let row = self.restore_row(origin.node, origin.incarnation, origin.idle_ms, origin.kept_ms)?;
         self.origins.restore(row, origin.top, origin.known, origin.window);
         if let Some(row) = self.origins.get_mut(row) {
             row.fifo_done = origin.fifo_done;
@@ -173,8 +150,14 @@ impl Gossip {
     }
 
     /// The row of an origin that spoke `idle_ms` ago, or later: what was seen is recorded now and then, each message at
-    /// once.
-    fn restore_row(&mut self, node: NodeId, incarnation: Incarnation, idle_ms: u32) -> Result<Row, RestoreError> {
+    /// once. It is kept since `kept_ms` ago; since now where that is not on record.
+    fn restore_row(
+        &mut self,
+        node: NodeId,
+        incarnation: Incarnation,
+        idle_ms: u32,
+        kept_ms: Option<u32>,
+    ) -> Result<Row, RestoreError> {
         let idle = core::time::Duration::from_millis(idle_ms.into());
         if let Some(row) = self.origins.find(node, incarnation) {
             if let Some(origin) = self.origins.get_mut(row) {
@@ -183,10 +166,20 @@ impl Gossip {
             return Ok(row);
         }
         let max = self.config.limits.origins;
-        self.split()
+        let row = self
+            .split()
             .0
             .insert_origin(node, incarnation, idle)
-            .ok_or(RestoreError::TooMany { table: Table::Origins, max })
+            .ok_or(RestoreError::TooMany { table: Table::Origins, max })?;
+        if let Some(origin) = self.origins.get_mut(row) {
+            let kept = core::time::Duration::from_millis(kept_ms.unwrap_or(0).into());
+            origin.kept_since = self.now.before(kept);
+        }
+        if kept_ms.is_none() {
+            // The lives to come go on from this one.
+            self.unrecorded_origins.set(row as usize);
+        }
+        Ok(row)
     }
 
     fn restore_message(&mut self, stored: &StoredRecord<'_>, records: &[StoredRecord<'_>]) -> Result<(), RestoreError> {
@@ -195,7 +188,8 @@ impl Gossip {
         if message.base >= id.seq {
             return Err(malformed(Table::Messages));
         }
-        let row = self.restore_row(id.origin, id.incarnation, message.age_ms)?;
+        let kept_ms = (id.origin != self.me.node).then_some(message.age_ms);
+        let row = self.restore_row(id.origin, id.incarnation, message.age_ms, kept_ms)?;
         let acknowledged = records
             .binary_search_by_key(&(Table::Acknowledged, Some(id)), |stored| {
                 (stored.table, record::read_message_key(stored.key))

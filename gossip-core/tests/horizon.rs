@@ -271,3 +271,54 @@ fn what_was_sent_late_in_the_last_life_is_not_news_in_this_one() {
         assert_eq!((cluster.links(0).len(), cluster.texts(0)), (1, vec![]), "life {life}");
     }
 }
+
+#[test]
+fn who_restarts_after_others_forgot_its_last_life_makes_nobody_tell_a_gap() {
+    let mut cluster = Cluster::joined(3, |_, config| {
+        config.timing.horizon = secs(20);
+        config.durability = Durability::Records;
+    });
+    let started_at = cluster.nodes[0].config().started_at;
+    cluster.submit(0, Order::Unordered, "early");
+    cluster.run(secs(30));
+    let mut config = cluster.nodes[0].config().clone();
+    config.started_at = started_at + cluster.now.as_micros() / 1_000;
+    let mut again = Store::of(&cluster.records[0]).restore(config, cluster.now).expect("its own");
+    again.join(cluster.now, address(1)).expect("room");
+    cluster.replace(0, again);
+    cluster.run(secs(40));
+    assert_eq!((cluster.links(0).len(), cluster.nodes[1].stats().origins_forgotten), (2, 1));
+    for index in 0..3 {
+        assert_eq!(cluster.count(index, |event| matches!(event, Event::Gap { .. })), 0, "node {index}");
+    }
+}
+
+/// A page names a message before any copy goes out, and then the way breaks for longer than the horizon. When it breaks
+/// between the two is tried out: after some datagrams of the reader.
+#[test]
+fn what_was_mentioned_and_told_as_lost_does_not_come_young_later() {
+    let mut told_unsent = 0;
+    for through in 1..30 {
+        let mut cluster = Cluster::new(2, |_, config| config.timing.horizon = secs(20));
+        cluster.submit(0, Order::Unordered, "mentioned");
+        cluster.run(secs(5));
+        cluster.nodes[1].join(cluster.now, address(0)).expect("room");
+        let mut answers = 0;
+        cluster.lose = Box::new(move |packet| {
+            answers += u32::from(packet.from == address(1));
+            packet.from == address(1) && answers > through
+        });
+        cluster.run(secs(40));
+        let sent = cluster.nodes[0].stats().data_sent;
+        let lost = cluster.gaps(1, id(0));
+        cluster.lose = Box::new(|_| false);
+        cluster.run(secs(20));
+        assert_eq!(cluster.links(0).len(), 1);
+        assert!(
+            lost.is_empty() || cluster.texts(1).is_empty(),
+            "cut after {through} datagrams: told as lost, and delivered"
+        );
+        told_unsent += u32::from(sent == 0 && lost == [1]);
+    }
+    assert!(told_unsent > 0, "the way never broke between the page and the copy");
+}

@@ -132,9 +132,13 @@ impl AntiEntropy {
 }
 
 /// A page of frontiers from `head` on. Where the next one begins, if there is one.
-fn write_page(cx: &Cx<'_>, head: &PageHead, packet: &mut Packer<'_>) -> Result<Option<PageHead>, Full> {
-    let rows = || cx.origins.from(head.node, head.incarnation).map(|(_, origin)| origin);
+fn write_page(cx: &mut Cx<'_>, head: &PageHead, packet: &mut Packer<'_>) -> Result<Option<PageHead>, Full> {
+    let (origins, me) = (&*cx.origins, cx.me);
+    let rows = || origins.from(head.node, head.incarnation).map(|(_, origin)| origin);
     let paged = packet.page(Kind::FRONTIERS, head, rows().map(|origin| Entry { cx, origin }))?;
+    if rows().take(paged.entries).any(|origin| (origin.node, origin.incarnation) == (me.node, me.incarnation)) {
+        cx.messages.mentioned(cx.now);
+    }
     let last = rows().nth(paged.entries.max(1) - 1).filter(|_| paged.more);
     let next = last.and_then(|origin| successor((origin.node, origin.incarnation)));
     Ok(next.map(|(node, incarnation)| PageHead { node, incarnation }))

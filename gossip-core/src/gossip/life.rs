@@ -79,7 +79,7 @@ impl Gossip {
         let last = crate::restore::last_incarnation(&records, config.id)?;
         let after = last.map_or(0, |incarnation| (incarnation.start() + 1).min(Incarnation::START_MAX));
         let mut gossip = Self::build(config, seed, now, after);
-        gossip.restore_records(records, last)?;
+        gossip.restore_records(records)?;
         Ok(gossip)
     }
 

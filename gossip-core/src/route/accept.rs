@@ -11,7 +11,7 @@ use crate::ids::MessageId;
 use crate::order;
 use crate::peer::PeerIdx;
 use crate::protocol::Fact;
-use crate::store::{Freshness, NewMessage, Row, Slot, Stage};
+use crate::store::{Freshness, NewMessage, Origin, Row, Slot, Stage};
 use crate::wire::Data;
 
 /// How many messages are looked at, at most, for one that may make room.
@@ -191,6 +191,7 @@ impl Gossip {
             let (start, end) = origin.gap.unwrap_or((first, last));
             origin.gap = Some((start.min(first), end.max(last)));
             origin.last_gap = origin.gap;
+            origin.kept_since = self.now;
             self.untold_gaps.set(row as usize);
             self.unrecorded_origins.set(row as usize);
             if self.gate.is_enabled() {
@@ -243,7 +244,7 @@ impl Gossip {
                 continue;
             }
             self.origins.retire(row);
-            if row == self.own_row {
+            if !self.is_forgettable(row) {
                 continue;
             }
             if self.gate.is_enabled() {
@@ -264,5 +265,12 @@ impl Gossip {
                 && origin.first_hole().is_none()
                 && self.now.saturating_since(origin.heard) >= patience
         })
+    }
+
+    /// Whether an origin is silent, and what was told of it does not bind any more.
+    pub(crate) fn is_forgettable(&self, row: Row) -> bool {
+        let patience = self.config.timing.forgets_after();
+        let binds = |origin: &Origin| self.now.saturating_since(origin.kept_since) < patience;
+        row != self.own_row && self.is_silent(row) && !self.origins.get(row).is_some_and(binds)
     }
 }

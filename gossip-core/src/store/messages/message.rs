@@ -30,7 +30,8 @@ pub(crate) struct Message {
     /// The age that the message had when it was accepted, in milliseconds.
     pub(super) age_ms: u32,
     pub(crate) accepted_at: Instant,
-    /// Since when it grows older. Never, while nobody can have it: an own message that was not sent yet.
+    /// Since when it grows older. Never, while nobody can have it or miss it: an own message that was neither sent nor
+    /// mentioned yet.
     pub(super) aging_since: Instant,
     /// The number of its record: durable when confirmed up to there. Zero without records.
     pub(crate) record: PersistSeq,

@@ -198,6 +198,15 @@ impl Messages {
         }
     }
 
+    /// All own numbers were mentioned: from now on somebody may miss them, and not for longer than they are young.
+    pub(crate) fn mentioned(&mut self, now: Instant) {
+        let mut at = self.unshared.front();
+        while let Some(slot) = at {
+            self.sent(now, slot);
+            at = self.unshared.next(&self.arrival_links, slot);
+        }
+    }
+
     /// Somebody else holds all own messages.
     pub(crate) fn share_all(&mut self) {
         while let Some(slot) = self.unshared.front() {

@@ -37,6 +37,11 @@ pub(crate) struct Origin {
     pub(super) window: [u64; (WINDOW_MAX / 64) as usize],
     /// When the origin last gave a sign of life: a message, told age taken off.
     pub(crate) heard: Instant,
+    /// The row stays as long as if the origin had given a sign of life then, though others are not told of it: a loss was
+    /// told then, which binds; or this is an earlier life of this node, which may have sent something until then. (What waits
+    /// for its first reader does not age, and no record says for how long it waited: copies may be younger than the
+    /// record.)
+    pub(crate) kept_since: Instant,
     /// Everything missing up to `hole_mark` has been missing since `hole_since` at least.
     pub(crate) hole_since: Instant,
     pub(crate) hole_mark: u64,
@@ -71,6 +76,7 @@ impl Origin {
             known: 0,
             window: [0; (WINDOW_MAX / 64) as usize],
             heard: now,
+            kept_since: now,
             hole_since: now,
             hole_mark: 0,
             later_since: now,

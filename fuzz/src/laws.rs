@@ -292,7 +292,7 @@ fn check_datagram((id, incarnation): (NodeId, Incarnation), config: &gossip_core
         for frame in Frames::new(Opened::forged(&datagram[HEADER_LEN..])) {
             let (kind, body) = frame.expect("an output's frames have their length");
             let parsed = Frame::parse(kind, body);
-            assert!(parsed.is_ok(), "an output's frame of {kind:?} does not parse: {parsed:?}");
+            assert!(parsed.is_ok(), "an output's frame of {kind:?} does not parse: {parsed:?} {body:?}");
         }
     }
 }

@@ -31,7 +31,9 @@ impl Register {
             self.owe_unlisted(cx, from, next, None);
         }
         if behind {
-            self.comparison.reply(cx.now, cx.peers, from, page.head);
+            // Whatever the peer wrote: an owner has one row here, in which life so ever.
+            let head = PageHead { node: page.head.node, incarnation: Incarnation(0) };
+            self.comparison.reply(cx.now, cx.peers, from, head);
         }
         if page.more {
             self.comparison.owe_root(cx.peers, from);

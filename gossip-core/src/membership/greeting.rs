@@ -14,7 +14,7 @@ use crate::members::Member;
 use crate::peer::PeerIdx;
 use crate::protocol::Cx;
 use crate::view::PeerState;
-use crate::wire::{Address, Conflict, Hello, PeerEntry, Verdict};
+use crate::wire::{Address, Conflict, Frame, Hello, PeerEntry, Verdict};
 
 /// Who greets, as far as its datagram proves it.
 #[derive(Clone, Copy, Debug)]
@@ -228,6 +228,11 @@ impl Membership {
             self.address = Some(observed);
         }
     }
+}
+
+/// Whether a frame outside of links wants an answer. Those who keep the rules ask one thing in a datagram.
+pub(crate) const fn is_question(frame: &Frame<'_>) -> bool {
+    matches!(frame, Frame::Hello(_) | Frame::Probe(_) | Frame::ViewRequest(_))
 }
 
 /// The node whose link gives way, as the others are told of it.

@@ -261,6 +261,16 @@ impl Membership {
         self.plan_healing(cx);
     }
 
+    /// The first link of a node that had none: whoever it did not reach while it was alone may live.
+    pub(super) fn doubt_own_verdicts(&mut self, cx: &mut Cx<'_>) {
+        for row in 0..cx.members.capacity() {
+            if let Some(member) = cx.members.get(row).filter(|member| member.state == PeerState::Unreachable) {
+                self.lost.forget(member.node);
+                cx.members.set_state(cx.now, row, PeerState::Known);
+            }
+        }
+    }
+
     /// A member lives after all.
     pub(super) fn on_revived(&mut self, cx: &Cx<'_>, row: Row) {
         let Some(member) = cx.members.get(row) else { return };

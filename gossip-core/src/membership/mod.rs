@@ -83,7 +83,7 @@ use isolation::Isolation;
 use nearness::Soundings;
 use walks::Walks;
 
-pub(crate) use greeting::{Decision, Greeter, NewLink};
+pub(crate) use greeting::{Decision, Greeter, NewLink, is_question};
 pub use sampling::{Freshness, ParseSamplingError, PeerSelection, Sampling, Unsafe, ViewPropagation, ViewSelection};
 pub(crate) use sampling::{Sampler, VIEW_MIN, View};
 
@@ -286,6 +286,9 @@ impl Membership {
         self.refusals = 0;
         self.lost.forget(node);
         self.isolation.end();
+        if cx.peers.len() == 1 {
+            self.doubt_own_verdicts(cx);
+        }
         if !self.is_static() && !self.closed {
             self.soundings.start(cx.now, &mut self.rng);
         }

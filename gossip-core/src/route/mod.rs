@@ -15,7 +15,7 @@ use crate::broadcast::Broadcast;
 use crate::failure_detector::FailureDetector;
 use crate::gossip::Gossip;
 use crate::members::{LEFT, Row};
-use crate::membership::{Decision, Greeter, Membership, Sampler};
+use crate::membership::{Decision, Greeter, Membership, Sampler, is_question};
 use crate::peer::PeerIdx;
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::register::Register;
@@ -137,7 +137,15 @@ impl Gossip {
             protocols.membership.on_own_echo(&cx, greeter.address);
         } else if header.open {
             protocols.membership.on_envelope();
-            self.each_frame(opened, |gossip, frame| gossip.on_greeting(greeter, frame));
+            let mut asked = false;
+            self.each_frame(opened, |gossip, frame| {
+                // However much it asks at once, it gets one answer.
+                if is_question(&frame) && core::mem::replace(&mut asked, true) {
+                    gossip.stats.refused_work += 1;
+                } else {
+                    gossip.on_greeting(greeter, frame);
+                }
+            });
             self.protocols.membership.on_envelope_end();
             self.publish_address();
             self.settle();

@@ -89,9 +89,9 @@ mod tests {
     #[test]
     fn objects_to_frames_that_do_not_parse_unless_they_are_sealed() {
         let fate = &Fate::default();
-        // An acknowledgement with a number of one byte; cut off; with a broken length; sealed, so anything goes.
+        // An acknowledgement with a number and a status of one byte each; cut off; with a broken length; sealed, so anything goes.
         let cases: [(u8, &[u8], bool); 4] = [
-            (0, &[0x21, 1, 0, 5], false),
+            (0, &[0x21, 2, 0, 5, 0], false),
             (0, &[0x21, 0, 0], true),
             (0, &[0x21, 9, 0, 5], true),
             (7, &[0x21, 9], false),

@@ -119,7 +119,7 @@ mod tests {
     fn a_payload_makes_data_and_a_probe_alone_a_probe() {
         let mut data = vec![7; 16];
         data.extend_from_slice(&[5, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0]);
-        let probe: (Kind, &[u8]) = (Kind::PROBE, &[3]);
+        let probe: (Kind, &[u8]) = (Kind::PROBE, &[3, 0]);
         let root: (Kind, &[u8]) = (Kind::PULL, &[]);
         let mut seen = Vec::new();
         let mut class = |frames: &[(Kind, &[u8])]| classify(&datagram(frames), |id| seen.push(id.seq));

@@ -261,7 +261,7 @@ impl Membership {
         self.plan_healing(cx);
     }
 
-    /// The first link of a node that had none: whoever it did not reach while it was alone may live.
+    /// This node was deaf, and hears again: whoever it did not reach meanwhile may live.
     pub(super) fn doubt_own_verdicts(&mut self, cx: &mut Cx<'_>) {
         for row in 0..cx.members.capacity() {
             if let Some(member) = cx.members.get(row).filter(|member| member.state == PeerState::Unreachable) {

@@ -286,9 +286,6 @@ impl Membership {
         self.refusals = 0;
         self.lost.forget(node);
         self.isolation.end();
-        if cx.peers.len() == 1 {
-            self.doubt_own_verdicts(cx);
-        }
         if !self.is_static() && !self.closed {
             self.soundings.start(cx.now, &mut self.rng);
         }
@@ -317,7 +314,10 @@ impl Protocol for Membership {
                 self.plan_refill(cx);
             }
             Fact::Deaf if !self.closed => self.isolation.begin(cx.now),
-            Fact::Hearing => self.isolation.end(),
+            Fact::Hearing => {
+                self.isolation.end();
+                self.doubt_own_verdicts(cx);
+            }
             Fact::Died { member } => self.on_vanished(cx, member),
             Fact::Revived { member } => self.on_revived(cx, member),
             _ => {}

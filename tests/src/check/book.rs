@@ -39,6 +39,10 @@ pub(super) struct NodeLife {
     pub(super) id: Option<NodeId>,
     pub(super) up: bool,
     pub(super) leaving: bool,
+    /// When it died, if it did.
+    pub(super) died: Option<u64>,
+    /// Whom this life has told to be down, and when last.
+    pub(super) told_down: HashMap<NodeId, u64>,
     /// When this life heard of the first peer: from then on it is connected.
     pub(super) joined: Option<u64>,
     /// Under which incarnation this life has submitted, once it has.
@@ -78,7 +82,10 @@ impl Book {
                     node.forget_what_is_not_stored(*redelivers);
                 }
             }
-            What::Crashed => self.node(step.node).up = false,
+            What::Crashed => {
+                let node = self.node(step.node);
+                (node.up, node.died) = (false, Some(step.at));
+            }
             What::Leaving => self.node(step.node).leaving = true,
             What::Submitted { id, order, payload } => self.submit(step, *id, *order, payload),
             What::Delivered { id, order, .. } => {
@@ -99,6 +106,9 @@ impl Book {
             }
             What::Told(Event::PeerUp { .. }) => {
                 self.node(step.node).joined.get_or_insert(step.at);
+            }
+            What::Told(Event::PeerDown { node }) => {
+                self.node(step.node).told_down.insert(*node, step.at);
             }
             _ => {}
         }

@@ -12,6 +12,7 @@ mod all_or_told;
 mod at_most_once;
 mod book;
 mod converged;
+mod deaths;
 mod fifo;
 mod gaps;
 mod heal;
@@ -51,7 +52,7 @@ impl fmt::Display for Violation {
 /// A rule that shows at one step: what is wrong with it, in the light of all before it.
 type Rule = fn(&Book, &Step<'_>) -> Option<String>;
 
-const RULES: [(&str, Rule); 13] = [
+const RULES: [(&str, Rule); 14] = [
     ("integrity", integrity::delivered_as_submitted),
     ("integrity", integrity::submitted_once),
     ("at most once", at_most_once::delivered_again),
@@ -59,6 +60,7 @@ const RULES: [(&str, Rule); 13] = [
     ("gaps are justified", gaps::unjustified),
     ("fifo", fifo::overtaken),
     ("fifo", fifo::skipped),
+    ("no resurrection", deaths::resurrected),
     ("law 2, no spin", laws::spins),
     ("law 6, size", laws::does_not_fit),
     ("law 6, parses", laws::does_not_parse),

@@ -107,6 +107,8 @@ pub(crate) enum Fact {
     Forgotten { row: Row },
     /// A member is dead, or has left.
     Died { member: crate::members::Row },
+    /// A member cannot be reached from here, and it is no death for all.
+    Unreached { member: crate::members::Row },
     /// A member lives: in a new life, or it refuted its death. It need not have been dead here.
     Revived { member: crate::members::Row },
     /// This node has asked several peers in vain, and heard nobody else meanwhile.

@@ -11,6 +11,7 @@ use super::case::Case;
 use crate::ids::{Incarnation, NodeId};
 use crate::pack::Packer;
 use crate::protocol::Cx;
+use crate::view::PeerState;
 use crate::wire::{Ack, Kind, Probe};
 
 /// Answers that wait at most; beyond, who waits for one asks again.
@@ -37,6 +38,11 @@ impl FailureDetector {
             return;
         };
         self.on_own_word(cx, node, incarnation, ack.status);
+        if let Some(member) = cx.members.find(node)
+            && cx.members.get(member).is_some_and(|member| member.state == PeerState::Unreachable)
+        {
+            cx.members.set_state(cx.now, member, PeerState::Known);
+        }
         self.on_hearing(cx);
         self.close_case(cx, row);
     }

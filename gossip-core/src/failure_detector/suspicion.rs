@@ -287,6 +287,7 @@ impl FailureDetector {
             && cx.members.get(row).is_some_and(|member| member.state == PeerState::Known)
         {
             cx.members.set_state(cx.now, row, PeerState::Unreachable);
+            return Some(Fact::Unreached { member: row });
         }
         None
     }

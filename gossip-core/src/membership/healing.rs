@@ -202,12 +202,9 @@ impl Membership {
         if self.is_sampled && self.lost.is_empty() && self.missing(cx) <= 1 {
             return None;
         }
-        let lives = |node: NodeId| {
-            let member = cx.members.find(node).and_then(|row| cx.members.get(row));
-            member.is_some_and(|member| matches!(member.state, PeerState::Known | PeerState::Linked))
-        };
         let contacts = self.attempts.iter().filter(|(_, attempt)| attempt.purpose == Purpose::Contact);
-        let missing = contacts.filter(|(row, attempt)| !attempt.node.is_some_and(lives) && self.attempts.rests(*row));
+        let missing = contacts
+            .filter(|(row, attempt)| !attempt.node.is_some_and(|node| lives(cx, node)) && self.attempts.rests(*row));
         missing.min_by_key(|(_, attempt)| attempt.sent_at).map(|(row, _)| row)
     }
 
@@ -244,6 +241,11 @@ impl Membership {
 
     fn call_lost(&mut self, cx: &Cx<'_>) -> bool {
         let drawn = self.lost.draw(&mut self.rng);
+        // It has been heard of meanwhile, and not by this sub-protocol.
+        if let Some(vanished) = drawn.filter(|vanished| lives(cx, vanished.node)) {
+            self.lost.forget(vanished.node);
+            return false;
+        }
         drawn.is_some_and(|Vanished { node, address }| self.attempts.add(address, Some(node), Purpose::Heal, cx.now))
     }
 
@@ -280,6 +282,12 @@ impl Membership {
             self.call_member(cx, row, Purpose::Heal);
         }
     }
+}
+
+/// Whether a node is a member that is taken for alive.
+fn lives(cx: &Cx<'_>, node: NodeId) -> bool {
+    let member = cx.members.find(node).and_then(|row| cx.members.get(row));
+    member.is_some_and(|member| matches!(member.state, PeerState::Known | PeerState::Linked))
 }
 
 #[cfg(test)]

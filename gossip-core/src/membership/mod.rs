@@ -318,7 +318,7 @@ impl Protocol for Membership {
                 self.isolation.end();
                 self.doubt_own_verdicts(cx);
             }
-            Fact::Died { member } => self.on_vanished(cx, member),
+            Fact::Died { member } | Fact::Unreached { member } => self.on_vanished(cx, member),
             Fact::Revived { member } => self.on_revived(cx, member),
             _ => {}
         }

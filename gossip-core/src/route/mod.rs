@@ -386,6 +386,7 @@ impl Gossip {
             | Fact::Deaf
             | Fact::Hearing
             | Fact::Died { .. }
+            | Fact::Unreached { .. }
             | Fact::Revived { .. }
             | Fact::LinkUp { .. }
             | Fact::LinkDown { .. } => self.tell(fact),

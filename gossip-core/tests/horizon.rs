@@ -322,3 +322,17 @@ fn what_was_mentioned_and_told_as_lost_does_not_come_young_later() {
     }
     assert!(told_unsent > 0, "the way never broke between the page and the copy");
 }
+
+#[test]
+fn a_dead_member_is_forgotten_by_everybody_after_the_horizon() {
+    let mut cluster = Cluster::joined(16, |_, config| {
+        config.timing.horizon = secs(60);
+        config.limits.links = 6;
+    });
+    cluster.run(secs(5));
+    cluster.up[3] = false;
+    cluster.run(secs(400));
+    let lists = |index: &usize| cluster.nodes[*index].peers().any(|peer| peer.node == id(3));
+    let still: Vec<usize> = cluster.alive().filter(lists).collect();
+    assert_eq!(still, [0; 0], "these nodes still list it");
+}

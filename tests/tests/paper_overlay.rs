@@ -27,3 +27,16 @@ fn the_graph_is_as_good_as_a_random_one() {
     let (path, random) = (figure(&report, "path"), figure(&report, "random_path"));
     assert!(path <= 1.03 * random, "{path}, a random graph {random}");
 }
+
+/// Newcomers that all knock at one door, without pauses, are spliced in all over the graph: it is no more clustered than
+/// chance makes it, and as short.
+#[test]
+fn one_door_is_enough_for_a_random_graph() {
+    let nodes = size(300, 10_000);
+    let report = lab(&format!("overlay --nodes {nodes} --fail 0 --messages 1 --settle 10 --membership sampled"));
+    assert_eq!(figure(&report, "components_before"), 1.0);
+    let (path, random) = (figure(&report, "path"), figure(&report, "random_path"));
+    assert!(path <= 1.02 * random, "{path}, a random graph {random}");
+    let (clustering, random) = (figure(&report, "clustering"), figure(&report, "random_clustering"));
+    assert!(clustering <= random + 0.02, "{clustering}, a random graph {random}");
+}

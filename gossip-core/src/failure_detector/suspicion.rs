@@ -18,6 +18,9 @@
 //!        └──────────────────────────────────┴────────┘ heard later: ask again from the start
 //! ```
 //!
+//! A second suspect among the links makes all those be probed that were not heard since the first one was missed: when most
+//! of a network dies at once, that is known after two late beats instead of a whole round of them.
+//!
 //! Any sign of life, from the subject itself or by a witness, closes the case. A suspect is probed now and then. A case
 //! about an accusation closes with the subject's own answer, which carries its status, or the accusation is believed.
 //!
@@ -268,11 +271,32 @@ impl FailureDetector {
         let (node, link) = (case.node, case.link);
         self.deny(cx, row);
         self.lead(cx, row);
+        if first && link.is_some() {
+            self.doubt_the_others(cx);
+        }
         let has_left = cx.members.find(node).and_then(|row| cx.members.get(row)).is_some_and(|it| it.is_gone());
         match link {
             Some(peer) if has_left => Some(Fact::Silent { peer }),
             Some(peer) if first => Some(Fact::Suspected { peer }),
             _ => None,
+        }
+    }
+
+    /// Two suspects at once among the links: many may have died together. Whoever was not heard since the first of them was
+    /// missed is asked now, and not only when its turn is over.
+    fn doubt_the_others(&mut self, cx: &mut Cx<'_>) {
+        let suspects =
+            || self.cases.rows.iter().filter(|(_, case)| case.link.is_some() && case.stage == Stage::Suspect);
+        let Some(missed) = suspects().map(|(_, case)| case.began).min().filter(|_| suspects().count() > 1) else {
+            return;
+        };
+        for row in 0..cx.peers.capacity() {
+            let silent = |peer: &PeerIdx| cx.peers.get(*peer).is_some_and(|link| link.heard < missed);
+            if let Some(peer) = cx.peers.at(row).filter(silent)
+                && self.links[row].case.is_none()
+            {
+                self.doubt_link(cx, peer);
+            }
         }
     }
 

@@ -91,8 +91,10 @@ impl Membership {
                 if let Beside::Twin { incarnation, address } = beside {
                     let _fits = packet.frame(Kind::CONFLICT, &Conflict { incarnation, address: Address(address) });
                 }
-                // Who is no neighbor has no business with anybody here.
-                if verdict != Verdict::NotNeighbor {
+                // Who is no neighbor has no business with anybody here. And who becomes one shall find its other links elsewhere
+                // where it draws them from a view: neighbors of neighbors would make a cluster.
+                let finds_others = self.is_sampled && verdict == Verdict::Linked;
+                if verdict != Verdict::NotNeighbor && !finds_others {
                     packet.list(Kind::PEERS, some_members(cx.members, nonce, self.is_sampled));
                 }
                 (written, None)

@@ -105,7 +105,8 @@ impl Membership {
         let (verdict, instead) = self.judge(cx, greeter, hello, link);
         if self.is_sampled && hello.flags & Hello::WALK != 0 && matches!(verdict, Verdict::Linked | Verdict::Full) {
             let address = Address(greeter.address);
-            self.introduce(cx, PeerEntry { id: greeter.node, incarnation: greeter.incarnation, address });
+            let newcomer = PeerEntry { id: greeter.node, incarnation: greeter.incarnation, address };
+            self.introduce(cx, newcomer, greeter.number);
         }
         let known = cx.members.find(greeter.node).and_then(|row| cx.members.get(row));
         let incarnation = known.map_or(Incarnation(0), |member| member.incarnation);

@@ -109,6 +109,8 @@ pub(crate) struct Membership {
     /// Where this node can be reached.
     address: Option<SocketAddr>,
     advertised: bool,
+    /// This node hears nobody: no link counts.
+    deaf: bool,
     /// When to look for more links.
     refill_at: Instant,
     /// How often in a row a candidate had no room: where nobody has, the search slows down.
@@ -162,6 +164,7 @@ impl Membership {
             contacts_max: contacts,
             address: config.advertise,
             advertised: config.advertise.is_some(),
+            deaf: false,
             refill_at: Instant::NEVER,
             refusals: 0,
             vacancy: None,
@@ -313,8 +316,9 @@ impl Protocol for Membership {
                 self.on_doubt(cx);
                 self.plan_refill(cx);
             }
-            Fact::Deaf if !self.closed => self.isolation.begin(cx.now),
+            Fact::Deaf if !self.closed => self.on_deaf(cx),
             Fact::Hearing => {
+                self.deaf = false;
                 self.isolation.end();
                 self.doubt_own_verdicts(cx);
             }

@@ -25,10 +25,23 @@ const PARALLEL: usize = 3;
 /// spliced apart for a newcomer is about to get a link from it (the project's own simulations, detection, §1.3: 5 s).
 const PATIENCE: u32 = 5;
 
+/// Who hears nobody asks the links that it has for so many probe timeouts before it looks for others: so long the detector
+/// takes silence for a pause.
+const REST: u32 = 4;
+
 impl Membership {
     /// How many links are wanted beyond those that are there and not in doubt.
     pub(super) fn missing(&self, cx: &Cx<'_>) -> usize {
-        self.wanted.saturating_sub(cx.peers.sound())
+        self.wanted.saturating_sub(if self.deaf { 0 } else { cx.peers.sound() })
+    }
+
+    /// This node hears nobody. If it is not only at rest, it looks for others.
+    pub(super) fn on_deaf(&mut self, cx: &Cx<'_>) {
+        self.deaf = true;
+        self.isolation.begin(cx.now);
+        if !self.is_static() {
+            self.refill_at = self.refill_at.min(cx.now + self.attempts.pace().answer * REST);
+        }
     }
 
     /// Looks for more links as soon as it is right to.
@@ -74,6 +87,9 @@ impl Membership {
         let missing = self.missing(cx);
         if missing == 0 || self.closed || self.is_static() {
             return;
+        }
+        if self.deaf && self.is_sampled {
+            self.soundings.begin_sweep(cx.now, cx.view.len());
         }
         let more = missing.saturating_sub(under_way).min(PARALLEL.saturating_sub(under_way));
         let pace = self.attempts.pace();

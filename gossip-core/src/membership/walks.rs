@@ -30,6 +30,7 @@
 
 use super::Membership;
 use super::attempts::Purpose;
+use crate::ids::NodeId;
 use crate::peer::{Due, PeerIdx, Peers};
 use crate::protocol::Cx;
 use crate::storage::Slots;
@@ -48,32 +49,48 @@ struct Step {
     walk: Walk,
 }
 
+/// Greetings remembered whose walks were sent out (our choice: all that come within the delay of a copy, but for a crowd).
+const INTRODUCED_MAX: usize = 32;
+
 /// Walks under way through this node.
 #[derive(Clone, Debug)]
-pub(super) struct Walks(Slots<Step>);
+pub(super) struct Walks {
+    steps: Slots<Step>,
+    /// Which greetings of whom were followed by walks: a copy of one is not.
+    introduced: heapless::HistoryBuf<(NodeId, u64), INTRODUCED_MAX>,
+}
 
 impl Walks {
     pub(super) fn new() -> Self {
-        Self(Slots::new(WALKS_MAX))
+        Self { steps: Slots::new(WALKS_MAX), introduced: heapless::HistoryBuf::new() }
     }
 
     pub(super) const fn heap_bytes() -> usize {
         Slots::<Step>::heap_bytes(WALKS_MAX)
     }
 
+    /// Whether walks are due for a greeting of this number. They are once.
+    fn is_new(&mut self, newcomer: NodeId, number: u64) -> bool {
+        let is_new = !self.introduced.as_ref().contains(&(newcomer, number));
+        if is_new {
+            self.introduced.write((newcomer, number));
+        }
+        is_new
+    }
+
     fn add(&mut self, peers: &mut Peers, step: Step) {
-        if self.0.insert(step).is_ok() {
+        if self.steps.insert(step).is_ok() {
             peers.mark(step.to, Due::Membership);
         }
     }
 
     /// The next walk that goes on over this link.
     pub(super) fn next(&self, to: PeerIdx) -> Option<(u32, Walk)> {
-        self.0.iter().find(|(_, step)| step.to == to).map(|(row, step)| (row, step.walk))
+        self.steps.iter().find(|(_, step)| step.to == to).map(|(row, step)| (row, step.walk))
     }
 
     pub(super) fn done(&mut self, row: u32) {
-        self.0.remove(row);
+        self.steps.remove(row);
     }
 
     /// A link has ended.
@@ -85,15 +102,18 @@ impl Walks {
 
     #[cfg(any(test, feature = "__internals"))]
     pub(super) fn check_invariants(&self, peers: &Peers) {
-        self.0.check_invariants();
-        let owed = self.0.iter().all(|(_, step)| peers.is_due(step.to, Due::Membership));
+        self.steps.check_invariants();
+        let owed = self.steps.iter().all(|(_, step)| peers.is_due(step.to, Due::Membership));
         assert!(owed, "a walk goes on over no link, or without a mark");
     }
 }
 
 impl Membership {
-    /// Sends out walks for a newcomer.
-    pub(super) fn introduce(&mut self, cx: &mut Cx<'_>, newcomer: PeerEntry) {
+    /// Sends out walks for a newcomer whose greeting has this number.
+    pub(super) fn introduce(&mut self, cx: &mut Cx<'_>, newcomer: PeerEntry, number: u64) {
+        if !self.walks.is_new(newcomer.id, number) {
+            return;
+        }
         let walk = Walk { newcomer, hops: HOPS - 1 };
         for _ in 0..self.wanted / 2 {
             let known = cx.peers.find(newcomer.id);

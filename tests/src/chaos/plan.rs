@@ -48,8 +48,7 @@ pub struct Plan {
     preset: Preset,
     security: Security,
     broadcast: Broadcast,
-    /// The symmetric neighbors of each node, where membership is static.
-    neighbors: Option<Vec<Vec<u32>>>,
+    membership: Whom,
     durability: Durability,
     redelivery: Redelivery,
     trace_path: bool,
@@ -59,6 +58,17 @@ pub struct Plan {
     short: bool,
     /// Whether some nodes are silent for so long that they are forgotten.
     pub(super) quiet: bool,
+}
+
+/// Whom nodes know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Whom {
+    /// Everybody.
+    Full,
+    /// As many, drawn by chance.
+    Sampled(u16),
+    /// The symmetric neighbors of each node.
+    Static(Vec<Vec<u32>>),
 }
 
 /// Which faults there are, apart from those of the network's weather.
@@ -98,11 +108,11 @@ impl Plan {
         let rng = &mut Rng::new(seed, 100);
         let nodes = rng.range(u64::from(request.nodes_min), u64::from(request.nodes_max)) as u32;
         let preset = rng.pick(&[Preset::Local, Preset::Lan, Preset::Wan]);
-        let neighbors = (nodes <= 16 && rng.chance(0.3)).then(|| neighbors(nodes, rng));
+        let membership = Whom::draw(nodes, rng);
         let durable = rng.chance(0.5);
         let mut kinds = Kinds::draw(rng);
         // Two neighbors that move at the same time would never find each other again: nobody else knows them.
-        kinds.moving &= neighbors.is_none();
+        kinds.moving &= !matches!(membership, Whom::Static(_));
         let short = rng.chance(0.5);
         // A clock that jumps by a quarter of the horizon makes its node forget too early what others still hold.
         kinds.clock &= !short;
@@ -128,7 +138,7 @@ impl Plan {
                     rounds: rng.pick(&[Rounds::Auto, Rounds::Auto, Rounds::Fixed(1), Rounds::Fixed(3)]),
                 }
             },
-            neighbors,
+            membership,
             durability: if durable { Durability::Records } else { Durability::None },
             redelivery: if durable && rng.chance(0.25) { Redelivery::UntilAcknowledged } else { Redelivery::Never },
             trace_path: rng.chance(0.25),
@@ -142,7 +152,13 @@ impl Plan {
     /// Whether every node shall know every one.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.neighbors.is_none()
+        matches!(self.membership, Whom::Full)
+    }
+
+    /// Whether nodes are told whom to join, and find the others by themselves.
+    #[must_use]
+    pub const fn joins(&self) -> bool {
+        !matches!(self.membership, Whom::Static(_))
     }
 
     /// Whether a restarted node can find its records again.
@@ -166,10 +182,17 @@ impl Plan {
         config.trace_path = self.trace_path;
         config.mtu = self.mtu;
         self.limit(&mut config.limits, lives);
-        if let Some(neighbors) = &self.neighbors {
-            let named = neighbors[birth.node as usize].iter();
-            let neighbors = named.map(|&node| Neighbor { node: id(node), address: address(node, 0) }).collect();
-            config.membership = Membership::Static { neighbors };
+        match &self.membership {
+            Whom::Full => {}
+            Whom::Sampled(view) => {
+                config.limits.view = *view;
+                config.membership = Membership::sampled(&config.limits);
+            }
+            Whom::Static(neighbors) => {
+                let named = neighbors[birth.node as usize].iter();
+                let neighbors = named.map(|&node| Neighbor { node: id(node), address: address(node, 0) }).collect();
+                config.membership = Membership::Static { neighbors };
+            }
         }
         config
     }
@@ -204,6 +227,18 @@ impl Plan {
 /// The id of a node.
 pub(super) const fn id(node: u32) -> NodeId {
     NodeId(node as u64 + 1)
+}
+
+impl Whom {
+    fn draw(nodes: u32, rng: &mut Rng) -> Self {
+        if nodes <= 16 && rng.chance(0.25) {
+            Self::Static(neighbors(nodes, rng))
+        } else if rng.chance(0.4) {
+            Self::Sampled(rng.pick(&[8, 16, 60]))
+        } else {
+            Self::Full
+        }
+    }
 }
 
 impl Kinds {
@@ -333,7 +368,8 @@ mod tests {
         for (name, count) in [
             ("crash", share(|plan| plan.kinds.crash)),
             ("partition", share(|plan| plan.kinds.partition)),
-            ("static", share(|plan| !plan.is_full())),
+            ("static", share(|plan| !plan.joins())),
+            ("sampled", share(|plan| matches!(plan.membership, Whom::Sampled(_)))),
             ("small", share(|plan| plan.small)),
             ("durable", share(Plan::is_durable)),
             ("short", share(|plan| plan.short)),

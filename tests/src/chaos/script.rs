@@ -208,7 +208,7 @@ impl Deed {
 /// somebody too.
 pub(super) fn start<O: Observer>(plan: &Plan, simulation: &mut Simulation<O>, node: u32, keep: bool) {
     simulation.start(node, keep && plan.is_durable());
-    if plan.is_full() {
+    if plan.joins() {
         for contact in [0, (node + 1) % plan.nodes] {
             if contact != node {
                 simulation.join(node, contact).expect("a new node takes two contacts");

@@ -45,7 +45,7 @@ step_nostd() { arm_cargo build --locked -p gossip-core --target "$arm"; }
 step_firmware() {
   local board host
   # The last line of each side is `trace HASH`; the board says `ok` before it.
-  board=$(cd tests/firmware && arm_cargo run --release --locked | tee /dev/stderr | grep -Ex 'ok|trace [0-9a-f]{16}')
+  board=$(cd tests/firmware && arm_cargo run --release --locked | tee >(cat >&2) | grep -Ex 'ok|trace [0-9a-f]{16}')
   host=$(cargo test --locked -p gossip-tests --test firmware_trace -- --nocapture | grep -Eo 'trace [0-9a-f]{16}')
   [ "$board" = "ok"$'\n'"$host" ] || { echo "the traces differ: board '$board', host '$host'"; return 1; }
   echo "board and host agree: $host"

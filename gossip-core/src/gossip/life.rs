@@ -96,13 +96,8 @@ impl Gossip {
         let mut origins = Origins::new(limits.origins as usize, limits.window, root_key, &mut tables);
         let own_row = origins.insert(now, me.node, me.incarnation).expect("the first of at least one row");
         let links = limits.links.into();
-        let protocols = Protocols {
-            membership: Membership::new(&config, now, Rng::new(&seed, label::MEMBERSHIP)),
-            detector: FailureDetector::new(links, &config.timing, Rng::new(&seed, label::DETECTOR)),
-            repair: AntiEntropy::new(&config),
-            broadcast: Broadcast::new(&config, Rng::new(&seed, label::BROADCAST)),
-            registers: Register::new(&config, root_key, now, &mut tables),
-        };
+        let registers = Register::new(&config, root_key, now, &mut tables);
+        let protocols = sub_protocols(&config, &seed, now, registers);
         let mut gossip = Self {
             subkey: auth.subkey(me.node, me.incarnation),
             auth,
@@ -172,5 +167,17 @@ impl Gossip {
         let (mut cx, protocols) = self.split();
         protocols.registers.renew(&mut cx);
         self.publish_address();
+    }
+}
+
+/// All sub-protocols, each with its own stream of random numbers. (`registers` come made: they share the stream of the tables.)
+fn sub_protocols(config: &Config, seed: &[u8; 32], now: Instant, registers: Register) -> Protocols {
+    let stream = |label| Rng::new(seed, label);
+    Protocols {
+        membership: Membership::new(config, now, stream(label::MEMBERSHIP)),
+        detector: FailureDetector::new(config.limits.links.into(), &config.timing, stream(label::DETECTOR)),
+        repair: AntiEntropy::new(config),
+        broadcast: Broadcast::new(config, stream(label::BROADCAST)),
+        registers,
     }
 }

@@ -64,7 +64,10 @@ impl Gossip {
     ///
     /// # Errors
     ///
-    /// The configuration is wrong, a record does not parse, or the records are another node's.
+    /// [`RestoreError::Config`] for a wrong configuration; [`RestoreError::Malformed`] where a record does not parse;
+    /// [`RestoreError::Version`] where the records are of another version of the stored format; [`RestoreError::OtherNode`]
+    /// where they are another node's; [`RestoreError::TooMany`] where the limits have no place for an origin or register on
+    /// record, or none for a message even when all that may be given up is dropped. No node was made then.
     #[allow(single_use_lifetimes, reason = "an anonymous lifetime is not allowed here")]
     pub fn restore<'a>(
         config: Config,

@@ -11,7 +11,7 @@ usage() {
   cat <<'END'
 usage: tests/ci.sh quick | long | STEP...
 
-  quick     all steps below, in about 20 minutes on two cores
+  quick     all steps below, in about eight minutes on two cores
   long      the same with 1,000-node broadcasts at every loss, 1,000 seeds of chaos and 5 minutes of each fuzz target
   fmt       the sources are formatted
   lint      clippy has nothing to say

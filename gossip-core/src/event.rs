@@ -40,7 +40,11 @@ pub enum Event {
     },
     /// The node has left: everything owed was sent, or the patience of leaving ran out. It sends nothing any more.
     Left,
-    /// A node does not answer any more, or has left.
+    /// A node that was announced by [`Event::PeerUp`] does not answer any more, or has left.
+    ///
+    /// About nodes that this one was linked with, not about all members, whatever the membership: a node learns of a death by
+    /// its own unanswered probes and greetings only. Where a link ends because one side has enough of them, nothing is
+    /// told. Of a configured neighbor that does not answer, [`Event::PeerUnreachable`] tells instead.
     PeerDown {
         /// The node.
         node: NodeId,
@@ -50,7 +54,10 @@ pub enum Event {
         /// The node.
         node: NodeId,
     },
-    /// A node is linked with this one, or linked again after it restarted or moved.
+    /// A node is linked with this one, or linked again after it restarted, moved, or was told as down.
+    ///
+    /// About links, not about members: [`Gossip::peers`](crate::Gossip::peers) also lists those that are known and never
+    /// linked with this node, and for them there is neither this event nor [`Event::PeerDown`].
     PeerUp {
         /// The node.
         node: NodeId,

@@ -7,8 +7,17 @@
 //! up to which version this node knows its registers; the registers themselves live next door, in
 //! [`register`](crate::register).
 //!
-//! Rows are found by id, read in the order of ids, and drawn by chance. A row without a link is forgotten when its node
-//! left or was unreachable for the horizon; where all rows are taken, a new node is refused and counted.
+//! Rows are found by id, read in the order of ids, and drawn by chance.
+//!
+//! # Who is forgotten, and who is not
+//!
+//! A row goes when its node said that it leaves, or did not answer *this* node (over a link, or when greeted), and the
+//! horizon has passed since then without news of it. That is all one node can judge by itself. Who died and was linked with
+//! others only stays [`Known`](PeerState::Known) here until this node, in want of a link, greets it in vain; and who was
+//! forgotten here, dead or left, is learnt again from those who still list it, as nodes do not forget all at the same time.
+//! So until deaths are certified and spread, those who are gone may keep their rows. The table has `Limits::peers` rows all
+//! the same: where all are taken, a newcomer is refused, its registers counted in `Stats::refused_register`, its greetings
+//! in `Stats::refused_full`.
 
 use core::hash::Hasher;
 use core::net::SocketAddr;

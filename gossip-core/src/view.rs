@@ -52,9 +52,10 @@ pub struct PeerView {
 pub enum PeerState {
     /// Linked, and answers.
     Linked,
-    /// Known by hearsay, not linked.
+    /// Known by hearsay, not linked. It may be dead: whether it answers, this node finds out only when it greets it.
     Known,
-    /// Was linked, and did not answer 3 to 32 probes in a row: so many as the estimated loss asks for.
+    /// Did not answer: over a link, 3 to 32 probes in a row, as many as the estimated loss asks for; without one, 12
+    /// greetings in a row.
     Down,
     /// Said that it leaves.
     Left,

@@ -26,7 +26,7 @@
 //! - *Full*: asks for links until it has 3/4 of [`Limits::links`](crate::Limits::links), grants them up to all of them. A refused node
 //!   gets some members in the answer, and tries there.
 //! - *Static*: greets and admits exactly the configured neighbors; whoever answers "you are no neighbor of mine" is warned about. Who
-//!   is no neighbor gets that answer and no list of members.
+//!   is no neighbor gets that answer and no list of members. Nothing goes to strangers unasked.
 //! - Members taken for dead are greeted in turn, one a probe period. Four of these greetings a period, from the whole
 //!   component whatever its size, ask to make room for a link (`HEAL`): that is how a network that was split grows together
 //!   again. A full node that hears it drops a link drawn by chance.

@@ -38,6 +38,8 @@ step_doc() { RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --document-
 
 step_test() {
   cargo test --locked
+  # The fuzzer is no default member, and its own tests show that its laws bite.
+  cargo test --locked -p gossip-fuzz --lib
 }
 
 step_nostd() { arm_cargo build --locked -p gossip-core --target "$arm"; }

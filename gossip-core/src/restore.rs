@@ -125,6 +125,8 @@ impl Gossip {
                 Table::Acknowledged => {}
             }
         }
+        // So that it takes what the documentation says, and no more.
+        self.purged.shrink_to_fit();
         Ok(())
     }
 

@@ -59,9 +59,9 @@ static COUNTING: Counting = Counting;
 const ADDRESS_CHANGES_MAX: u64 = 2;
 
 /// What a restored node may own beyond its limits while `lost` messages, which found no place, wait for their removals to be
-/// handed out: 32 bytes each, as it is documented; and, as it is not, the room to spare of a list that has grown by doubling.
+/// handed out: 32 bytes each.
 fn purged_bytes(lost: usize) -> i64 {
-    32 * lost.next_power_of_two() as i64
+    32 * lost as i64
 }
 
 /// A node whose every call is measured.

@@ -63,7 +63,6 @@ impl Piece<'_> {
 }
 
 /// The pieces of an attack; a last one whose length is too large takes what is left.
-/// The steps that the bytes are.
 pub fn pieces(mut data: &[u8]) -> impl Iterator<Item = Piece<'_>> {
     std::iter::from_fn(move || {
         let (&[how, low, high], rest) = data.split_first_chunk()?;

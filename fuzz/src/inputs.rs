@@ -16,6 +16,10 @@ use crate::pair::{FRIEND, NODE, Pair, Setup, address, id};
 /// So that one run stays short; the fuzzer explores longer sequences no better.
 const STEPS_MAX: usize = 200;
 
+/// The choices of a step that complain about a length. Once they were ticks; no input of the corpus that was found, and not
+/// drawn by chance, has one of them, so each of those means what it did when it was found.
+const TOO_LONG: [u8; 4] = [0x5d, 0x6d, 0xad, 0xbd];
+
 /// The body of the target.
 ///
 /// # Panics
@@ -41,7 +45,11 @@ struct Game {
 impl Game {
     fn step(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let who = if u.ratio(1, 4)? { FRIEND } else { NODE };
-        match u.int_in_range(0..=15)? {
+        let choice = u8::arbitrary(u)?;
+        if TOO_LONG.contains(&choice) {
+            return self.too_long(u, who);
+        }
+        match choice % 16 {
             0 => self.pair.wait(Duration::from_millis(small(u)?.min(100_000))),
             1 => self.pair.talk(Duration::from_millis(10 * u64::from(u8::arbitrary(u)?))),
             2 => self.pair.exchange(),
@@ -154,6 +162,15 @@ impl Game {
         Ok(())
     }
 
+    /// The system refuses a datagram for its length: one to the friend, to somebody unknown, or to the node itself; also of
+    /// a length that nobody can have sent.
+    fn too_long(&mut self, u: &mut Unstructured<'_>, who: usize) -> Result<()> {
+        let to = address(u.int_in_range(0..=4)?);
+        let len = if u.arbitrary()? { small(u)? } else { u16::arbitrary(u)?.into() };
+        self.give(who, Input::TooLong { to, len: usize::try_from(len).unwrap_or(usize::MAX) });
+        Ok(())
+    }
+
     /// Of a stored message, or of one that never was.
     fn acknowledge(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let stored: Vec<MessageId> = self.pair.node(NODE).messages().map(|message| message.id).collect();
@@ -164,5 +181,24 @@ impl Game {
         };
         self.give(NODE, Input::Acknowledge { id });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first step of an input of the corpus.
+    #[test]
+    fn a_step_complains_about_a_length() {
+        let setup = Setup::default();
+        let mut game = Game { pair: Pair::linked(setup), forger: Forger::new(&setup.config(NODE, 1, Instant::ZERO)) };
+        // The node's turn; the choice; to the friend; of any length: 1,200 bytes.
+        let steps = [1, 0x5d, 1, 0, 0xb0, 0x04];
+        game.step(&mut Unstructured::new(&steps)).expect("there are bytes enough");
+        assert_eq!(game.pair.node(NODE).stats().too_long, 1);
+        game.submit(&mut Unstructured::new(&[0; 2]), NODE).expect("there are bytes enough");
+        let lens = || game.pair.flying[FRIEND].iter().map(Vec::len);
+        assert_eq!(lens().filter(|&len| len > 958).count(), 0, "{:?}", lens().collect::<Vec<_>>());
     }
 }

@@ -92,18 +92,28 @@ impl Watched {
     pub fn tick(&mut self, end: Instant) -> Option<(Instant, Outputs)> {
         let at = self.gossip.poll_timeout().filter(|&at| at <= end)?.max(self.now);
         let (_, outputs) = self.input(at, Input::Tick);
+        self.check_rest(at);
+        Some((at, outputs))
+    }
+
+    /// No spin: after the tick at `at` and a full drain the next one is later.
+    fn check_rest(&self, at: Instant) {
         let reason = self.gossip.timeout_reason();
         let next = self.gossip.poll_timeout();
         assert!(
             next.is_none_or(|next| next > at),
             "no spin: after the tick at {at}, {next:?} is wanted for {reason:?}"
         );
-        Some((at, outputs))
     }
 
-    /// Takes all outputs. A clone that is drained in the opposite order must put out the same.
+    /// Takes all outputs.
     fn drain(&mut self, now: Instant) -> Outputs {
-        let mut other = self.gossip.clone();
+        let clone = self.gossip.clone();
+        self.drain_beside(clone, now)
+    }
+
+    /// Takes all outputs. The clone, which is drained in the opposite order, must put out the same.
+    fn drain_beside(&mut self, mut other: Gossip, now: Instant) -> Outputs {
         let mut outputs = Outputs::default();
         records(&mut self.gossip, &mut outputs);
         events(&mut self.gossip, &mut outputs);
@@ -263,24 +273,30 @@ pub fn drained(gossip: &mut Gossip, now: Instant) -> Outputs {
 }
 
 fn records(gossip: &mut Gossip, outputs: &mut Outputs) {
-    outputs.records.extend(std::iter::from_fn(|| gossip.poll_persist()).take(OUTPUTS_MAX));
-    assert!(outputs.records.len() < OUTPUTS_MAX, "records without end");
+    outputs.records.extend(all("records", || gossip.poll_persist()));
 }
 
 fn events(gossip: &mut Gossip, outputs: &mut Outputs) {
-    outputs.events.extend(std::iter::from_fn(|| gossip.poll_event()).take(OUTPUTS_MAX));
-    assert!(outputs.events.len() < OUTPUTS_MAX, "events without end");
+    outputs.events.extend(all("events", || gossip.poll_event()));
 }
 
 fn datagrams(gossip: &mut Gossip, now: Instant, outputs: &mut Outputs) {
     // Room for several datagrams of the pair's MTU, so that batches are made as well.
     let mut buffer = [0; 3 * 1_200];
-    while let Some(transmit) = gossip.poll_transmit(now, &mut buffer) {
+    let batches = all("datagrams", || {
+        let transmit = gossip.poll_transmit(now, &mut buffer)?;
         let segment = transmit.segment_size.unwrap_or(transmit.len);
         assert!(transmit.len > 0 && segment > 0, "an empty datagram");
-        outputs.datagrams.extend(buffer[..transmit.len].chunks(segment).map(|bytes| (transmit.to, bytes.to_vec())));
-        assert!(outputs.datagrams.len() < OUTPUTS_MAX, "datagrams without end");
-    }
+        Some(buffer[..transmit.len].chunks(segment).map(|bytes| (transmit.to, bytes.to_vec())).collect::<Vec<_>>())
+    });
+    outputs.datagrams.extend(batches.into_iter().flatten());
+}
+
+/// All that `poll` gives until there is none.
+fn all<T>(what: &str, poll: impl FnMut() -> Option<T>) -> Vec<T> {
+    let outputs: Vec<T> = std::iter::from_fn(poll).take(OUTPUTS_MAX).collect();
+    assert!(outputs.len() < OUTPUTS_MAX, "{what} without end");
+    outputs
 }
 
 /// Every datagram is at most the MTU, names its sender, and in plain mode can be read: all its frames parse.
@@ -317,6 +333,7 @@ fn reborrow<'a>(input: &'a mut Input<'_>) -> Input<'a> {
         Input::Set { scope, key, value } => Input::Set { scope: *scope, key, value },
         Input::Submit { order, payload } => Input::Submit { order: *order, payload },
         Input::Tick => Input::Tick,
+        Input::TooLong { to, len } => Input::TooLong { to: *to, len: *len },
         other => unreachable!("an input that the fuzzer does not know: {other:?}"),
     }
 }
@@ -384,6 +401,46 @@ mod tests {
         node.gossip.submit(Instant::ZERO, Order::Fifo, b"not drained").expect("there is room");
         node.now = Instant::ZERO;
         node.check_deadline();
+    }
+
+    #[test]
+    #[should_panic(expected = "no spin")]
+    fn a_node_that_still_wants_the_same_tick_is_noticed() {
+        let (node, _) = delivered();
+        let due = node.gossip.poll_timeout().expect("a node wants to age its messages");
+        node.check_rest(due);
+    }
+
+    /// A node after the input, and a node like it with one thing more to say: as if that got lost where records are drained
+    /// first.
+    fn differing(input: Input<'_>) {
+        let (mut node, _) = delivered();
+        let mut other = node.gossip.clone();
+        let _ = other.handle(Instant::ZERO, input);
+        node.drain_beside(other, Instant::ZERO);
+    }
+
+    #[test]
+    #[should_panic(expected = "the order of draining changes what comes out")]
+    fn an_output_that_depends_on_the_order_of_draining_is_noticed() {
+        differing(SUBMIT);
+    }
+
+    #[test]
+    #[should_panic(expected = "the order of draining changes the deadline")]
+    fn a_deadline_that_depends_on_the_order_of_draining_is_noticed() {
+        let (mut node, _) = delivered();
+        let mut other = node.gossip.clone();
+        let due = other.poll_timeout().expect("a node wants to age its messages");
+        other.handle_timeout(due);
+        assert_eq!(drained(&mut other.clone(), due), Outputs::default(), "nothing else may differ");
+        node.drain_beside(other, Instant::ZERO);
+    }
+
+    #[test]
+    #[should_panic(expected = "events without end")]
+    fn a_drain_that_does_not_end_is_noticed() {
+        all("events", || Some(Event::Left));
     }
 
     #[test]

@@ -42,10 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
         while let Some(event) = gossip.poll_event() {
-            match event {
-                Event::Deliver(message) => println!("{}: {}", message.id, String::from_utf8_lossy(&message.payload)),
-                other => println!("{other:?}"),
-            }
+            print(&event);
         }
 
         // The inputs: a datagram, or the time.
@@ -66,6 +63,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 eprintln!("not submitted: {error}");
             }
         }
+    }
+}
+
+fn print(event: &Event) {
+    match event {
+        Event::Deliver(message) => println!("{}: {}", message.id, String::from_utf8_lossy(&message.payload)),
+        other => println!("{other:?}"),
     }
 }
 

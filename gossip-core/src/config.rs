@@ -87,6 +87,9 @@ pub enum Membership {
     },
     /// Links exactly with the configured neighbors. Each of them must name this node as well; one that does not is
     /// reported as [`Warning::NotNeighbor`](crate::Warning::NotNeighbor).
+    ///
+    /// Nothing is sent to anybody else unasked. A stranger's datagram gets at most one answer, no longer than itself: what
+    /// proves its address, and then that it is no neighbor.
     Static {
         /// The neighbors, at most [`Limits::links`].
         neighbors: Vec<Neighbor>,

@@ -130,8 +130,9 @@ impl core::error::Error for RestoreError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// No room now: everything stored is this node's own and held by nobody else yet, or waits to be polled. Try again
-    /// after the next output.
+    /// No room now: everything stored is this node's own and held by nobody else yet, or waits to be polled. Or a whole
+    /// [`Limits::window`](crate::Limits::window) of own messages is held by nobody else yet: more of them would be refused
+    /// everywhere. Try again when the node has exchanged datagrams with others, or events were polled.
     Busy,
     /// The payload (or key and value together) does not fit in one datagram.
     TooLarge {

@@ -59,7 +59,10 @@ pub enum Event {
         /// The node.
         node: NodeId,
     },
-    /// A node is linked with this one, or linked again after it restarted or moved.
+    /// A node is linked with this one, or linked again after it restarted, moved, or was told as down.
+    ///
+    /// About links, not about members: [`Gossip::peers`](crate::Gossip::peers) also lists those that are known and never
+    /// linked with this node, and for them there is neither this event nor [`Event::PeerDown`].
     PeerUp {
         /// The node.
         node: NodeId,

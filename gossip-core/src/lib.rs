@@ -76,8 +76,10 @@
 //!    should have one [`Config::mtu`], and all ways should carry it; [`Stats::unsendable`] counts).
 //! 4. **Order.** [`Order::Unordered`] messages come as they come. [`Order::Fifo`] messages of one origin and life come in
 //!    the order in which they were submitted; one that was told as lost is passed over.
-//! 5. **Bounds.** The heap of a node never exceeds [`Limits::bytes`], no datagram exceeds [`Config::mtu`], and the work for
-//!    one datagram is bounded, whatever is received. Nothing that is accepted is too large for a datagram of that length.
+//! 5. **Bounds.** The heap of a node never exceeds [`Limits::bytes`] (which names an exception for restored nodes), no datagram
+//!    exceeds [`Config::mtu`], and the work for one datagram is bounded, whatever is received. Nothing that is accepted is
+//!    too large for a datagram of that length. What finds no place is refused and counted; so it is with members beyond
+//!    [`Limits::peers`], among which those who died or left may stay for as long as any node lists them.
 //! 6. **Heal.** Nodes without a link greet their contacts for ever, and a member taken for dead is greeted now and then, so
 //!    that what was split grows together again by itself.
 //!

@@ -40,7 +40,9 @@ pub struct Limits {
     /// Links, 1 to 64. Spreading, probing and repair run over links. With full membership a node asks for
     /// `links × 3/4` (10 of 14 in `lan`) and leaves the rest for those who ask it.
     pub links: u16,
-    /// Known members, 1 to 65,535, this node included.
+    /// Known members, 1 to 65,535, this node included, and those who died or left as long as anybody lists them: nodes do not
+    /// agree yet on whom to forget. A node without a place here is refused and counted (`refused_register` or `refused_full` in
+    /// [`Stats`](crate::Stats)).
     pub peers: u32,
     /// Contacts given by [`Gossip::join`](crate::Gossip::join), 1 to 64.
     pub contacts: u16,

@@ -125,6 +125,8 @@ impl Gossip {
                 Table::Acknowledged => {}
             }
         }
+        // So that it takes what the documentation says, and no more.
+        self.purged.shrink_to_fit();
         Ok(())
     }
 
@@ -205,17 +207,7 @@ impl Gossip {
             return Err(RestoreError::TooMany { table: Table::Messages, max: self.config.limits.messages });
         }
         self.origins.pass_over(self.now, row, message.base);
-        let freshness = self.origins.get(row).map(|origin| origin.freshness(id.seq, WINDOW_MAX));
-        match freshness {
-            Some(Freshness::New) => self.origins.see(self.now, row, id.seq),
-            Some(Freshness::Seen) => {}
-            // The window had moved on over what was given up, but that was not on record yet.
-            Some(Freshness::Ahead) => {
-                self.lose_all(row, id.seq - WINDOW_MAX);
-                self.origins.see(self.now, row, id.seq);
-            }
-            None => return Err(malformed(Table::Messages)),
-        }
+        self.see_restored(row, id.seq)?;
         let new = NewMessage {
             id,
             row,
@@ -235,6 +227,22 @@ impl Gossip {
         self.readmit(slot, acknowledged);
         let (cx, protocols) = self.split();
         protocols.repair.note_holes(&cx, row);
+        Ok(())
+    }
+
+    /// A message on record was seen, whatever the record of its origin says.
+    fn see_restored(&mut self, row: Row, seq: u64) -> Result<(), RestoreError> {
+        let freshness = self.origins.get(row).map(|origin| origin.freshness(seq, WINDOW_MAX));
+        match freshness {
+            Some(Freshness::New) => self.origins.see(self.now, row, seq),
+            Some(Freshness::Seen) => {}
+            // The window had moved on over what was given up, but that was not on record yet.
+            Some(Freshness::Ahead) => {
+                self.lose_all(row, seq - WINDOW_MAX);
+                self.origins.see(self.now, row, seq);
+            }
+            None => return Err(malformed(Table::Messages)),
+        }
         Ok(())
     }
 

@@ -144,7 +144,8 @@ counters! {
         refused_gapped,
         /// Refused: a message that claims to be from this node's present life, but is not its own.
         refused_forged,
-        /// Refused: a register change for which there is no room.
+        /// Refused: a register change for which there is no room, or whose owner is not known and finds no room among
+        /// [`Limits::peers`](crate::Limits::peers).
         refused_register,
         /// Refused: a register change with a version that its owner has given to another key before.
         refused_reused_version,

@@ -6,11 +6,12 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use gossip_core::auth::{Auth, Envelope};
 use gossip_core::wire::{HEADER_LEN, Header};
-use gossip_core::{Config, Durability, Gossip, Instant, NodeId, Order, Scope, Security};
+use gossip_core::{Config, Durability, Gossip, Instant, NodeId, Order, Record, Scope, Security, StoredRecord, Table};
 use gossip_tests::sim::rng::Rng;
 
 /// Counts what the present thread allocates.
@@ -57,6 +58,12 @@ static COUNTING: Counting = Counting;
 /// changes may have happened since the version number was last seen.
 const ADDRESS_CHANGES_MAX: u64 = 2;
 
+/// What a restored node may own beyond its limits while `lost` messages, which found no place, wait for their removals to be
+/// handed out: 32 bytes each.
+fn purged_bytes(lost: usize) -> i64 {
+    32 * lost as i64
+}
+
 /// A node whose every call is measured.
 struct Node {
     gossip: Gossip,
@@ -69,6 +76,8 @@ struct Node {
     /// Changes of own registers: the last version number that `set` has answered.
     changes: u64,
     address: SocketAddr,
+    /// What it handed out to be made durable: copies, which are not its own.
+    records: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
 }
 
 /// A datagram on its way.
@@ -94,9 +103,34 @@ impl Node {
             allocations: 0,
             changes: 0,
             address: SocketAddr::from(([127, 0, 0, 1], 7_000 + index)),
+            records: BTreeMap::new(),
         };
         node.judge();
         node
+    }
+
+    /// The next life of this node, from its records, in `small` tables; and how many messages found no place there.
+    fn restored(&self, index: u16, now: Instant) -> (Self, usize) {
+        let mut config = self.gossip.config().clone();
+        small(&mut config);
+        let bytes_max = config.limits.bytes() as i64;
+        let records = self.records.iter().map(|((table, key), value)| StoredRecord { table: *table, key, value });
+        let before = LIVE.get();
+        let gossip = Gossip::restore(config, [index as u8 + 100; 32], now, records).expect("its own records");
+        let live = LIVE.get() - before;
+        let stored = self.records.keys().filter(|(table, _)| *table == Table::Messages).count();
+        let lost = stored - gossip.messages().count();
+        let node = Self {
+            gossip,
+            live,
+            bytes_max: bytes_max + purged_bytes(lost),
+            allocations: 0,
+            changes: 0,
+            address: self.address,
+            records: self.records.clone(),
+        };
+        node.judge();
+        (node, lost)
     }
 
     fn call<T>(&mut self, verb: impl FnOnce(&mut Gossip) -> T) -> T {
@@ -120,14 +154,32 @@ impl Node {
         );
     }
 
-    fn drain(&mut self, now: Instant, buffer: &mut [u8], mail: &mut Vec<Mail>) {
-        let mut upto = None;
-        while let Some(seq) = self.call(|gossip| gossip.poll_persist().map(|record| record.seq)) {
-            upto = Some(seq);
+    /// Stores all records: how many messages are removed by them.
+    fn persist(&mut self, now: Instant) -> usize {
+        let (mut upto, mut removals) = (None, 0);
+        while let Some(record) = self.call(Gossip::poll_persist) {
+            upto = Some(record.seq);
+            removals += usize::from(record.table == Table::Messages && record.value().is_none());
+            self.store(record);
         }
         if let Some(upto) = upto {
             self.call(|gossip| gossip.handle_persisted(now, upto));
         }
+        removals
+    }
+
+    /// Copies a record into the store. What the record itself holds counts as the core's until then.
+    fn store(&mut self, record: Record) {
+        let key = (record.table, record.key().to_vec());
+        match record.value() {
+            Some(value) => drop(self.records.insert(key, value.parts().concat())),
+            None => drop(self.records.remove(&key)),
+        }
+        self.call(|_| drop(record));
+    }
+
+    fn drain(&mut self, now: Instant, buffer: &mut [u8], mail: &mut Vec<Mail>) {
+        self.persist(now);
         while self.call(|gossip| gossip.poll_event().is_some()) {}
         while let Some(transmit) = self.call(|gossip| gossip.poll_transmit(now, buffer)) {
             let bytes = buffer[..transmit.len].to_vec();
@@ -303,6 +355,33 @@ fn also_when_the_store_overflows_and_records_are_kept() {
         small(config);
         config.durability = Durability::Records;
     });
+}
+
+/// A node that is restored has a list of what found no place, until it has handed that out; then it is like any other.
+#[test]
+fn also_when_a_restored_node_has_fewer_places_than_its_records_take() {
+    let mut cluster = Cluster::new(7, false, |config| config.durability = Durability::Records);
+    for _ in 0..500 {
+        cluster.turn();
+    }
+    let now = Instant::from_micros(cluster.now);
+    for index in 0..cluster.nodes.len() {
+        let (mut node, lost) = cluster.nodes[index].restored(index as u16, now);
+        assert!(lost > 100, "only {lost} messages found no place: nothing was shown");
+        let before = node.live;
+        assert_eq!(node.persist(now), lost);
+        assert!(before - node.live <= purged_bytes(lost), "{} bytes for {lost} removals", before - node.live);
+        node.bytes_max -= purged_bytes(lost);
+        node.judge();
+        let contact = cluster.nodes[(index + 1) % cluster.nodes.len()].address;
+        node.call(|gossip| gossip.join(now, contact)).expect("there is room for a contact");
+        cluster.nodes[index] = node;
+    }
+    for _ in 0..500 {
+        cluster.turn();
+    }
+    let accepted: u64 = cluster.nodes.iter().map(|node| node.gossip.stats().accepted).sum();
+    assert!(accepted > 1_000, "only {accepted} messages were accepted after the restart: nothing was shown");
 }
 
 #[test]

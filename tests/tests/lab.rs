@@ -39,6 +39,7 @@ fn broadcast_reports_all_keys_and_misses_nothing() {
         "p99_ms",
         "last_ms",
         "missed",
+        "gapped",
         "duplicates",
         "max_node_share",
         "whole_after_kill_s",
@@ -172,4 +173,6 @@ fn what_cannot_be_done_is_refused() {
     refused("demers --variant push-blind-coin", "later issue");
     refused("chaoss", "no experiment");
     refused("chaos --seeds 2 --trace x", "--seeds 1");
+    refused("chaos --seeds 1000000 --svg x.svg", "no picture");
+    refused("replay --svg x.svg /nowhere/at/all", "no picture");
 }

@@ -123,6 +123,29 @@ fn a_restart_finds_its_records_and_a_lost_disk_does_not() {
     assert_eq!(simulation.observer.count, 0, "{:?}", simulation.observer.found);
 }
 
+/// Its earlier life had a higher incarnation, which the others know: it takes one that is higher still.
+#[test]
+fn a_node_whose_clock_is_behind_takes_a_later_incarnation_and_goes_on() {
+    let behind = |birth: Birth| {
+        let mut config = config(birth);
+        config.started_at = 10 - u64::from(birth.life);
+        config
+    };
+    let mut simulation = cluster(Options::new(8, 3), behind, Checks::default());
+    simulation.crash(1);
+    simulation.start(1, false);
+    let born = simulation.view(1).expect("it is up").incarnation();
+    submit(&mut simulation, 1);
+    simulation.join(1, 0).expect("a new node takes a contact");
+    simulation.run_until(10 * SECOND);
+    assert!(simulation.view(1).expect("it is up").incarnation() > born);
+    submit(&mut simulation, 1);
+    simulation.run_until(12 * SECOND);
+    assert_eq!(simulation.faults().of(Fault::ClockBehind), 1);
+    assert_eq!((simulation.observer.book.submitted, simulation.observer.book.delivered), (2, 6));
+    assert_eq!((missing(&simulation.observer.book), simulation.observer.count), (None, 0));
+}
+
 /// Counts what a node receives, and when it is told something.
 #[derive(Default)]
 struct Received(Vec<(u64, u32)>);

@@ -66,7 +66,10 @@ impl Gossip {
     ///
     /// # Errors
     ///
-    /// The configuration is wrong, a record does not parse, or the records are another node's.
+    /// [`RestoreError::Config`] for a wrong configuration; [`RestoreError::Malformed`] where a record does not parse;
+    /// [`RestoreError::Version`] where the records are of another version of the stored format; [`RestoreError::OtherNode`]
+    /// where they are another node's; [`RestoreError::TooMany`] where the limits have no place for an origin or register on
+    /// record, or none for a message even when all that may be given up is dropped. No node was made then.
     #[allow(single_use_lifetimes, reason = "an anonymous lifetime is not allowed here")]
     pub fn restore<'a>(
         config: Config,
@@ -100,14 +103,8 @@ impl Gossip {
         let links = limits.links.into();
         let sampler = Sampler::new(&config, now, Rng::new(&seed, label::SAMPLING));
         let view = sampler.first_view(&config, now);
-        let protocols = Protocols {
-            membership: Membership::new(&config, now, Rng::new(&seed, label::MEMBERSHIP)),
-            sampler,
-            detector: FailureDetector::new(&config, Rng::new(&seed, label::DETECTOR)),
-            repair: AntiEntropy::new(&config),
-            broadcast: Broadcast::new(&config, Rng::new(&seed, label::BROADCAST)),
-            registers: Register::new(&config, now, Rng::new(&seed, label::REGISTERS), &mut tables),
-        };
+        let registers = Register::new(&config, now, Rng::new(&seed, label::REGISTERS), &mut tables);
+        let protocols = sub_protocols(&config, &seed, now, sampler, registers);
         let mut gossip = Self {
             subkey: auth.subkey(me.node, me.incarnation),
             auth,
@@ -181,5 +178,18 @@ impl Gossip {
         let (mut cx, protocols) = self.split();
         protocols.registers.renew(&mut cx);
         self.publish_address();
+    }
+}
+
+/// All sub-protocols, each with its own stream of random numbers. (`registers` come made: they share the stream of the tables.)
+fn sub_protocols(config: &Config, seed: &[u8; 32], now: Instant, sampler: Sampler, registers: Register) -> Protocols {
+    let stream = |label| Rng::new(seed, label);
+    Protocols {
+        membership: Membership::new(config, now, stream(label::MEMBERSHIP)),
+        sampler,
+        detector: FailureDetector::new(config, stream(label::DETECTOR)),
+        repair: AntiEntropy::new(config),
+        broadcast: Broadcast::new(config, stream(label::BROADCAST)),
+        registers,
     }
 }

@@ -125,7 +125,8 @@ impl Gossip {
     ///
     /// # Errors
     ///
-    /// [`SubmitError::Busy`] while there is no room that may be made: try again later. [`SubmitError::TooLarge`] beyond
+    /// [`SubmitError::Busy`] while there is no room that may be made, or while [`Limits::window`](crate::Limits::window) own
+    /// messages are with nobody else yet: try again later. [`SubmitError::TooLarge`] beyond
     /// [`Gossip::payload_max`]. [`SubmitError::Leaving`] after [`Gossip::leave`]. Nothing was accepted then.
     pub fn submit(&mut self, now: Instant, order: Order, payload: &[u8]) -> Result<MessageId, SubmitError> {
         self.advance(now);
@@ -164,7 +165,7 @@ impl Gossip {
     /// [`SubmitError::Key`] for a key that is empty, longer than [`KEY_MAX`](crate::KEY_MAX) bytes or starts with a
     /// zero byte; [`SubmitError::TooLarge`] for a value that does not fit in one datagram beside its key;
     /// [`SubmitError::TooManyRegisters`] and [`SubmitError::RegisterBytes`] without room; [`SubmitError::NotYet`] for
-    /// [`Scope::Shared`]. Nothing was changed then.
+    /// [`Scope::Shared`]; [`SubmitError::Leaving`] after [`Gossip::leave`]. Nothing was changed then.
     pub fn set(&mut self, now: Instant, scope: Scope, key: &str, value: &[u8]) -> Result<Version, SubmitError> {
         self.change(now, scope, key, Some(value))
     }
@@ -173,7 +174,7 @@ impl Gossip {
     ///
     /// # Errors
     ///
-    /// As [`Gossip::set`].
+    /// As [`Gossip::set`], except [`SubmitError::TooLarge`]: there is no value.
     pub fn remove(&mut self, now: Instant, scope: Scope, key: &str) -> Result<Version, SubmitError> {
         self.change(now, scope, key, None)
     }

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::table::{Change, Slot, State};
 use super::{MEMBER_KEY, Register, own};
+use crate::config::KEY_MAX;
 use crate::ids::{Incarnation, NodeId, Version};
 use crate::members::{Members, Row};
 use crate::peer::PeerIdx;
@@ -129,11 +130,7 @@ impl Register {
             // Whoever remembers this removal is about to forget it, as this node may have done: it would be news once more.
             return true;
         }
-        if change.key.is_empty()
-            || change.key.len() > crate::config::KEY_MAX
-            || core::str::from_utf8(change.key).is_err()
-            || change.key.len() + change.value.len() > self.update_max
-        {
+        if !self.is_well_formed(&change) {
             cx.stats.refused_form += 1;
             return true;
         }
@@ -154,6 +151,13 @@ impl Register {
             own::read_member(cx, owner, change.value);
         }
         true
+    }
+
+    /// Whether an owner can have written this.
+    fn is_well_formed(&self, change: &Change<'_>) -> bool {
+        (1..=KEY_MAX).contains(&change.key.len())
+            && core::str::from_utf8(change.key).is_ok()
+            && change.key.len() + change.value.len() <= self.update_max
     }
 
     /// Sends a register to all links but one, after the batch delay.

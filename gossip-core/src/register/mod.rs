@@ -41,7 +41,8 @@
 //!
 //! `Limits::registers` and `Limits::register_bytes` over all owners, `Limits::peers` owners. Without room a change is
 //! refused and counted, `complete` stays, and the comparison brings it again. Removed registers stay for the horizon.
-//! Boards of members that left, or that were not reachable and changed nothing for the horizon, go.
+//! Boards of members that left, or that were not reachable and changed nothing for the horizon, go; they come again
+//! where a link still has them (see [`members`](crate::members)).
 //!
 //! # Sources, and where this differs
 //!

@@ -15,8 +15,8 @@ use crate::auth::{Auth, Envelope, Security};
 use crate::ids::{Incarnation, NodeId};
 use crate::pack::Packer;
 
-const NODE: NodeId = NodeId(0x0102_0304_0506_0708);
-const LIFE: Incarnation = Incarnation(0x1112_1314_1516_1718);
+pub(super) const NODE: NodeId = NodeId(0x0102_0304_0506_0708);
+pub(super) const LIFE: Incarnation = Incarnation(0x1112_1314_1516_1718);
 
 /// One frame as the code writes it.
 pub(super) struct Sample {
@@ -336,16 +336,16 @@ fn updates() -> Vec<Update<'static>> {
 }
 
 /// `name: hex hex…`, a line per vector; lines that begin with `#` are comments.
-fn pinned(file: &str) -> BTreeMap<String, String> {
+pub(super) fn pinned(file: &str) -> BTreeMap<String, String> {
     let vectors = file.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(':'));
     vectors.map(|(name, hex)| (name.into(), hex.split_whitespace().collect())).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| std::format!("{byte:02x}")).collect()
 }
 
-fn unhex(hex: &str) -> Vec<u8> {
+pub(super) fn unhex(hex: &str) -> Vec<u8> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).expect("a hex digit") as u8;
     hex.as_bytes().as_chunks::<2>().0.iter().map(|[high, low]| digit(high) << 4 | digit(low)).collect()
 }

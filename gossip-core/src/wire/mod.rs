@@ -34,6 +34,8 @@ mod runs;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod golden_nodes;
+#[cfg(test)]
 mod tests;
 
 pub use anti_entropy::{Absence, Absent, Frontier, Root, Wanted};

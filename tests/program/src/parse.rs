@@ -24,6 +24,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A duration in which something can be done.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval.is_zero() { Err(String::from("an interval is longer than nothing")) } else { Ok(interval) }
+}
+
 /// `PORT` on this machine, or `HOST:PORT`; a name is looked up, and IPv4 preferred if `bound` is IPv4.
 pub(crate) fn contact(text: &str, bound: IpAddr) -> Result<SocketAddr, String> {
     if let Ok(port) = text.parse() {

@@ -96,6 +96,7 @@ fn refusals_are_json_with_a_status() {
     refused(413, node.post("/gossip/", "text/plain", &"x".repeat(2_000)), "too large");
     refused(404, node.get("/messages/1-a-1"), "no message");
     refused(400, node.get("/messages/apple"), "not an id");
+    refused(400, node.get("/messages/%ff"), "UTF-8");
     refused(404, node.get("/nowhere"), "/nowhere");
     refused(405, node.post("/state", JSON, "{}"), "method");
     assert_eq!(node.get("/state").status, 200, "all that has not hurt the node");

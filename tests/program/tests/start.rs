@@ -71,6 +71,30 @@ fn what_was_stored_is_there_again() {
     }
 }
 
+#[test]
+fn a_uuid_is_accepted_once_by_all_lives_with_one_storage() {
+    let folder = tempfile::tempdir().expect("the system has a place for temporary files");
+    let storage = folder.path().to_str().expect("the path is text");
+    let post = |node: &Process| {
+        let body = r#"{"uuid":"5f0c","origin":7005,"version":3,"ttl":4,"payload":{"book":"Dune"}}"#;
+        let answer = node.post("/gossip/", "application/json", body).json();
+        (answer["id"].clone(), answer["duplicate"].clone())
+    };
+    let (id, duplicate) = post(&Process::calm(NODE, 1, &["--storage", storage]));
+    assert_eq!(duplicate, false);
+    assert_eq!(post(&Process::calm(NODE_SMOL, 1, &["--storage", storage])), (id, true.into()));
+}
+
+#[test]
+fn a_recording_is_never_written_over() {
+    let folder = tempfile::tempdir().expect("the system has a place for temporary files");
+    let path = folder.path().join("recording");
+    std::fs::write(&path, "precious").expect("the folder is there");
+    let output = run(NODE, &["--id", "1", "--port", "0", "--record", path.to_str().expect("the path is text")]);
+    assert!(!output.status.success() && text(&output.stderr).contains("there is such a file already"), "{output:?}");
+    assert_eq!(std::fs::read(&path).expect("it is there"), b"precious");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_polite_end_is_a_farewell() {

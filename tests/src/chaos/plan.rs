@@ -6,7 +6,7 @@ use gossip_core::{
     Broadcast, Config, Durability, Limits, Membership, Neighbor, NodeId, Redelivery, Rounds, Security, Timing,
 };
 
-use crate::sim::rng::{Chance, Rng};
+use crate::sim::rng::{Chance, Rng, hash};
 use crate::sim::{self, Birth, Drive, Late, Order, Weather, address};
 
 /// What a campaign asks of each of its seeds.
@@ -82,6 +82,8 @@ pub struct Kinds {
     pub pause: bool,
     /// Clocks are set.
     pub clock: bool,
+    /// Nodes start again with clocks that are behind.
+    pub clock_behind: bool,
     /// Partitions, also of one direction.
     pub partition: bool,
     /// Paths are clogged, and the messages of nodes wait.
@@ -114,8 +116,13 @@ impl Plan {
         // Two neighbors that move at the same time would never find each other again: nobody else knows them.
         kinds.moving &= !matches!(membership, Whom::Static(_));
         let short = rng.chance(0.5);
-        // A clock that jumps by a quarter of the horizon makes its node forget too early what others still hold.
+        // A clock that jumps by a quarter of the horizon makes its node forget too early what others still hold, and one that
+        // is behind makes it keep what they have forgotten.
         kinds.clock &= !short;
+        // From a stream of its own, so that the other faults of a seed are what they were without it.
+        kinds.clock_behind = Rng::new(seed, 102).chance(0.4)
+            && !short
+            && Duration::from_secs(request.seconds.into()) < preset.config(id(0)).timing.horizon;
         Self {
             seed,
             nodes,
@@ -171,7 +178,7 @@ impl Plan {
     #[must_use]
     pub fn configure(&self, birth: Birth, lives: u32) -> Config {
         let mut config = self.preset.config(id(birth.node));
-        config.started_at = BEGINNING + birth.at / 1_000;
+        config.started_at = self.started_at(birth);
         if self.short {
             config.timing.horizon = HORIZON.max(2 * config.timing.retry_cap);
         }
@@ -197,11 +204,27 @@ impl Plan {
         config
     }
 
+    /// What a process takes for the time when it starts, in milliseconds. Every second later life is mistaken where clocks are
+    /// behind: by up to a minute, or as one is that was never set.
+    fn started_at(&self, birth: Birth) -> u64 {
+        let truth = BEGINNING + birth.at / 1_000;
+        if birth.life == 1 || !self.kinds.clock_behind {
+            return truth;
+        }
+        let mut rng = Rng::new(hash([self.seed, birth.node.into(), birth.life.into()]), 103);
+        match rng.below(4) {
+            0 => 0,
+            1 => truth.saturating_sub(rng.range(1, 60_000)),
+            _ => truth,
+        }
+    }
+
     /// Where the nodes are small, messages are pushed out and windows overrun, which must be told. Members, origins
     /// and registers always fit: what does not fit is refused by design, and no contract is kept for it.
     fn limit(&self, limits: &mut Limits, lives: u32) {
         limits.peers = self.nodes + 2;
-        limits.origins = lives + 2;
+        // A life that raises its incarnation is one more origin.
+        limits.origins = if self.kinds.clock_behind { 2 * lives + 2 } else { lives + 2 };
         limits.registers = limits.peers + 8 * self.nodes;
         limits.register_bytes = 64 * limits.peers + 8 * 64 * self.nodes;
         if self.small {
@@ -248,6 +271,7 @@ impl Kinds {
             leave: rng.chance(0.2),
             pause: rng.chance(0.5),
             clock: rng.chance(0.4),
+            clock_behind: false,
             partition: rng.chance(0.6),
             clog: rng.chance(0.5),
             moving: rng.chance(0.3),
@@ -367,6 +391,7 @@ mod tests {
         let share = |on: fn(&Plan) -> bool| plans.iter().filter(|plan| on(plan)).count();
         for (name, count) in [
             ("crash", share(|plan| plan.kinds.crash)),
+            ("clock behind", share(|plan| plan.kinds.clock_behind)),
             ("partition", share(|plan| plan.kinds.partition)),
             ("static", share(|plan| !plan.joins())),
             ("sampled", share(|plan| matches!(plan.membership, Whom::Sampled(_)))),

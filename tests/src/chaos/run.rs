@@ -177,6 +177,7 @@ impl Observer for Tally {
                 self.left.insert(step.node);
                 "leaving"
             }
+            What::Raised { .. } => "raised",
             What::Refused { .. } => "submit_refused",
             What::Persisted { .. } => "persisted",
             What::Ticked { .. } => "ticked",

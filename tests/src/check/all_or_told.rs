@@ -11,8 +11,7 @@ use crate::check::book::NodeLife;
 #[must_use]
 pub fn missing(book: &Book) -> Option<(u32, String)> {
     let stays = |node: &&NodeLife| node.up && !node.leaving;
-    for submitter in book.nodes.iter().filter(stays) {
-        let Some(origin) = submitter.submits_as else { continue };
+    for &origin in book.nodes.iter().filter(stays).flat_map(|submitter| &submitter.submitted_as) {
         let Some(messages) = book.origins.get(&origin) else { continue };
         for (node, receiver) in book.nodes.iter().enumerate().filter(|(_, node)| stays(node)) {
             let Some(joined) = receiver.joined else { continue };

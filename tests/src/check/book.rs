@@ -45,8 +45,12 @@ pub(super) struct NodeLife {
     pub(super) told_down: HashMap<NodeId, u64>,
     /// When this life heard of the first peer: from then on it is connected.
     pub(super) joined: Option<u64>,
-    /// Under which incarnation this life has submitted, once it has.
-    pub(super) submits_as: Option<Origin>,
+    /// The incarnation that this life has now.
+    pub(super) incarnation: Option<Incarnation>,
+    /// Whether it is not the one that this life began with.
+    pub(super) raised: bool,
+    /// Under which incarnations this life has submitted.
+    pub(super) submitted_as: Vec<Origin>,
     /// What it knows of each origin. Survives a restart from records.
     pub(super) seen: HashMap<Origin, Seen>,
 }
@@ -73,10 +77,10 @@ impl Book {
     /// Writes a step down.
     pub(super) fn write(&mut self, step: &Step<'_>) {
         match &step.what {
-            What::Born { id, restored, redelivers, .. } => {
+            What::Born { id, incarnation, restored, redelivers, .. } => {
                 let node = self.node(step.node);
                 let seen = std::mem::take(&mut node.seen);
-                *node = NodeLife { id: Some(*id), up: true, ..NodeLife::default() };
+                *node = NodeLife { id: Some(*id), incarnation: Some(*incarnation), up: true, ..NodeLife::default() };
                 if *restored {
                     node.seen = seen;
                     node.forget_what_is_not_stored(*redelivers);
@@ -85,6 +89,10 @@ impl Book {
             What::Crashed => {
                 let node = self.node(step.node);
                 (node.up, node.died) = (false, Some(step.at));
+            }
+            What::Raised { incarnation } => {
+                let node = self.node(step.node);
+                (node.incarnation, node.raised) = (Some(*incarnation), true);
             }
             What::Leaving => self.node(step.node).leaving = true,
             What::Submitted { id, order, payload } => self.submit(step, *id, *order, payload),
@@ -117,7 +125,10 @@ impl Book {
     fn submit(&mut self, step: &Step<'_>, id: MessageId, order: Order, payload: &[u8]) {
         self.submitted += 1;
         let origin = (id.origin, id.incarnation);
-        self.node(step.node).submits_as = Some(origin);
+        let submitted_as = &mut self.node(step.node).submitted_as;
+        if submitted_as.last() != Some(&origin) {
+            submitted_as.push(origin);
+        }
         let life = self.origins.entry(origin).or_default();
         let fifo_before = life.iter().rposition(|before| before.order == Order::Fifo).map(|i| i as u64 + 1);
         life.push(Submission { at: step.at, order, payload: hash_bytes(0, payload), fifo_before });

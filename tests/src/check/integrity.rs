@@ -26,19 +26,30 @@ pub(super) fn submitted_once(book: &Book, step: &Step<'_>) -> Option<String> {
     }
     let origin = (id.origin, id.incarnation);
     let before = book.origins.get(&origin).map_or(0, |life| life.len() as u64);
-    if before > 0 && node.submits_as != Some(origin) {
+    if before > 0 && !node.submitted_as.contains(&origin) {
         return Some(format!("{id} is from an incarnation that an earlier life has used"));
     }
-    if node.submits_as.is_some_and(|used| used != origin) {
-        return Some(format!("{id}: the incarnation changed after a submission"));
+    if node.incarnation != Some(id.incarnation) {
+        return Some(format!("{id} is not from the incarnation of its node"));
     }
     (id.seq != before + 1).then(|| format!("{id} follows number {before}"))
+}
+
+/// A life takes another incarnation at most once, and a higher one.
+pub(super) fn raised_once(book: &Book, step: &Step<'_>) -> Option<String> {
+    let What::Raised { incarnation } = &step.what else { return None };
+    let node = book.nodes.get(step.node as usize)?;
+    if node.raised {
+        return Some(format!("{incarnation} is the third incarnation of one life"));
+    }
+    (Some(*incarnation) <= node.incarnation).then(|| format!("the incarnation fell to {incarnation}"))
 }
 
 #[cfg(test)]
 mod tests {
     use crate::check::history::{History, id};
     use crate::sim::What;
+    use gossip_core::Incarnation;
     use gossip_core::Order::{Fifo, Unordered};
 
     #[test]
@@ -65,6 +76,17 @@ mod tests {
         let history = History::two().submit(0, 1, 1, Unordered).born(0, 2, false);
         assert_eq!(history.submit(0, 1, 2, Unordered).broken(), ["integrity"], "an incarnation of an earlier life");
         assert_eq!(History::two().submit(0, 1, 2, Unordered).broken(), ["integrity"], "a hole");
+    }
+
+    #[test]
+    fn objects_to_an_incarnation_that_falls_rises_twice_or_is_not_told() {
+        let raised = |history: History, life| history.then(0, What::Raised { incarnation: Incarnation(life) });
+        let history = || raised(History::two().submit(0, 1, 1, Unordered), 3);
+        assert_eq!(history().submit(0, 3, 1, Unordered).broken(), [""; 0], "once, also after a submission");
+        assert_eq!(raised(history(), 4).broken(), ["integrity"]);
+        assert_eq!(raised(History::two().born(0, 5, false), 3).broken(), ["integrity"]);
+        assert_eq!(history().submit(0, 1, 2, Unordered).broken(), ["integrity"], "under the one that it gave up");
+        assert_eq!(History::two().submit(0, 2, 1, Unordered).broken(), ["integrity"]);
     }
 
     #[test]

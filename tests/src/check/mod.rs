@@ -55,6 +55,7 @@ type Rule = fn(&Book, &Step<'_>) -> Option<String>;
 const RULES: [(&str, Rule); 14] = [
     ("integrity", integrity::delivered_as_submitted),
     ("integrity", integrity::submitted_once),
+    ("integrity", integrity::raised_once),
     ("at most once", at_most_once::delivered_again),
     ("gaps are true and final", gaps::wrong),
     ("gaps are justified", gaps::unjustified),

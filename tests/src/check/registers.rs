@@ -17,8 +17,9 @@ pub struct Registers {
     lives: HashMap<u32, (NodeId, Incarnation)>,
     /// Lives that are over: their registers may vanish without having been removed.
     over: HashSet<(NodeId, Incarnation)>,
-    /// Lives that began from records: they publish what they found under versions of their own.
-    restored: HashSet<(NodeId, Incarnation)>,
+    /// Lives that began from records, or under another incarnation: they publish what they have under versions of their
+    /// own.
+    renewed: HashSet<(NodeId, Incarnation)>,
     /// Changes told to anybody.
     pub changes: u64,
 }
@@ -30,9 +31,16 @@ impl Registers {
             What::Born { id, incarnation, restored, .. } => {
                 self.lives.insert(step.node, (*id, *incarnation));
                 if *restored {
-                    self.restored.insert((*id, *incarnation));
+                    self.renewed.insert((*id, *incarnation));
                 }
                 self.told.retain(|(node, ..), _| *node != step.node);
+                None
+            }
+            What::Raised { incarnation } => {
+                let life = self.lives.get_mut(&step.node)?;
+                self.over.insert(*life);
+                life.1 = *incarnation;
+                self.renewed.insert(*life);
                 None
             }
             What::Crashed | What::Leaving => {
@@ -49,10 +57,9 @@ impl Registers {
     }
 
     fn set(&mut self, node: u32, key: &str, version: Version, value: Option<&[u8]>) -> Option<String> {
-        let life = self.lives.get_mut(&node)?;
-        life.1 = version.incarnation;
+        let life = self.lives.get(&node)?;
         let versions = self.set.entry((life.0, key.to_owned())).or_default();
-        let newest = versions.last_key_value().map(|(&newest, _)| newest);
+        let newest = newest_of(versions, version.incarnation).map(|(newest, _)| newest);
         versions.insert(version, value.map(|value| hash_bytes(0, value)));
         newest.filter(|newest| *newest >= version).map(|newest| format!("{key}: {version} comes after {newest}"))
     }
@@ -79,8 +86,8 @@ impl Registers {
             Some(set) if *set == Some(value) => Ok(()),
             Some(_) => Err("another value was set as version"),
             None => {
-                let restored = self.restored.contains(&(owner, version.incarnation));
-                if !restored || !versions.values().any(|before| *before == Some(value)) {
+                let renewed = self.renewed.contains(&(owner, version.incarnation));
+                if !renewed || !versions.values().any(|before| *before == Some(value)) {
                     return Err("nobody set version");
                 }
                 versions.insert(version, Some(value));
@@ -105,11 +112,8 @@ impl Registers {
         for (_, owner) in live() {
             let own = self.set.iter().filter(|((id, _), _)| *id == owner.id());
             for ((id, key), versions) in own {
-                let Some((version, value)) = versions.last_key_value() else { continue };
-                if version.incarnation != owner.incarnation() {
-                    continue;
-                }
-                let wrong = live().find(|(_, node)| held(node, *id, key) != value.map(|value| (*version, value)));
+                let Some((version, value)) = newest_of(versions, owner.incarnation()) else { continue };
+                let wrong = live().find(|(_, node)| held(node, *id, key) != value.map(|value| (version, value)));
                 if let Some((node, _)) = wrong {
                     return Some((node, format!("{id}/{key}: not at version {version}")));
                 }
@@ -117,6 +121,13 @@ impl Registers {
         }
         None
     }
+}
+
+/// What a register was last set to under one incarnation of its owner. Another life may have had a higher one, where the
+/// clock was set back in between.
+fn newest_of(versions: &BTreeMap<Version, Option<u64>>, incarnation: Incarnation) -> Option<(Version, Option<u64>)> {
+    let of = |number| Version { incarnation, number };
+    versions.range(of(0)..=of(u64::MAX)).next_back().map(|(&version, &value)| (version, value))
 }
 
 /// The version and the hash of the value that a node holds.
@@ -172,6 +183,19 @@ mod tests {
             let history = set(History::two(), 1, Some(b"a")).then(0, What::Crashed).born(0, 2, restored);
             let mut registers = history.checks.registers;
             assert_eq!(registers.tell(1, NodeId(1), "k", next, Some(value)).is_none(), accepted);
+        }
+    }
+
+    #[test]
+    fn accepts_own_values_under_versions_of_a_raised_incarnation_only() {
+        let incarnation = Incarnation(3);
+        let next = Version { incarnation, number: 1 };
+        for (raised, value, accepted) in [(true, b"a", true), (true, b"b", false), (false, b"a", false)] {
+            let mut history = set(History::two(), 1, Some(b"a"));
+            if raised {
+                history = history.then(0, What::Raised { incarnation });
+            }
+            assert_eq!(history.checks.registers.tell(1, NodeId(1), "k", next, Some(value)).is_none(), accepted);
         }
     }
 

@@ -289,6 +289,7 @@ impl Scene<'_> {
         report.add("p99_ms", Value::Measure(spread.quantile_ms(0.99)), "goal ≤ 110 at 500 nodes, ≤ 175 at 10⁴");
         report.add("last_ms", Value::Measure(spread.last_ms()), "iroh-gossip 1,600 at 10⁴, 606 at 10³; goal ≤ 200");
         report.add("missed", Value::Count(spread.missed()), "0");
+        report.add("gapped", Value::Count(spread.gapped()), "");
         report.add("duplicates", Value::Count(spread.duplicates), "0");
         report.add("max_node_share", Value::Measure(traffic.max_node_share()), "");
         report.add("whole_after_kill_s", seconds(self.whole_after_kill), "goal ≤ 1.5 after 30 %");

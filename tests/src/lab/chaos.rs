@@ -67,6 +67,7 @@ impl TwinName {
 
 /// Runs the campaign.
 pub(super) fn run(options: &Options) -> Result<Report, Failure> {
+    options.common.refuse_picture()?;
     if options.trace.is_some() && options.seeds != 1 {
         return Err(Failure::Usage("--trace needs --seeds 1".into()));
     }

@@ -51,6 +51,16 @@ struct Common {
     svg: Option<PathBuf>,
 }
 
+impl Common {
+    /// For experiments without a picture: refuses to be asked for one before the work is done.
+    fn refuse_picture(&self) -> Result<(), Failure> {
+        match self.svg {
+            Some(_) => Err(Failure::Usage("this experiment draws no picture".into())),
+            None => Ok(()),
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Experiment {
     /// How fast, how completely and at what price messages spread.
@@ -121,10 +131,9 @@ fn run(experiment: Experiment) -> Result<(), Failure> {
 }
 
 fn show(common: &Common, report: Report) -> Result<(), Failure> {
-    if let Some(path) = &common.svg {
-        let Some(svg) = &report.svg else { return Err(Failure::Usage("this experiment draws no picture".into())) };
+    println!("{}", if common.json { report.json() } else { report.table() });
+    if let Some((path, svg)) = common.svg.as_ref().zip(report.svg.as_ref()) {
         std::fs::write(path, svg).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
     }
-    println!("{}", if common.json { report.json() } else { report.table() });
     report.verdict.map_or(Ok(()), |text| Err(Failure::Found(text)))
 }

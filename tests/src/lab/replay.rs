@@ -19,6 +19,7 @@ pub(super) struct Options {
 
 /// Replays the recording.
 pub(super) fn run(options: &Options) -> Result<Report, Failure> {
+    options.common.refuse_picture()?;
     let name = options.file.display();
     let recording = std::fs::read(&options.file).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
     let replayed = replay(&recording).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;

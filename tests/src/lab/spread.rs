@@ -75,20 +75,25 @@ impl Spread {
         self.missed_of(|_| true)
     }
 
+    /// Of such pairs, those whose node was told that the message is lost, and never got it: not missed, but not delivered.
+    pub(super) fn gapped(&self) -> u64 {
+        self.pairs(|_| true, |message, node| message.told.has(node) && !message.delivered.has(node))
+    }
+
     /// The same, of the messages submitted before `time` only.
     pub(super) fn missed_before(&self, time: u64) -> u64 {
         self.missed_of(|message| message.submitted < time)
     }
 
     fn missed_of(&self, which: impl Fn(&Message) -> bool) -> u64 {
+        self.pairs(which, |message, node| !message.delivered.has(node) && !message.told.has(node))
+    }
+
+    /// How many live nodes `count`, summed over the messages of live origins that are asked for.
+    fn pairs(&self, which: impl Fn(&Message) -> bool, count: impl Fn(&Message, u32) -> bool) -> u64 {
         let live: Vec<u32> = (0..self.nodes).filter(|&node| !self.dead[node as usize]).collect();
         let messages = self.messages.iter().filter(|message| !self.dead[message.origin as usize] && which(message));
-        messages
-            .map(|message| {
-                let has = |node: &&u32| !message.delivered.has(**node) && !message.told.has(**node);
-                live.iter().filter(has).count() as u64
-            })
-            .sum()
+        messages.map(|message| live.iter().filter(|&&node| count(message, node)).count() as u64).sum()
     }
 
     /// Of all pairs of a message among `which` (counted from 0, in the order of submission) and a live node, the share
@@ -253,7 +258,7 @@ mod tests {
         at(&mut spread, 11_000, 0, deliver(3, 0));
         let gap = Event::Gap { origin: NodeId(9), incarnation: Incarnation(1), first: 3, last: 7 };
         at(&mut spread, 12_000, 1, What::Told(&gap));
-        assert_eq!((spread.missed(), spread.missed_before(10_000)), (1, 0));
+        assert_eq!((spread.missed(), spread.missed_before(10_000), spread.gapped()), (1, 0, 1));
         assert_eq!((spread.reliability(0..2), spread.reliability(0..1)), (Some(4.0 / 6.0), Some(1.0)));
         assert_eq!(
             (spread.reached_ms(0, 1.0), spread.reached_ms(0, 0.5), spread.reached_ms(1, 0.5)),
@@ -261,5 +266,7 @@ mod tests {
         );
         at(&mut spread, 12_000, 2, What::Crashed);
         assert_eq!(spread.missed(), 0, "the dead miss nothing");
+        at(&mut spread, 13_000, 1, deliver(3, 1));
+        assert_eq!(spread.gapped(), 0, "what comes after all is delivered");
     }
 }

@@ -24,10 +24,14 @@ const OUTPUTS_MAX: u32 = 2_000_000;
 impl<O: Observer> Simulation<O> {
     /// Polls all outputs until there is none. False where the socket or the application took nothing.
     pub(super) fn drain(&mut self, node: u32) -> bool {
+        self.drain_by(node, Self::poll)
+    }
+
+    fn drain_by(&mut self, node: u32, poll: impl Fn(&mut Self, u32, Stream) -> bool) -> bool {
         self.audit(node);
         let finished = match self.options.drive.order {
-            Order::Fixed(order) => self.drain_in_order(node, order),
-            Order::Shuffled => self.drain_shuffled(node),
+            Order::Fixed(order) => self.drain_in_order(node, order, poll),
+            Order::Shuffled => self.drain_shuffled(node, poll),
         };
         if !finished {
             self.step(node, What::Endless);
@@ -46,12 +50,12 @@ impl<O: Observer> Simulation<O> {
         }
     }
 
-    fn drain_in_order(&mut self, node: u32, order: [Stream; 3]) -> bool {
+    fn drain_in_order(&mut self, node: u32, order: [Stream; 3], poll: impl Fn(&mut Self, u32, Stream) -> bool) -> bool {
         let mut outputs = 0;
         loop {
             let before = outputs;
             for stream in order {
-                while self.poll(node, stream) {
+                while poll(self, node, stream) {
                     outputs += 1;
                     if outputs > OUTPUTS_MAX {
                         return false;
@@ -64,13 +68,13 @@ impl<O: Observer> Simulation<O> {
         }
     }
 
-    fn drain_shuffled(&mut self, node: u32) -> bool {
+    fn drain_shuffled(&mut self, node: u32, poll: impl Fn(&mut Self, u32, Stream) -> bool) -> bool {
         let inputs = self.nodes[node as usize].inputs;
         let mut rng = Rng::new(hash([self.options.seed, u64::from(node)]), inputs);
         let mut open = vec![Stream::Datagrams, Stream::Events, Stream::Records];
         for _ in 0..OUTPUTS_MAX {
             let choice = rng.below(open.len() as u64) as usize;
-            if self.poll(node, open[choice]) {
+            if poll(self, node, open[choice]) {
                 // One stream may have opened another, which had been empty.
                 open = vec![Stream::Datagrams, Stream::Events, Stream::Records];
             } else {
@@ -212,4 +216,42 @@ fn put(arena: &mut crate::sim::Arena, copy: &Copied, label: Label, datagram: &[u
     let mut damaged = datagram.to_vec();
     let len = corrupt(&mut damaged, damage);
     arena.put(copy.at, label, &damaged[..len])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{Drive, Options};
+    use gossip_core::{Config, NodeId};
+
+    /// Whether a drain that never ended was seen.
+    #[derive(Default)]
+    struct Endless(bool);
+
+    impl Observer for Endless {
+        fn observe(&mut self, step: &Step<'_>) {
+            self.0 |= matches!(step.what, What::Endless);
+        }
+    }
+
+    /// Drains a node, of which `endless` says what always has one more output: whether that was noticed.
+    fn is_noticed(order: Order, endless: impl Fn(Stream) -> bool) -> bool {
+        let options = Options { drive: Drive { order, ..Drive::prompt() }, ..Options::new(1, 1) };
+        let mut simulation = Simulation::new(options, |_| Config::local(NodeId(1)), Endless::default());
+        simulation.start(0, false);
+        let drained =
+            simulation.drain_by(0, |simulation, node, stream| endless(stream) || simulation.poll(node, stream));
+        assert_ne!(drained, simulation.observer.0, "what does not end is not drained");
+        simulation.observer.0
+    }
+
+    #[test]
+    fn notices_a_stream_that_does_not_end_in_any_order() {
+        for order in [Drive::prompt().order, Order::Shuffled] {
+            for stream in [Stream::Datagrams, Stream::Events, Stream::Records] {
+                assert!(is_noticed(order, |one| one == stream), "{stream:?}, {order:?}");
+            }
+            assert!(!is_noticed(order, |_| false), "{order:?}");
+        }
+    }
 }

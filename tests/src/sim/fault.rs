@@ -55,6 +55,8 @@ faults! {
     RestartKept = "restart_kept",
     /// A node started again with nothing.
     RestartEmpty = "restart_empty",
+    /// A node started again with a clock that showed less than when an earlier life of it started.
+    ClockBehind = "clock_behind",
     /// A record was lost because its node crashed before it was stored.
     RecordLost = "record_lost",
     /// A process stalled, and its inputs waited.

@@ -64,9 +64,14 @@ impl<O: Observer> Simulation<O> {
         let every = u64::from(options.drive.repeat_one_in);
         let again = (every > 0 && mix(node.inputs).is_multiple_of(every)).then(|| datagram.to_vec());
         let local = Instant::from_micros(node.clock.local(now));
+        let before = gossip.incarnation();
         gossip.handle_packet(local, address(label.from, label.from_port), datagram);
+        let incarnation = gossip.incarnation();
         if options.service > 0 {
             node.extra().busy_until = now + options.service;
+        }
+        if incarnation != before {
+            self.step(to, What::Raised { incarnation });
         }
         self.fill_socket_by_chance(to);
         if let Some(mut again) = again

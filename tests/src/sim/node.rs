@@ -23,6 +23,8 @@ pub(super) struct Node {
     pub(super) clock: Clock,
     /// Counts the node's lives, from 1; 0 before the first.
     pub(super) life: u32,
+    /// The latest time at which any of its lives believed to start, in milliseconds.
+    pub(super) started_at: u64,
     /// Counts the node's addresses, from 0.
     pub(super) generation: u16,
     /// The largest datagram that this life may send.
@@ -47,6 +49,7 @@ impl Node {
             gossip: None,
             clock,
             life: 0,
+            started_at: 0,
             generation: 0,
             mtu: 0,
             acknowledges: false,

@@ -51,7 +51,11 @@ impl<O: Observer> Simulation<O> {
     }
 
     /// Ticks a node that is due, or arranges to be back when it is.
-    pub(super) fn attend(&mut self, node: u32, mut drained: bool) {
+    pub(super) fn attend(&mut self, node: u32, drained: bool) {
+        self.attend_by(node, drained, Self::tick);
+    }
+
+    fn attend_by(&mut self, node: u32, mut drained: bool, tick: impl Fn(&mut Self, u32)) {
         let mut ticked = false;
         loop {
             let state = &self.nodes[node as usize];
@@ -69,7 +73,7 @@ impl<O: Observer> Simulation<O> {
                 self.wake_at(node, self.now + REST);
                 return;
             }
-            self.tick(node);
+            tick(self, node);
             drained = self.drain(node);
             ticked = true;
         }
@@ -93,5 +97,49 @@ impl<O: Observer> Simulation<O> {
         let reason = gossip.timeout_reason();
         gossip.handle_timeout(local);
         self.step(node, What::Ticked { reason });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{Options, Step};
+    use gossip_core::{Config, NodeId};
+
+    /// How often a law was seen broken.
+    #[derive(Default)]
+    struct Spins(u32);
+
+    impl Observer for Spins {
+        fn observe(&mut self, step: &Step<'_>) {
+            self.0 += u32::from(matches!(step.what, What::Spun { reason: Some(_) }));
+        }
+    }
+
+    /// A node that is due, with the ticks that it gets; and how often it was seen to spin.
+    fn spins(drained: bool, tick: impl Fn(&mut Simulation<Spins>, u32)) -> u32 {
+        let mut simulation = Simulation::new(Options::new(1, 2), |_| Config::local(NodeId(1)), Spins::default());
+        simulation.start(0, false);
+        simulation.join(0, 1).expect("a new node takes a contact");
+        (simulation.now, simulation.nodes[0].wake) = (1_000_000, NEVER);
+        let due = simulation.view(0).and_then(Gossip::poll_timeout);
+        assert!(due.is_some_and(|due| due <= simulation.local(0)), "the node greets its contact again");
+        if !drained {
+            simulation.nodes[0].extra().full_until = u64::MAX;
+        }
+        simulation.attend_by(0, drained, tick);
+        assert!(simulation.nodes[0].wake > simulation.now, "time goes on");
+        simulation.observer.0
+    }
+
+    #[test]
+    fn notices_a_node_that_does_not_act_on_its_tick() {
+        assert_eq!(spins(true, |_, _| {}), 1);
+    }
+
+    #[test]
+    fn has_nothing_against_one_that_does_or_that_is_not_drained() {
+        assert_eq!(spins(true, Simulation::tick), 0);
+        assert_eq!(spins(false, |_, _| {}), 0);
     }
 }

@@ -38,6 +38,11 @@ pub enum What<'a> {
         /// Whether a restart delivers again what was not acknowledged.
         redelivers: bool,
     },
+    /// The life goes on under another incarnation.
+    Raised {
+        /// Which.
+        incarnation: Incarnation,
+    },
     /// The records of an earlier life were refused; the node stays down.
     NotRestored {
         /// Why.
@@ -205,6 +210,7 @@ pub struct Lines<W> {
 pub const LEGEND: &str = "\
 # one line per step: time in microseconds, node, what, detail
 #   born, crash, pause, resume, leave   the life of a node (pause: until when)
+#   raised                              the life goes on under another incarnation: which
 #   submit, deliver                     a message: id, order, bytes of payload (and links crossed)
 #   set                                 a register: key, version, bytes of value
 #   told                                any other event
@@ -241,6 +247,7 @@ impl fmt::Display for Step<'_> {
                 let how = if *restored { "from records" } else { "empty" };
                 write!(f, "born     {id} {incarnation} {how}")
             }
+            What::Raised { incarnation } => write!(f, "raised   {incarnation}"),
             What::NotRestored { error } => write!(f, "LAW      records refused: {error}"),
             What::Crashed => write!(f, "crash"),
             What::Paused { until } => write!(f, "pause    {until}"),

@@ -45,6 +45,8 @@ impl<O: Observer> Simulation<O> {
         let config = (self.configure)(Birth { node, life, at: now });
         let local = state.local(now);
         let seed = Rng::new(hash([seed, u64::from(node)]), u64::from(life)).bytes();
+        let behind = life > 1 && config.started_at < state.started_at;
+        state.started_at = state.started_at.max(config.started_at);
         state.mtu = config.mtu;
         state.acknowledges = config.redelivery == Redelivery::UntilAcknowledged;
         state.wake = NEVER;
@@ -55,7 +57,10 @@ impl<O: Observer> Simulation<O> {
         if life > 1 {
             self.faults.count(if keep { Fault::RestartKept } else { Fault::RestartEmpty });
         }
-        let made = match &state.extra {
+        if behind {
+            self.suffer(node, Fault::ClockBehind);
+        }
+        let made = match &self.nodes[node as usize].extra {
             Some(extra) if restored => Gossip::restore(config, seed, local, extra.storage.records()),
             _ => Gossip::new(config, seed, local).map_err(RestoreError::Config),
         };

@@ -39,7 +39,7 @@ struct Options {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64))]
     nodes: u16,
     /// How often each node picks a new favorite book, on average
-    #[arg(long, default_value = "3s", value_name = "DURATION", value_parser = parse::duration)]
+    #[arg(long, default_value = "3s", value_name = "DURATION", value_parser = parse::interval)]
     interval: Duration,
     /// Every node knows a random part of the others only
     #[arg(long)]
@@ -191,6 +191,7 @@ mod tests {
     fn command_lines() {
         let parse = |line: &str| Options::try_parse_from(std::iter::once("cluster").chain(line.split_whitespace()));
         assert!(parse("--nodes 16 --interval 500ms --churn --for 10s --http 8080").is_ok());
+        assert!(parse("--interval 0").is_err(), "all time would go into picking favorites");
         for line in ["--nodes 1", "--nodes 65", "--for ever", "--http 70000", "--faster"] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
@@ -62,7 +62,11 @@ async fn messages(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
     Ok(Json(read(&*app.node, view::messages).await?.into()))
 }
 
-async fn message(State(app): State<Arc<App>>, Path(text): Path<String>) -> Result<Json<Value>, Refusal> {
+async fn message(
+    State(app): State<Arc<App>>,
+    text: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Refusal> {
+    let Path(text) = text.map_err(|error| Refusal::new(error.status(), error.body_text()))?;
     let id: MessageId =
         text.parse().map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("{text:?}: {error}")))?;
     let found = read(&*app.node, move |gossip| gossip.get(id).as_ref().map(view::message)).await?;

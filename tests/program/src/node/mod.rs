@@ -22,7 +22,7 @@ use tokio::sync::{Mutex, broadcast};
 use tokio::time::sleep;
 
 use crate::books;
-use crate::handle::{EventStream, Failed, Launch, Node, Setup, linked_within};
+use crate::handle::{EventStream, Failed, Launch, Node, Setup, linked_within, read};
 use crate::stop::asked_to_stop;
 use crate::view;
 use inbox::{Posted, Uuids};
@@ -58,11 +58,15 @@ async fn run(options: Options, launch: Launch) -> Result<(), String> {
     let http = listener.local_addr().map_err(|error| error.to_string())?;
     let setup =
         Setup { config, bind: options.bind(), storage: options.storage.clone(), record: options.record.clone() };
+    if let Some(path) = options.record.as_deref().filter(|path| path.exists()) {
+        return Err(format!("cannot record into {}: there is such a file already", path.display()));
+    }
     let launched = launch(setup).await.map_err(|error| format!("cannot start on UDP {}: {error}", options.bind()))?;
     log::say(&format!("node {id} gossip {} http {http}", launched.node.address()));
 
     let feed = broadcast::Sender::new(FEED);
-    let app = Arc::new(App { id, node: launched.node, feed, uuids: Mutex::default() });
+    let uuids = Mutex::new(stored_uuids(&*launched.node).await.map_err(|error| error.to_string())?);
+    let app = Arc::new(App { id, node: launched.node, feed, uuids });
     for &contact in &contacts {
         app.node.join(contact).await.map_err(|error| format!("cannot join through {contact}: {error}"))?;
     }
@@ -100,6 +104,14 @@ impl App {
         self.node.submit(Order::Fifo, books::announcement(title).into()).await?;
         Ok(())
     }
+}
+
+/// What the node found in its storage is not delivered again, but posts may be repeated.
+async fn stored_uuids(node: &dyn Node) -> Result<Uuids, Failed> {
+    let stored = read(node, |gossip| gossip.messages().map(|it| (it.payload, it.id)).collect::<Vec<_>>()).await?;
+    let mut uuids = Uuids::default();
+    stored.iter().for_each(|(payload, id)| uuids.learn(payload, *id));
+    Ok(uuids)
 }
 
 /// Tells the terminal and the readers of `/events` what the node tells.

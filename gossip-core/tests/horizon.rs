@@ -2,12 +2,11 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use common::store::Store;
 use common::{Cluster, address, id, local, ms, secs, seed};
-use gossip_core::{Durability, Event, Gossip, Instant, Order, Record, StoredRecord, Table};
+use gossip_core::{Durability, Event, Gossip, Instant, Order, Table};
 
 /// Node 2 comes late and is told that the first messages of node 0 are lost. Node 0 falls silent and is forgotten, and node 1
 /// speaks: its first message is lost on the way to node 2, but nodes 0 and 1 hold it.
@@ -41,22 +40,13 @@ fn what_was_said_of_one_origin_does_not_count_for_the_next_in_its_row() {
     }
 }
 
-fn stored(records: &[Record]) -> BTreeMap<(Table, Vec<u8>), Vec<u8>> {
-    let mut store = BTreeMap::new();
-    for record in records {
-        let key = (record.table, record.key().to_vec());
-        match record.value() {
-            Some(value) => store.insert(key, value.to_vec()),
-            None => store.remove(&key),
-        };
-    }
-    store
-}
-
-fn restore(config: gossip_core::Config, records: &[Record]) -> Gossip {
-    let stored = stored(records);
-    let records = stored.iter().map(|((table, key), value)| StoredRecord { table: *table, key, value });
-    Gossip::restore(config, [9; 32], Instant::ZERO, records).expect("its own records make a node")
+/// Node 0 begins another life with what is stored, while the clock of its first one has gone on.
+fn restart(cluster: &mut Cluster, store: &Store, first_started_at: u64) {
+    let mut config = cluster.nodes[0].config().clone();
+    config.started_at = first_started_at + cluster.now.as_micros() / 1_000;
+    let mut again = store.restore(config, cluster.now).expect("its own");
+    again.join(cluster.now, address(1)).expect("room");
+    cluster.replace(0, again);
 }
 
 fn gaps(events: &[Event]) -> usize {
@@ -79,14 +69,14 @@ fn after_a_sleep_beyond_the_horizon_nothing_delivered_is_told_as_lost_and_the_re
     let mut records = std::mem::take(&mut cluster.records[1]);
     let mut config = cluster.nodes[1].config().clone();
     config.started_at = 1_000_000;
-    let again = restore(config, &records);
+    let again = Store::of(&records).restore(config, Instant::ZERO).expect("its own");
     cluster.replace(1, again);
     cluster.up[0] = false;
     cluster.run(secs(60));
     assert_eq!(gaps(&cluster.events[1]), 0, "{:?}", cluster.events[1]);
     assert_eq!(cluster.nodes[1].messages().count(), 0, "all are older than the horizon");
     records.append(&mut cluster.records[1]);
-    let left: Vec<_> = stored(&records).into_keys().filter(|(table, _)| *table != Table::Node).collect();
+    let left: Vec<_> = Store::of(&records).0.into_keys().filter(|(table, _)| *table != Table::Node).collect();
     assert!(left.iter().all(|(table, _)| *table == Table::Registers), "{left:?}");
 }
 
@@ -110,7 +100,8 @@ fn what_was_seen_stays_on_record_as_long_as_the_messages_do() {
     for end in before..=cluster.records[1].len() {
         let mut config = cluster.nodes[1].config().clone();
         config.started_at = 50_000;
-        let mut again = restore(config, &cluster.records[1][..end]);
+        let store = Store::of(&cluster.records[1][..end]);
+        let mut again = store.restore(config, Instant::ZERO).expect("its own");
         let events: Vec<_> = std::iter::from_fn(|| again.poll_event()).collect();
         assert_eq!(gaps(&events), 0, "{end} records");
     }
@@ -258,11 +249,7 @@ fn what_was_sent_late_in_the_last_life_is_not_news_in_this_one() {
     let mut store = Store::of(&[]);
     for life in 2..=3 {
         cluster.records[0].iter().for_each(|record| store.put(record));
-        let mut config = cluster.nodes[0].config().clone();
-        config.started_at = started_at + cluster.now.as_micros() / 1_000;
-        let mut again = store.restore(config, cluster.now).expect("its own");
-        again.join(cluster.now, address(1)).expect("room");
-        cluster.replace(0, again);
+        restart(&mut cluster, &store, started_at);
         cluster.connect(0, 1, false);
         // Long enough for a sweep.
         cluster.run(secs(11));
@@ -281,11 +268,8 @@ fn who_restarts_after_others_forgot_its_last_life_makes_nobody_tell_a_gap() {
     let started_at = cluster.nodes[0].config().started_at;
     cluster.submit(0, Order::Unordered, "early");
     cluster.run(secs(30));
-    let mut config = cluster.nodes[0].config().clone();
-    config.started_at = started_at + cluster.now.as_micros() / 1_000;
-    let mut again = Store::of(&cluster.records[0]).restore(config, cluster.now).expect("its own");
-    again.join(cluster.now, address(1)).expect("room");
-    cluster.replace(0, again);
+    let store = Store::of(&cluster.records[0]);
+    restart(&mut cluster, &store, started_at);
     cluster.run(secs(40));
     assert_eq!((cluster.links(0).len(), cluster.nodes[1].stats().origins_forgotten), (2, 1));
     for index in 0..3 {

@@ -64,9 +64,9 @@ impl AntiEntropy {
         let rows = move || self.lacking.iter().skip(turn).chain(self.lacking.iter().take(turn));
         let (origins, now, grace) = (&*cx.origins, cx.now, self.grace);
         let ripe = move |row| origins.get(row as Row).filter(|origin| now >= origin.hole_since + grace);
-        let first = rows().filter_map(ripe).flat_map(|origin| origin.holes().take(1).map(|hole| wanted(origin, &hole)));
-        let others =
-            rows().filter_map(ripe).flat_map(|origin| origin.holes().skip(1).map(|hole| wanted(origin, &hole)));
+        let lacking = move || rows().filter_map(ripe);
+        let first = lacking().flat_map(|origin| origin.holes().take(1).map(|hole| wanted(origin, &hole)));
+        let others = lacking().flat_map(|origin| origin.holes().skip(1).map(|hole| wanted(origin, &hole)));
         first.chain(others).take(RANGES_MAX)
     }
 }

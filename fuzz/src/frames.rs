@@ -48,6 +48,16 @@ fn emit(kind: Kind, frame: &Frame<'_>) -> Option<Vec<u8>> {
         Frame::Probe(record) => packer.frame(kind, record).expect(fits),
         Frame::Ack(record) => packer.frame(kind, record).expect(fits),
         Frame::Data(record) => packer.frame(kind, record).expect(fits),
+        Frame::Wave(record) => packer.frame(kind, record).expect(fits),
+        Frame::Child(record) => packer.frame(kind, record).expect(fits),
+        Frame::ChildOk(record) => packer.frame(kind, record).expect(fits),
+        Frame::NotChild(record) => packer.frame(kind, record).expect(fits),
+        Frame::WaveRequest(record) => packer.frame(kind, record).expect(fits),
+        Frame::Injected(record) => packer.frame(kind, record).expect(fits),
+        Frame::DataAck(record) => packer.frame(kind, record).expect(fits),
+        Frame::Digest(record) => packer.frame(kind, record).expect(fits),
+        Frame::Announce(record) => packer.frame(kind, record).expect(fits),
+        Frame::Fetch(record) => packer.frame(kind, record).expect(fits),
         Frame::Root(record) | Frame::RegisterRoot(record) => packer.frame(kind, record).expect(fits),
         Frame::Peers(list) => {
             packer.list(kind, list.iter());

@@ -101,6 +101,13 @@ pub enum Broadcast {
         /// The largest number of hops, 1 to 255.
         ttl: u8,
     },
+    /// Every node passes a new message along a tree that all have agreed on beforehand, and what it misses is fetched at once
+    /// by who misses it. All nodes of a cluster must say the same.
+    Tree {
+        /// Trees, 1 to 8. Each message goes over one of them, so that more of them share the load among more nodes, and each
+        /// costs its own waves.
+        trees: u8,
+    },
     /// Every node passes a new message to `fanout` random links in each of `rounds` rounds, never back to where it came
     /// from in the first.
     Rumor {
@@ -250,6 +257,7 @@ impl Config {
     fn check_broadcast(&self) -> Result<(), ConfigError> {
         match self.broadcast {
             Broadcast::Flood { ttl } => within("broadcast.ttl", ttl.into(), 1, 255),
+            Broadcast::Tree { trees } => within("broadcast.trees", trees.into(), 1, crate::broadcast::TREES_MAX.into()),
             Broadcast::Rumor { fanout, rounds } => {
                 within("broadcast.fanout", fanout.into(), 1, 255)?;
                 match rounds {

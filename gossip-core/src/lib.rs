@@ -184,4 +184,4 @@ pub use limits::Limits;
 pub use persist::{PersistSeq, RECORD_KEY_MAX, Record, StoredRecord, Table, Value};
 pub use stats::Stats;
 pub use time::Instant;
-pub use view::{MessageView, PeerState, PeerView, Reason, RegisterView};
+pub use view::{MessageView, PeerState, PeerView, Reason, RegisterView, TreeView};

@@ -62,6 +62,8 @@ pub(crate) struct Peer {
     pub(crate) window: Window,
     /// When something genuine last came.
     pub(crate) heard: Instant,
+    /// Smoothed round-trip time in microseconds; 0 before it was measured.
+    pub(crate) round_trip: u32,
     /// The number of the last greeting that was answered, so that a repeated or overtaken one changes nothing.
     pub(crate) greeted: u64,
     /// The number of the latest datagram that the peer said it could not place.
@@ -152,6 +154,7 @@ impl Peers {
             subkey,
             window: Window::new(),
             heard: now,
+            round_trip: 0,
             greeted: 0,
             strayed: 0,
             turns: 0,

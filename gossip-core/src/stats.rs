@@ -57,6 +57,14 @@ counters! {
         origins_forgotten,
         /// Register changes of others applied.
         registers_applied,
+        /// Waves of a tree sent, to each link counted.
+        waves_sent,
+        /// Parents in a tree changed.
+        parents_changed,
+        /// Frames that told a neighbor that it is no parent of this node, or that this is none of its.
+        unparented,
+        /// Messages sent to the root directly, among `data_sent`.
+        injected,
         /// Links made.
         links_made,
         /// Links ended because three probes in a row were not answered.
@@ -103,6 +111,8 @@ counters! {
         refused_work,
         /// Refused: an answer to something that was not asked.
         refused_unasked,
+        /// Refused: something for the root of a tree, by a stranger or for a root that this node is not, or no longer.
+        refused_injected,
         /// Refused: a message older than the horizon.
         refused_old,
         /// Refused: a message of a new origin for which no row is free.

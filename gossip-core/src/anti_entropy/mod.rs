@@ -346,7 +346,7 @@ impl Protocol for AntiEntropy {
 
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
         match fact {
-            Fact::Accepted { slot, from } => {
+            Fact::Accepted { slot, from, .. } => {
                 if let Some(from) = from {
                     self.owed.clear(from.row(), slot as usize);
                 }
@@ -354,7 +354,7 @@ impl Protocol for AntiEntropy {
                     self.note_holes(cx, row);
                 }
             }
-            Fact::Duplicate { slot, from } => self.owed.clear(from.row(), slot as usize),
+            Fact::Duplicate { slot, from, .. } => self.owed.clear(from.row(), slot as usize),
             Fact::Evicted { slot } => self.owed.clear_column(slot as usize),
             Fact::LinkUp { peer } => {
                 self.forget_link(peer);

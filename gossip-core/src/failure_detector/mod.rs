@@ -167,6 +167,9 @@ impl FailureDetector {
             return;
         }
         row.sample(cx.now.saturating_since(row.asked_at));
+        if let Some(link) = cx.peers.get_mut(from) {
+            link.round_trip = row.srtt;
+        }
         self.count(true);
         self.settle(cx.now, from);
     }

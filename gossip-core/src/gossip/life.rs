@@ -94,7 +94,7 @@ impl Gossip {
             membership: Membership::new(&config, now, Rng::new(&seed, label::MEMBERSHIP)),
             detector: FailureDetector::new(links, &config.timing, Rng::new(&seed, label::DETECTOR)),
             repair: AntiEntropy::new(&config),
-            broadcast: Broadcast::new(&config, Rng::new(&seed, label::BROADCAST)),
+            broadcast: Broadcast::new(&config, root_key, now, Rng::new(&seed, label::BROADCAST)),
             registers: Register::new(&config, root_key, now, &mut tables),
         };
         let mut gossip = Self {

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::event::Path;
 use crate::ids::{Incarnation, MessageId, NodeId};
 use crate::stats::Stats;
-use crate::view::{MessageView, PeerView, RegisterView};
+use crate::view::{MessageView, PeerView, RegisterView, TreeView};
 use crate::wire::{Data, HEADER_LEN};
 
 impl Gossip {
@@ -77,6 +77,11 @@ impl Gossip {
                 round_trip: link.and_then(|peer| self.protocols.detector.round_trip(peer)),
             })
         })
+    }
+
+    /// This node's place in each tree, with [`Broadcast::Tree`](crate::Broadcast::Tree); none otherwise.
+    pub fn trees(&self) -> impl Iterator<Item = TreeView> + '_ {
+        self.protocols.broadcast.trees(&self.peers)
     }
 
     /// The registers whose key starts with `prefix`, of all nodes, by node; of one node the one

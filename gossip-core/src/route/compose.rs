@@ -18,7 +18,11 @@ impl Gossip {
     pub(crate) fn compose_greeting(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
         loop {
             let (mut cx, protocols) = self.split();
-            let (to, node, len) = protocols.membership.compose(&mut cx, buffer)?;
+            let greeting = protocols.membership.compose(&mut cx, buffer);
+            let (to, node, len) = match greeting {
+                Some(greeting) => greeting,
+                None => protocols.broadcast.compose_open(&mut cx, buffer).map(|(to, len)| (to, None, len))?,
+            };
             if len == 0 {
                 continue;
             }

@@ -44,7 +44,6 @@ impl Deadlines {
     }
 
     /// The deadline of `row`.
-    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn get(&self, row: usize) -> Instant {
         self.nodes[self.leaf(row)]
     }

@@ -37,7 +37,7 @@ mod golden;
 mod tests;
 
 pub use anti_entropy::{Absence, Absent, Frontier, Root, Wanted};
-pub use broadcast::Data;
+pub use broadcast::{Announce, Child, ChildOk, Data, DataAck, Digest, Fetch, Injected, NotChild, Wave, WaveRequest};
 pub use failure_detector::{Ack, Probe};
 pub use field::{Address, Blob};
 pub use frames::{FRAME_HEAD_LEN, Frames, Kind};
@@ -70,6 +70,26 @@ pub enum Frame<'a> {
     Ack(Ack),
     /// [`Kind::DATA`]
     Data(Data<'a>),
+    /// [`Kind::WAVE`]
+    Wave(Wave<'a>),
+    /// [`Kind::CHILD`]
+    Child(Child),
+    /// [`Kind::CHILD_OK`]
+    ChildOk(ChildOk<'a>),
+    /// [`Kind::NOT_CHILD`]
+    NotChild(NotChild),
+    /// [`Kind::WAVE_REQUEST`]
+    WaveRequest(WaveRequest),
+    /// [`Kind::INJECTED`]
+    Injected(Injected<'a>),
+    /// [`Kind::DATA_ACK`]
+    DataAck(DataAck),
+    /// [`Kind::DIGEST`]
+    Digest(Digest<'a>),
+    /// [`Kind::ANNOUNCE`]
+    Announce(Announce<'a>),
+    /// [`Kind::FETCH`]
+    Fetch(Fetch<'a>),
     /// [`Kind::ROOT`]
     Root(Root),
     /// [`Kind::FRONTIERS`]
@@ -104,6 +124,16 @@ impl<'a> Frame<'a> {
             Kind::PROBE => Self::Probe(record(body)?),
             Kind::ACK => Self::Ack(record(body)?),
             Kind::DATA => Self::Data(record(body)?),
+            Kind::WAVE => Self::Wave(record(body)?),
+            Kind::CHILD => Self::Child(record(body)?),
+            Kind::CHILD_OK => Self::ChildOk(record(body)?),
+            Kind::NOT_CHILD => Self::NotChild(record(body)?),
+            Kind::WAVE_REQUEST => Self::WaveRequest(record(body)?),
+            Kind::INJECTED => Self::Injected(record(body)?),
+            Kind::DATA_ACK => Self::DataAck(record(body)?),
+            Kind::DIGEST => Self::Digest(record(body)?),
+            Kind::ANNOUNCE => Self::Announce(record(body)?),
+            Kind::FETCH => Self::Fetch(record(body)?),
             Kind::ROOT => Self::Root(record(body)?),
             Kind::FRONTIERS => Self::Frontiers(Page::parse(body).ok_or(FrameError::Broken)?),
             Kind::PULL => Self::Pull(List::new(body)),

@@ -109,6 +109,32 @@ proptest! {
             path: Blob(&path), payload: Blob(&payload),
         };
         record_comes_back(Kind::DATA, &data, Frame::Data(data))?;
+        let injected = Injected { tree: hops, incarnation, number: age_ms, data };
+        record_comes_back(Kind::INJECTED, &injected, Frame::Injected(injected))?;
+    }
+
+    #[test]
+    fn tree(
+        ((root, incarnation), address, path) in (id(), address(), bytes()),
+        (tree, priority, depth, refresh_s) in any::<(u8, u8, u8, u16)>(),
+        (number, cost, missing) in any::<(u32, u32, u64)>(),
+    ) {
+        let path = Blob(&path);
+        let wave =
+            Wave { tree, root, incarnation, address, priority, number, refresh_s, cost, depth, path };
+        record_comes_back(Kind::WAVE, &wave, Frame::Wave(wave))?;
+        record_comes_back(Kind::CHILD, &Child { tree, number }, Frame::Child(Child { tree, number }))?;
+        let ok = ChildOk { tree, number, cost, depth, path };
+        record_comes_back(Kind::CHILD_OK, &ok, Frame::ChildOk(ok))?;
+        record_comes_back(Kind::NOT_CHILD, &NotChild { tree }, Frame::NotChild(NotChild { tree }))?;
+        let request = WaveRequest { tree, incarnation, number };
+        record_comes_back(Kind::WAVE_REQUEST, &request, Frame::WaveRequest(request))?;
+        let ack = DataAck { highest: number, missing, flags: tree };
+        record_comes_back(Kind::DATA_ACK, &ack, Frame::DataAck(ack))?;
+        record_comes_back(Kind::DIGEST, &Digest { number, ids: path }, Frame::Digest(Digest { number, ids: path }))?;
+        let announce = Announce { number, ids: path };
+        record_comes_back(Kind::ANNOUNCE, &announce, Frame::Announce(announce))?;
+        record_comes_back(Kind::FETCH, &Fetch { ids: path }, Frame::Fetch(Fetch { ids: path }))?;
     }
 
     #[test]

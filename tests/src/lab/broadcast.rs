@@ -64,6 +64,9 @@ pub(super) struct Options {
     /// How messages spread.
     #[arg(long, value_enum, default_value_t = Spreading::Rumor)]
     broadcast: Spreading,
+    /// How many trees share the messages.
+    #[arg(long, default_value_t = 1)]
+    trees: u8,
     /// The bare protocol, without its safety net.
     #[arg(long)]
     no_repair: bool,
@@ -117,9 +120,6 @@ pub(super) fn run(options: &Options) -> Result<Report, Failure> {
 
 impl Options {
     fn check(&self) -> Result<(), Failure> {
-        if self.broadcast == Spreading::Tree {
-            return Err(Failure::Usage("--broadcast tree arrives with a later issue".into()));
-        }
         if self.churn.is_some() {
             return Err(Failure::Usage("--churn arrives with a later issue".into()));
         }
@@ -163,7 +163,8 @@ impl Options {
         }
         config.broadcast = match self.broadcast {
             Spreading::Flood => Broadcast::Flood { ttl: 255 },
-            Spreading::Rumor | Spreading::Tree => Broadcast::Rumor { fanout: 3, rounds: Rounds::Auto },
+            Spreading::Tree => Broadcast::Tree { trees: self.trees },
+            Spreading::Rumor => Broadcast::Rumor { fanout: 3, rounds: Rounds::Auto },
         };
         let limits = &mut config.limits;
         limits.peers = limits.peers.max(self.nodes + 1);

@@ -1,0 +1,295 @@
+//! Tree: everybody has agreed beforehand who tells whom.
+//!
+//! # Intuition
+//!
+//! A town with a telephone tree. Once in a while the mayor (the *root*) calls everybody: "it's me, pass it on". Whoever
+//! hears that call first from Ann remembers: Ann is the one I hear things from first (my *parent*), and tells her so (I am
+//! her *child*). From then on whoever has news calls his parent and his children, they call theirs, and everyone is
+//! called once. So that news from the outskirts need not climb all the way up before it comes down again, whoever has
+//! news also calls the mayor directly (*injection*): the two waves meet somewhere in the tree, and only there two people
+//! call each other at the same time.
+//!
+//! What is said on the telephone never changes the tree. Trees that are built by pruning what arrives twice fall apart when
+//! two messages are under way at once, as each prunes other branches; here only the mayor's numbered call, and the explicit
+//! word between parent and child, say who is whose child.
+//!
+//! # Where to read on
+//!
+//! | page | its job |
+//! |---|---|
+//! | [`wave`] | roots, and the numbered waves that say so |
+//! | [`links`] | parent and children: made before broken, without loops |
+//! | [`forward`] | the way of a message along the tree |
+//! | [`inject`] | what goes to the root directly |
+//! | [`recent`] | the latest messages under short names, and who has them |
+//! | [`ancestors`], [`timers`] | small helpers |
+//!
+//! # State
+//!
+//! For each tree: the wave, the parent, the children, and this node's own place (cost, depth, ancestors). For each tree and
+//! link: what the neighbor last said of its place. For each recent message: who has it. Frames that are owed are bits by link.
+//!
+//! # Bounds
+//!
+//! Work per message: one bit per link. A wave costs each node one frame per link, every `refresh` at first, and
+//! twenty minutes' worth of doubling later hardly any. Everything is sized in `new`.
+//!
+//! # Sources, and where this differs
+//!
+//! The shape (a tree for payloads, something slower for what it misses) is Plumtree's (Leitão, Pereira and Rodrigues 2007).
+//! There the first message builds the tree and every later one changes it; here nothing but waves and repair do. Several
+//! trees are SplitStream's idea (Castro et al. 2003); each message goes over one of them, by its short name.
+
+pub(super) mod ancestors;
+mod forward;
+mod inject;
+mod links;
+mod recent;
+mod timers;
+mod wave;
+
+use core::time::Duration;
+
+use alloc::boxed::Box;
+
+use super::copies::Copies;
+use crate::config::{Config, Membership};
+use crate::pack::{Full, Packer};
+use crate::peer::{Due, PeerIdx, Peers};
+use crate::protocol::{Cx, Fact};
+use crate::rng::Rng;
+use crate::storage::Bits;
+use crate::time::Instant;
+use crate::view::TreeView;
+use crate::wire::Frame;
+
+use links::{Place, Standing};
+use recent::Recent;
+use timers::{Timer, Timers};
+use wave::{Pace, Wave};
+
+/// Trees that there may be.
+pub(crate) const TREES_MAX: u8 = 8;
+
+/// All trees.
+#[derive(Clone, Debug)]
+pub(crate) struct Forest {
+    trees: Box<[Tree]>,
+    /// What each neighbor said of its place in each tree: trees by links.
+    hearsay: Box<[Option<Standing>]>,
+    recent: Recent,
+    /// Messages to be injected, by cards.
+    inject: Bits,
+    /// Whether anything may be sent outside of links.
+    ventures: bool,
+    mtu: usize,
+    timers: Timers,
+    pace: Pace,
+    born: Instant,
+    rng: Rng,
+}
+
+/// This node's place in one tree.
+#[derive(Clone, Debug)]
+struct Tree {
+    /// The latest wave; none in a network that has none yet.
+    wave: Option<Wave>,
+    /// Neighbors from which this wave has come.
+    arrived: u64,
+    /// The first of them.
+    first: usize,
+    /// The wave is to be passed on after the hold.
+    held: bool,
+    /// No wave came for too long.
+    silent: bool,
+    /// When this node last sent a wave as root, and whether somebody has asked for another one.
+    waved_at: Instant,
+    place: Place,
+    owed: Owed,
+}
+
+/// Frames that are owed, one bit for each link.
+#[derive(Clone, Copy, Debug, Default)]
+struct Owed {
+    wave: u64,
+    child: u64,
+    child_ok: u64,
+    not_child: u64,
+    /// To the root.
+    request: bool,
+}
+
+impl Tree {
+    const FRESH: Self = Self {
+        wave: None,
+        arrived: 0,
+        first: 0,
+        held: false,
+        silent: false,
+        waved_at: Instant::ZERO,
+        place: Place::NONE,
+        owed: Owed { wave: 0, child: 0, child_ok: 0, not_child: 0, request: false },
+    };
+
+    /// Whether this node has a place: below a parent, or as the root.
+    fn is_attached(&self, cx: &Cx<'_>) -> bool {
+        self.place.parent.is_some() || self.is_rooted_at(cx)
+    }
+
+    /// Whether this node is the root.
+    fn is_rooted_at(&self, cx: &Cx<'_>) -> bool {
+        self.wave.is_some_and(|wave| wave.is_of(cx.me))
+    }
+}
+
+impl Forest {
+    pub(crate) fn new(config: &Config, trees: u8, id_key: u64, now: Instant, rng: Rng) -> Self {
+        let (links, messages) = (usize::from(config.limits.links), config.limits.message_slots());
+        let recent = Recent::new(links, messages, id_key);
+        let trees = usize::from(trees);
+        Self {
+            trees: (0..trees).map(|_| Tree::FRESH).collect(),
+            hearsay: (0..trees * links).map(|_| None).collect(),
+            inject: Bits::new(recent.len()),
+            recent,
+            ventures: !matches!(config.membership, Membership::Static { .. }),
+            mtu: config.mtu.into(),
+            timers: Timers::new(trees),
+            pace: Pace::new(&config.timing),
+            born: now,
+            rng,
+        }
+    }
+
+    pub(crate) const fn heap_bytes(links: usize, messages: usize) -> usize {
+        let trees = TREES_MAX as usize;
+        size_of::<Self>()
+            + trees * size_of::<Tree>()
+            + trees * links * size_of::<Option<Standing>>()
+            + Recent::heap_bytes(links, messages)
+            + Bits::heap_bytes(messages)
+            + Timers::heap_bytes(trees)
+    }
+
+    /// How many links there may be.
+    fn links(&self) -> usize {
+        self.hearsay.len() / self.trees.len()
+    }
+
+    pub(crate) fn on_datagram(&mut self, _now: Instant, _from: PeerIdx, _number: u64) {}
+
+    pub(crate) fn on_copy(&mut self, _cx: &mut Cx<'_>, _from: PeerIdx, _flags: u8) {}
+
+    pub(crate) fn on_fact(&mut self, cx: &mut Cx<'_>, copies: &mut Copies, fact: Fact) {
+        match fact {
+            Fact::Accepted { slot, from, flags } => self.start(cx, copies, slot, from, flags),
+            Fact::Duplicate { slot, from, flags } => self.on_duplicate(cx, slot, from, flags),
+            Fact::Evicted { slot } => {
+                if let Some(place) = self.recent.place(slot) {
+                    self.inject.clear(place.into());
+                }
+                self.recent.evict(slot);
+            }
+            Fact::LinkUp { peer } => self.on_link_up(cx, peer),
+            Fact::LinkDown { peer } => self.on_link_down(cx, peer),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn on_frame(&mut self, cx: &mut Cx<'_>, _copies: &mut Copies, from: PeerIdx, frame: &Frame<'_>) {
+        match frame {
+            Frame::Wave(wave) => self.on_wave(cx, from, wave),
+            Frame::Child(child) => self.on_child(cx, from, child),
+            Frame::ChildOk(ok) => self.on_child_ok(cx, from, ok),
+            Frame::NotChild(not) => self.on_not_child(cx, from, not),
+            _ => cx.stats.refused_unasked += 1,
+        }
+    }
+
+    pub(crate) fn on_timeout(&mut self, cx: &mut Cx<'_>, _copies: &mut Copies) {
+        while let Some(timer) = self.timers.expired(cx.now) {
+            match timer {
+                Timer::Relay(tree) => self.relay(cx, tree),
+                Timer::Wave(tree) => self.on_wave_timer(cx, tree),
+                Timer::Claim(tree) => self.on_claim_timer(cx, tree),
+                Timer::Child(tree) => self.on_child_timer(cx, tree),
+                Timer::Stuck(tree) => self.on_stuck_timer(cx, tree),
+            }
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.timers.earliest()
+    }
+
+    /// Writes what is owed to a link.
+    pub(crate) fn on_transmit(
+        &mut self,
+        cx: &mut Cx<'_>,
+        copies: &mut Copies,
+        to: PeerIdx,
+        packet: &mut Packer<'_>,
+    ) -> Result<(), Full> {
+        for tree in 0..self.trees.len() {
+            self.write_links(cx, tree, to, packet)?;
+            self.write_wave(cx, tree, to, packet)?;
+        }
+        self.write_copies(cx, copies, to, packet)
+    }
+
+    pub(crate) fn views<'a>(&'a self, peers: &'a Peers) -> impl Iterator<Item = TreeView> + 'a {
+        let node = |row: usize| Some(peers.get(peers.at(row)?)?.node);
+        self.trees.iter().map(move |tree| TreeView {
+            root: tree.wave.map(|wave| wave.root),
+            wave: tree.wave.map_or(0, |wave| wave.number),
+            depth: tree.place.depth,
+            parent: tree.place.parent.and_then(node),
+            children: rows(tree.place.children).filter_map(node).collect(),
+        })
+    }
+
+    /// Panics where a frame is owed to nobody, or would never be sent.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(crate) fn check_invariants(&self, peers: &Peers, messages: &crate::store::Messages) {
+        self.recent.check_invariants(messages);
+        for tree in &self.trees {
+            let owed = tree.owed.wave | tree.owed.child | tree.owed.child_ok | tree.owed.not_child;
+            for row in rows(owed) {
+                let peer = peers.at(row).expect("a frame is owed to a link");
+                assert!(peers.is_due(peer, Due::Broadcast), "a frame is owed without a mark");
+            }
+            tree.check_invariants(peers);
+        }
+        assert!(self.inject.iter().all(|place| self.recent.get(place as recent::Place).slot.is_some()));
+    }
+}
+
+/// Marks links as owed something.
+fn mark(peers: &mut Peers, links: u64) {
+    for row in rows(links) {
+        if let Some(peer) = peers.at(row) {
+            peers.mark(peer, Due::Broadcast);
+        }
+    }
+}
+
+/// The rows in a set of links.
+fn rows(links: u64) -> impl Iterator<Item = usize> {
+    let next = |rest: &u64| Some(rest & rest.wrapping_sub(1)).filter(|&rest| rest != 0);
+    core::iter::successors(Some(links).filter(|&links| links != 0), next).map(|rest| rest.trailing_zeros() as usize)
+}
+
+const fn bit(row: usize) -> u64 {
+    1 << row
+}
+
+/// The round-trip time of a link, in microseconds; a guess where it was not measured yet.
+fn round_trip(peers: &Peers, row: usize, pace: &Pace) -> u32 {
+    let measured = peers.at(row).and_then(|peer| peers.get(peer)).map_or(0, |link| link.round_trip);
+    if measured > 0 { measured } else { pace.round_trip_guess }
+}
+
+/// So many microseconds.
+const fn micros(micros: u32) -> Duration {
+    Duration::from_micros(micros as u64)
+}

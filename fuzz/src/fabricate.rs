@@ -6,8 +6,9 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use gossip_core::pack::Packer;
 use gossip_core::wire::{
-    Absence, Absent, Ack, Address, Blob, Conflict, Data, Frontier, HEADER_LEN, Hello, Kind, PageHead, PeerEntry, Probe,
-    RegisterFrontier, RegisterState, Retry, Root, Unlink, Update, Verdict, Wanted, Welcome,
+    Absence, Absent, Ack, Address, Announce, Blob, Child, ChildOk, Conflict, Data, DataAck, Digest, Fetch, Frontier,
+    HEADER_LEN, Hello, Injected, Kind, NotChild, PageHead, PeerEntry, Probe, RegisterFrontier, RegisterState, Retry,
+    Root, Unlink, Update, Verdict, Wanted, Wave, WaveRequest, Welcome,
 };
 use gossip_core::{Incarnation, NodeId};
 
@@ -38,7 +39,8 @@ impl Liar<'_> {
 
     /// One frame; one that does not fit is left out, as it would be in a node.
     fn frame(&self, u: &mut Unstructured<'_>, packer: &mut Packer<'_>) -> Result<()> {
-        match u.int_in_range(0..=4)? {
+        match u.int_in_range(0..=5)? {
+            5 => self.tree(u, packer)?,
             0 => self.greeting(u, packer)?,
             1 => {
                 let data = self.data(u)?;
@@ -74,6 +76,31 @@ impl Liar<'_> {
                 packer.list(Kind::PEERS, [PeerEntry { id, incarnation, address: place }]);
                 Ok(())
             }
+        };
+        Ok(())
+    }
+
+    fn tree(&self, u: &mut Unstructured<'_>, packer: &mut Packer<'_>) -> Result<()> {
+        let (root, incarnation) = self.node(u)?;
+        let (tree, number, cost) = (u.int_in_range(0..=2)?, small(u)? as u32, small(u)? as u32);
+        let (depth, ids) = (u.arbitrary()?, blob(u)?);
+        let _ = match u.int_in_range(0..=9)? {
+            0 => {
+                let address = Address(address(u.int_in_range(0..=4)?));
+                let (priority, refresh_s) = (u.arbitrary()?, small(u)? as u16);
+                let path = ids;
+                let wave = Wave { tree, root, incarnation, address, priority, number, refresh_s, cost, depth, path };
+                packer.frame(Kind::WAVE, &wave)
+            }
+            1 => packer.frame(Kind::CHILD, &Child { tree, number }),
+            2 => packer.frame(Kind::CHILD_OK, &ChildOk { tree, number, cost, depth, path: ids }),
+            3 => packer.frame(Kind::NOT_CHILD, &NotChild { tree }),
+            4 => packer.frame(Kind::WAVE_REQUEST, &WaveRequest { tree, incarnation, number }),
+            5 => packer.frame(Kind::INJECTED, &Injected { tree, incarnation, number, data: self.data(u)? }),
+            6 => packer.frame(Kind::DATA_ACK, &DataAck { highest: number, missing: small(u)?, flags: depth }),
+            7 => packer.frame(Kind::DIGEST, &Digest { number, ids }),
+            8 => packer.frame(Kind::ANNOUNCE, &Announce { number, ids }),
+            _ => packer.frame(Kind::FETCH, &Fetch { ids }),
         };
         Ok(())
     }

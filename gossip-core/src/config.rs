@@ -104,7 +104,7 @@ pub enum Broadcast {
     /// Every node passes a new message along a tree that all have agreed on beforehand, and what it misses is fetched at once
     /// by who misses it. All nodes of a cluster must say the same.
     Tree {
-        /// Trees, 1 to 8. Each message goes over one of them, so that more of them share the load among more nodes, and each
+        /// Trees, 1 to 4. Each message goes over one of them, so that more of them share the load among more nodes, and each
         /// costs its own waves.
         trees: u8,
     },

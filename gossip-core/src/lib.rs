@@ -85,7 +85,7 @@
 //! | | |
 //! |---|---|
 //! | membership | joining through any node, full knowledge of the members or [configured neighbors](Membership::Static), proof of address before anything is kept or amplified |
-//! | spreading | [flood](Broadcast::Flood) and [rumor](Broadcast::Rumor) |
+//! | spreading | [flood](Broadcast::Flood), [rumor](Broadcast::Rumor) and [tree](Broadcast::Tree) |
 //! | repair | comparison of what was seen, pulls of what is missing, gaps where it is gone |
 //! | order | as it comes, or first in, first out per origin |
 //! | registers | each node's own keys and values, known to all, the newest wins: [`Gossip::set`], [`Event::Register`] |

@@ -226,6 +226,11 @@ impl Peers {
         crate::wire::datagram_number(row.epoch, row.sequence)
     }
 
+    /// The lower half of the number that the next datagram to `peer` will have.
+    pub(crate) fn upcoming(&self, peer: PeerIdx) -> u32 {
+        self.get(peer).map_or(1, |row| row.sequence.wrapping_add(1).max(1))
+    }
+
     fn next_epoch_if_spent(&mut self, peer: PeerIdx) -> u32 {
         if self.get(peer).is_none_or(|row| row.sequence == u32::MAX) { self.next_epoch() } else { 0 }
     }

@@ -65,6 +65,18 @@ counters! {
         unparented,
         /// Messages sent to the root directly, among `data_sent`.
         injected,
+        /// Digests of recent messages sent.
+        digests_sent,
+        /// Messages announced by alarm, to each link counted.
+        announced,
+        /// Messages asked for by name.
+        fetches_sent,
+        /// Acknowledgements of copies sent.
+        acks_sent,
+        /// Copies sent again as they were not acknowledged, among `data_sent`.
+        resent,
+        /// Losses of received datagrams noticed, each run of them counted once.
+        losses_seen,
         /// Links made.
         links_made,
         /// Links ended because three probes in a row were not answered.

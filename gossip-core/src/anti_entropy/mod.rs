@@ -19,7 +19,7 @@
 //!
 //! # Rules
 //!
-//! - What is younger than `grace` (two rounds) is neither sent unasked nor pulled: it is probably under way.
+//! - What is younger than `grace` (two rounds of a rumor; with a tree two repair periods) is neither sent unasked nor pulled: it is probably under way.
 //! - While something is missing, one link in turn gets a `Pull` every quarter of `repair_period`, for the holes of all origins.
 //! - The first hole of an origin is given up when (a) all links say *gone*; or (b) all have answered, one said *gone*, and
 //!   `patience` (30 repair periods) has passed: it was thrown away where it was had, and nobody fetched it since; or
@@ -49,7 +49,7 @@ use alloc::boxed::Box;
 
 use crate::broadcast::len_max;
 use crate::comparison::Comparison;
-use crate::config::{Config, Repair};
+use crate::config::{Broadcast, Config, Repair};
 use crate::ids::{Incarnation, NodeId};
 use crate::pack::{Full, Packer};
 use crate::peer::{Due, PeerIdx, Peers};
@@ -65,6 +65,9 @@ use judging::Verdict;
 
 /// Bytes kept for repair in each datagram: a pull of some ranges, or the head of a message and a short payload.
 const SHARE: usize = 400;
+
+/// How much more seldom tables are compared where a tree spreads the messages (our choice: digests compare what is recent).
+const TREE_FACTOR: u32 = 4;
 
 /// Numbers that one received datagram may make this node look up.
 pub(crate) const WORK_MAX: u32 = 256;
@@ -105,8 +108,13 @@ impl AntiEntropy {
     pub(crate) fn new(config: &Config) -> Self {
         let (limits, timing) = (&config.limits, &config.timing);
         let (links, origins) = (usize::from(limits.links), limits.origins as usize);
+        // A tree finds its losses by itself, and its messages are under way for longer.
+        let (factor, grace) = match config.broadcast {
+            Broadcast::Tree { .. } => (TREE_FACTOR, 2 * timing.repair_period),
+            Broadcast::Flood { .. } | Broadcast::Rumor { .. } => (1, 2 * timing.round_period),
+        };
         Self {
-            comparison: Comparison::new(Due::Repair, links, timing.repair_period),
+            comparison: Comparison::new(Due::Repair, links, timing.repair_period * factor),
             owed: Grid::new(links, limits.message_slots()),
             room: usize::from(config.mtu) - HEADER_LEN,
             absences: Slots::new(2 * links),
@@ -117,7 +125,7 @@ impl AntiEntropy {
             last: 0,
             pull_at: Instant::NEVER,
             pull_period: timing.repair_period / 4,
-            grace: 2 * timing.round_period,
+            grace,
             patience: 30 * timing.repair_period,
             horizon: timing.horizon,
             enabled: config.repair == Repair::On,

@@ -67,23 +67,22 @@ impl Copies {
         self.owed.clear_row(peer.row());
     }
 
-    /// Writes the copies owed to `to`, each with the flags that `flags` gives it. What can never be sent is counted.
-    pub(super) fn write_all(
-        &mut self,
-        cx: &mut Cx<'_>,
-        to: PeerIdx,
-        packet: &mut Packer<'_>,
-        mut flags: impl FnMut(Slot) -> u8,
-        mut written: impl FnMut(Slot, u8),
-    ) -> Result<(), Full> {
-        let row = to.row();
-        while let Some(slot) = self.owed.next_in_row(row, self.cursors[row] as usize) {
-            let flags = flags(slot as Slot);
-            if self.write_one(cx, slot as Slot, flags, packet)? {
-                written(slot as Slot, flags);
-            }
-            self.owed.clear(row, slot);
-            self.cursors[row] = slot as u32 + 1;
+    /// The next copy that is owed to the link in `row`.
+    pub(super) fn next(&self, row: usize) -> Option<Slot> {
+        self.owed.next_in_row(row, self.cursors[row] as usize).map(|slot| slot as Slot)
+    }
+
+    /// It was written, or never can be.
+    pub(super) fn done(&mut self, row: usize, slot: Slot) {
+        self.owed.clear(row, slot as usize);
+        self.cursors[row] = slot + 1;
+    }
+
+    /// Writes the copies owed to `to`, as many as fit.
+    pub(super) fn write_all(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) -> Result<(), Full> {
+        while let Some(slot) = self.next(to.row()) {
+            self.write_one(cx, slot, 0, packet)?;
+            self.done(to.row(), slot);
         }
         Ok(())
     }

@@ -189,7 +189,7 @@ impl Protocol for Broadcast {
     fn on_transmit(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) {
         let written = match &mut self.way {
             Way::Tree(forest) => forest.on_transmit(cx, &mut self.copies, to, packet),
-            Way::Flood { .. } | Way::Rumor(_) => self.copies.write_all(cx, to, packet, |_| 0, |_, _| ()),
+            Way::Flood { .. } | Way::Rumor(_) => self.copies.write_all(cx, to, packet),
         };
         if written.is_ok() {
             cx.peers.done(to, Due::Broadcast);

@@ -106,14 +106,7 @@ impl Plan {
             } else {
                 Security::Plain
             },
-            broadcast: if rng.chance(0.5) {
-                Broadcast::Flood { ttl: rng.pick(&[1, 3, 16, 255]) }
-            } else {
-                Broadcast::Rumor {
-                    fanout: rng.range(1, 5) as u8,
-                    rounds: rng.pick(&[Rounds::Auto, Rounds::Auto, Rounds::Fixed(1), Rounds::Fixed(3)]),
-                }
-            },
+            broadcast: broadcast(rng),
             neighbors,
             durability: if durable { Durability::Records } else { Durability::None },
             redelivery: if durable && rng.chance(0.25) { Redelivery::UntilAcknowledged } else { Redelivery::Never },
@@ -255,6 +248,18 @@ fn world(seed: u64, nodes: u32, preset: Preset, rng: &mut Rng) -> sim::Options {
         service: rng.pick(&[0, 0, 20]),
         acknowledge: Chance::of(0.75),
         drift_ppm: rng.pick(&[0, 100, 1_000]) as u32,
+    }
+}
+
+/// How messages spread.
+fn broadcast(rng: &mut Rng) -> Broadcast {
+    match rng.below(4) {
+        0 => Broadcast::Flood { ttl: rng.pick(&[1, 3, 16, 255]) },
+        1 => Broadcast::Rumor {
+            fanout: rng.range(1, 5) as u8,
+            rounds: rng.pick(&[Rounds::Auto, Rounds::Auto, Rounds::Fixed(1), Rounds::Fixed(3)]),
+        },
+        _ => Broadcast::Tree { trees: rng.pick(&[1, 1, 2, 4]) },
     }
 }
 

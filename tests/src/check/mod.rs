@@ -17,6 +17,7 @@ mod gaps;
 mod integrity;
 mod laws;
 mod registers;
+mod tree;
 
 use std::fmt;
 
@@ -24,6 +25,7 @@ pub use all_or_told::missing;
 pub use book::{Book, Seen};
 pub use converged::{Links, unlinked};
 pub use registers::Registers;
+pub use tree::{Position, Trees, untreed, wasted};
 
 use crate::sim::{Observer, Step};
 

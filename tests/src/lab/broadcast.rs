@@ -311,6 +311,7 @@ impl Scene<'_> {
         report.add("data_per_delivery", per_delivery(traffic.data), "1 is the least without batching");
         report.add("control_per_delivery", per_delivery(traffic.control), "Plumtree 3.0; goal ≤ 0.05");
         report.add("probes_per_delivery", per_delivery(traffic.probes), "");
+        report.add("digests_per_delivery", per_delivery(traffic.digests), "");
         report.add("bytes_per_delivery", per_delivery(traffic.bytes), "about 308 for the datagram itself");
         report.add("ldh", Value::Measure(spread.ldh()), "iroh-gossip 57, Plumtree 17, 5-regular flood 8.15 at 10⁴");
         report.add("p50_ms", Value::Measure(spread.quantile_ms(0.5)), "goal ≤ 80 at 500 nodes");

@@ -10,6 +10,7 @@
 //!
 //! - The origin of a message injects it where it is at least 2 links away from the root, in a network of 200 nodes or
 //!   more: a message has at most two copies too many thereby, and below 200 nodes that is more than a hundredth of all.
+//! - Where losses are seen it is sent twice, 5 ms apart, as it is not acknowledged.
 //! - The datagram is OPEN, as the numbering of links is not for it. It is sealed like any other, and never answered, so it
 //!   neither proves nor needs an address. The root takes it from a member, in that member's present life, and only messages of
 //!   that member's own; a repeated one is a duplicate like any other.
@@ -19,10 +20,11 @@
 //! - With static neighbors nothing is sent outside of links.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
-use super::super::copies::data;
-use super::Forest;
-use super::recent::Place;
+use super::recent::CardNo;
+use super::{Forest, Timer};
+use crate::broadcast::copies::data;
 use crate::event::Path;
 use crate::pack::Packer;
 use crate::protocol::Cx;
@@ -34,14 +36,28 @@ const MEMBERS_MIN: u32 = 200;
 /// The least depth at which the way to the root is worth a datagram.
 const DEPTH_MIN: u8 = 2;
 
+/// Time between two copies, where losses are seen.
+const SECOND_COPY: Duration = Duration::from_millis(5);
+
 impl Forest {
     /// Whether an own message goes to the root.
-    pub(super) fn inject(&mut self, cx: &Cx<'_>, tree: usize, place: Place) {
+    pub(super) fn inject(&mut self, cx: &Cx<'_>, tree: usize, place: CardNo) {
         let state = &self.trees[tree];
         let is_far = state.place.parent.is_some() && state.place.depth >= DEPTH_MIN;
         let reachable = self.ventures && state.wave.is_some_and(|wave| wave.address.is_some());
         if is_far && reachable && cx.members.alive() >= MEMBERS_MIN {
             self.inject.set(place.into());
+            if self.loss.is_careful() {
+                self.inject_again.set(place.into());
+                self.timers.set(Timer::Inject, cx.now + SECOND_COPY);
+            }
+        }
+    }
+
+    pub(super) fn inject_second_copies(&mut self) {
+        while let Some(place) = self.inject_again.first() {
+            self.inject_again.clear(place);
+            self.inject.set(place);
         }
     }
 
@@ -57,14 +73,14 @@ impl Forest {
         }
         while let Some(place) = self.inject.first() {
             self.inject.clear(place);
-            if let Some(datagram) = self.compose_injected(cx, place as Place, datagram) {
+            if let Some(datagram) = self.compose_injected(cx, place as CardNo, datagram) {
                 return Some(datagram);
             }
         }
         None
     }
 
-    fn compose_injected(&self, cx: &mut Cx<'_>, place: Place, datagram: &mut [u8]) -> Option<(SocketAddr, usize)> {
+    fn compose_injected(&self, cx: &mut Cx<'_>, place: CardNo, datagram: &mut [u8]) -> Option<(SocketAddr, usize)> {
         let card = self.recent.get(place);
         let tree = self.tree_of(card.name);
         let wave = self.trees[tree].wave?;

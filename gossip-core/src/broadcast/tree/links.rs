@@ -1,249 +1,30 @@
-//! Parent and children: made before broken, without loops.
+//! What parent and child say to each other, and what the end of a link means for them.
 //!
-//! # Intuition
+//! # Messages
 //!
-//! Climbers on a rope. One lets go of the old hold only when the new one bears, so nobody falls in between; for that
-//! moment one hangs on both. And one does not hold on to somebody who hangs on oneself: everyone carries the names of
-//! those above (`ancestors`), tells them to those below, and looks at them before reaching out.
-//!
-//! # States of the way up, per tree
-//!
-//! ```text
-//! none ──adopt──▶ asked (Child owed, former parent kept) ──ChildOk──▶ held (NotChild to the former one)
-//!   ▲                │ 8 times unanswered, NotChild, link down, loop       │ link down, loop, better wave
-//!   └──nobody fits───┴─────────────▶ the next best neighbor ◀──────────────┘
-//! ```
-//!
-//! Without a parent (`none`), a node sends to all links, marked as off the tree, and asks the root for a wave.
+//! `Child` asks, `ChildOk` grants (and tells children of a changed place), `NotChild` ends or refuses.
 //!
 //! # Rules
 //!
-//! - The best parent is the neighbor with the least cost + latency whose ancestors do not name this node.
-//! - `children` changes by `Child` and `NotChild` only. Tree links are parent, former parent and children.
-//! - A changed place is told to all children at once, so old names do not linger; whoever finds itself among its own
-//!   ancestors that way looks for another parent. So a loop ends after one turn.
-//!
-//! # Bounds
-//!
-//! A change of place costs one frame for each node below. `Child` is repeated 8 times, a request for a wave each 700 ms,
-//! five times; then the node becomes a root itself.
+//! - `children` changes by `Child` and `NotChild` only, and by the end of a link. Tree links are parent, former parent and
+//!   children.
+//! - Refused is who stands above this node, and everybody while it has no place itself.
+//! - The state of a link that begins anew is forgotten: the far end may have forgotten it too.
 
 use core::time::Duration;
 
 use super::ancestors::Ancestors;
-use super::{Forest, Timer, bit, mark, micros, round_trip, rows};
-use crate::ids::NodeId;
+use super::place::{REQUEST_PAUSE, Standing, node_at};
+use super::{Forest, Timer, bit, micros, round_trip};
 use crate::pack::{Full, Packer};
 use crate::peer::{Due, PeerIdx};
 use crate::protocol::Cx;
 use crate::wire::{self, Blob, Kind};
 
-/// How often a parent is asked.
-const CHILD_ATTEMPTS: u8 = 8;
-
-/// How often a wave is asked for.
-const REQUEST_ATTEMPTS: u8 = 5;
-
-/// The pause between two requests.
-const REQUEST_PAUSE: Duration = Duration::from_millis(700);
-
 /// What an answer may take beyond the round trip.
-const ANSWER_SLACK: Duration = Duration::from_millis(10);
-
-/// Where a neighbor stands, as it last said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
-    pub(super) cost: u32,
-    pub(super) depth: u8,
-    pub(super) ancestors: Ancestors,
-}
-
-/// Where this node stands, and between whom. Neighbors are rows, sets of them bits.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub(super) parent: Option<usize>,
-    /// The parent has said so.
-    confirmed: bool,
-    /// The parent before, until the new one has confirmed.
-    pub(super) former: Option<usize>,
-    pub(super) children: u64,
-    /// Who refused to be the parent, since the last wave.
-    pub(super) refused: u64,
-    /// How often the parent, or the root, was asked.
-    attempts: u8,
-    pub(super) cost: u32,
-    pub(super) depth: u8,
-    pub(super) ancestors: Ancestors,
-}
-
-impl Place {
-    pub(super) const NONE: Self = Self {
-        parent: None,
-        confirmed: false,
-        former: None,
-        children: 0,
-        refused: 0,
-        attempts: 0,
-        cost: 0,
-        depth: 0,
-        ancestors: Ancestors::NONE,
-    };
-
-    /// The tree links.
-    pub(super) fn links(&self) -> u64 {
-        let parents = self.parent.into_iter().chain(self.former);
-        parents.fold(self.children, |links, row| links | bit(row))
-    }
-}
+pub(super) const ANSWER_SLACK: Duration = Duration::from_millis(10);
 
 impl Forest {
-    pub(super) fn standing(&self, tree: usize, row: usize) -> Option<Standing> {
-        self.hearsay[tree * self.links() + row]
-    }
-
-    /// A neighbor says where it stands.
-    pub(super) fn hear(&mut self, tree: usize, row: usize, standing: Standing) {
-        let at = tree * self.links() + row;
-        self.hearsay[at] = Some(standing);
-    }
-
-    /// Takes the neighbor in `row` for the parent; the former one is kept until this one confirms.
-    pub(super) fn adopt(&mut self, cx: &mut Cx<'_>, tree: usize, row: usize) {
-        let place = &mut self.trees[tree].place;
-        self.timers.stop(Timer::Stuck(tree));
-        if place.parent != Some(row) {
-            cx.stats.parents_changed += 1;
-            if let Some(parent) = place.parent.take() {
-                if place.confirmed && place.former.is_none() {
-                    place.former = Some(parent);
-                } else {
-                    self.dismiss(cx, tree, parent);
-                }
-            }
-            let place = &mut self.trees[tree].place;
-            place.former = place.former.filter(|&former| former != row);
-            place.parent = Some(row);
-            place.children &= !bit(row);
-            (place.confirmed, place.attempts) = (false, 0);
-            self.owe_child(cx, tree);
-        }
-        self.settle(cx, tree);
-    }
-
-    /// Says that this node is nobody's child here any more.
-    pub(super) fn leave_parents(&mut self, cx: &mut Cx<'_>, tree: usize) {
-        let place = &mut self.trees[tree].place;
-        let former = [place.parent.take(), place.former.take()];
-        (place.cost, place.depth, place.ancestors) = (0, 0, Ancestors::NONE);
-        for row in former.into_iter().flatten() {
-            self.dismiss(cx, tree, row);
-        }
-        self.timers.stop(Timer::Child(tree));
-        self.timers.stop(Timer::Stuck(tree));
-    }
-
-    fn dismiss(&mut self, cx: &mut Cx<'_>, tree: usize, row: usize) {
-        let owed = &mut self.trees[tree].owed;
-        owed.child &= !bit(row);
-        owed.not_child |= bit(row);
-        mark(cx.peers, bit(row));
-    }
-
-    fn owe_child(&mut self, cx: &mut Cx<'_>, tree: usize) {
-        let state = &mut self.trees[tree];
-        let Some(parent) = state.place.parent else { return };
-        state.owed.child = bit(parent);
-        state.owed.not_child &= !bit(parent);
-        mark(cx.peers, bit(parent));
-    }
-
-    /// Derives this node's place from the parent's. What changed for those below is told to them.
-    fn settle(&mut self, cx: &mut Cx<'_>, tree: usize) {
-        let Some(parent) = self.trees[tree].place.parent else { return };
-        let Some(above) = self.standing(tree, parent) else { return };
-        let Some(node) = node_at(cx, parent) else { return };
-        let trip = round_trip(cx.peers, parent, &self.pace);
-        let place = &mut self.trees[tree].place;
-        let before = (place.depth, place.ancestors);
-        place.cost = above.cost.saturating_add(trip / 2);
-        place.depth = above.depth.saturating_add(1);
-        place.ancestors = above.ancestors.and(node);
-        if (place.depth, place.ancestors) != before {
-            let children = place.children;
-            self.trees[tree].owed.child_ok |= children;
-            mark(cx.peers, children);
-        }
-    }
-
-    /// Takes the best neighbor that fits for the parent, none of `except`; or asks the root for a wave.
-    pub(super) fn look_for_parent(&mut self, cx: &mut Cx<'_>, tree: usize, except: u64) {
-        if self.trees[tree].is_rooted_at(cx) {
-            return;
-        }
-        let place = &self.trees[tree].place;
-        let except = except | place.refused | place.children;
-        let best = rows(cx.peers.mask() & !except)
-            .filter_map(|row| Some((row, self.standing(tree, row)?)))
-            .filter(|(_, standing)| !standing.ancestors.contains(cx.me.node))
-            .min_by_key(|&(row, standing)| {
-                u64::from(standing.cost) + u64::from(round_trip(cx.peers, row, &self.pace) / 2)
-            });
-        match best {
-            Some((row, _)) => self.adopt(cx, tree, row),
-            None => self.get_stuck(cx, tree),
-        }
-    }
-
-    /// All neighbors are below this node, or say nothing.
-    fn get_stuck(&mut self, cx: &mut Cx<'_>, tree: usize) {
-        self.timers.stop(Timer::Child(tree));
-        let state = &mut self.trees[tree];
-        if let Some(parent) = state.place.parent.take() {
-            state.place.attempts = 0;
-            self.dismiss(cx, tree, parent);
-        }
-        let state = &mut self.trees[tree];
-        state.place.parent = state.place.former.take();
-        if state.place.parent.is_some() {
-            state.place.confirmed = true;
-            return self.settle(cx, tree);
-        }
-        state.owed.request = self.ventures && state.wave.is_some_and(|wave| wave.address.is_some());
-        self.timers.set(Timer::Stuck(tree), cx.now + REQUEST_PAUSE);
-    }
-
-    pub(super) fn on_stuck_timer(&mut self, cx: &mut Cx<'_>, tree: usize) {
-        let state = &mut self.trees[tree];
-        state.place.attempts += 1;
-        state.place.refused = 0;
-        if cx.peers.len() == 0 {
-            return;
-        }
-        if state.place.attempts > REQUEST_ATTEMPTS {
-            state.silent = true;
-            return self.on_claim_timer(cx, tree);
-        }
-        self.look_for_parent(cx, tree, 0);
-    }
-
-    pub(super) fn on_child_timer(&mut self, cx: &mut Cx<'_>, tree: usize) {
-        let place = &mut self.trees[tree].place;
-        if place.confirmed {
-            return;
-        }
-        place.attempts += 1;
-        match place.parent {
-            Some(parent) if place.attempts >= CHILD_ATTEMPTS => {
-                place.refused |= bit(parent);
-                self.look_for_parent(cx, tree, bit(parent));
-            }
-            Some(_) => self.owe_child(cx, tree),
-            None => {}
-        }
-    }
-
-    // ---- frames
-
     pub(super) fn on_child(&mut self, cx: &mut Cx<'_>, from: PeerIdx, frame: &wire::Child) {
         let (tree, row) = (usize::from(frame.tree), from.row());
         if tree >= self.trees.len() {
@@ -259,6 +40,7 @@ impl Forest {
             state.place.children |= bit(row);
             state.owed.child_ok |= bit(row);
             state.owed.not_child &= !bit(row);
+            self.greet_tree_link(cx, row);
         }
         cx.peers.mark(from, Due::Broadcast);
     }
@@ -314,6 +96,8 @@ impl Forest {
             if self.trees[tree].is_attached(cx) {
                 self.trees[tree].owed.wave |= bit(peer.row());
                 cx.peers.mark(peer, Due::Broadcast);
+            } else if self.trees[tree].wave.is_some() {
+                self.timers.set(Timer::Stuck(tree), cx.now + REQUEST_PAUSE);
             }
             self.await_wave(cx, tree);
         }
@@ -321,7 +105,7 @@ impl Forest {
 
     pub(super) fn on_link_down(&mut self, cx: &mut Cx<'_>, peer: PeerIdx) {
         let row = peer.row();
-        self.recent.forget_link(row);
+        self.forget_link(row);
         for tree in 0..self.trees.len() {
             let at = tree * self.links() + row;
             self.hearsay[at] = None;
@@ -344,7 +128,19 @@ impl Forest {
         }
     }
 
+    /// Forgets what is owed to a neighbor and known of it, besides its place in the trees.
+    fn forget_link(&mut self, row: usize) {
+        self.recent.forget_link(row);
+        self.digests.forget_link(row);
+        self.missing.forget_link(row);
+        self.loss.forget_link(row);
+        self.acks.forget_link(row);
+        self.timers.stop(Timer::Gap(row));
+        self.timers.stop(Timer::Resend(row));
+    }
+
     fn lose_parent(&mut self, cx: &mut Cx<'_>, tree: usize, row: usize) {
+        self.note_damage(cx.now);
         let state = &mut self.trees[tree];
         // Perhaps the root has died: that is known a moment later.
         if state.place.depth == 1 {
@@ -393,9 +189,4 @@ impl Forest {
         }
         Ok(())
     }
-}
-
-/// Who is at the far end of the link in `row`.
-fn node_at(cx: &Cx<'_>, row: usize) -> Option<NodeId> {
-    Some(cx.peers.get(cx.peers.at(row)?)?.node)
 }

@@ -18,9 +18,14 @@
 //! | page | its job |
 //! |---|---|
 //! | [`wave`] | roots, and the numbered waves that say so |
-//! | [`links`] | parent and children: made before broken, without loops |
+//! | [`place`] | parents: made before broken, without loops |
+//! | [`links`] | what parent and child say to each other |
 //! | [`forward`] | the way of a message along the tree |
 //! | [`inject`] | what goes to the root directly |
+//! | [`digest`] | every neighbor in turn is told what was got lately |
+//! | [`alarm`] | what had to be fetched is announced, and fetched |
+//! | [`loss`] | does this node see losses? |
+//! | [`ack`] | acknowledgements, where it does |
 //! | [`recent`] | the latest messages under short names, and who has them |
 //! | [`ancestors`], [`timers`] | small helpers |
 //!
@@ -31,8 +36,8 @@
 //!
 //! # Bounds
 //!
-//! Work per message: one bit per link. A wave costs each node one frame per link, every `refresh` at first, and
-//! twenty minutes' worth of doubling later hardly any. Everything is sized in `new`.
+//! Work per message: one bit per link. A wave costs each node one frame per link; some come in the
+//! first minute of a root, one in ten minutes later. Everything is sized in `new`.
 //!
 //! # Sources, and where this differs
 //!
@@ -40,10 +45,15 @@
 //! There the first message builds the tree and every later one changes it; here nothing but waves and repair do. Several
 //! trees are SplitStream's idea (Castro et al. 2003); each message goes over one of them, by its short name.
 
-pub(super) mod ancestors;
+mod ack;
+mod alarm;
+mod ancestors;
+mod digest;
 mod forward;
 mod inject;
 mod links;
+mod loss;
+mod place;
 mod recent;
 mod timers;
 mod wave;
@@ -63,13 +73,17 @@ use crate::time::Instant;
 use crate::view::TreeView;
 use crate::wire::Frame;
 
-use links::{Place, Standing};
+use ack::Acks;
+use alarm::Missing;
+use digest::Digests;
+use loss::Loss;
+use place::{Place, Standing};
 use recent::Recent;
 use timers::{Timer, Timers};
 use wave::{Pace, Wave};
 
 /// Trees that there may be.
-pub(crate) const TREES_MAX: u8 = 8;
+pub(crate) const TREES_MAX: u8 = 4;
 
 /// All trees.
 #[derive(Clone, Debug)]
@@ -78,8 +92,13 @@ pub(crate) struct Forest {
     /// What each neighbor said of its place in each tree: trees by links.
     hearsay: Box<[Option<Standing>]>,
     recent: Recent,
-    /// Messages to be injected, by cards.
+    /// Messages to be injected now, by cards; and such of which a second copy follows.
     inject: Bits,
+    inject_again: Bits,
+    digests: Digests,
+    missing: Missing,
+    loss: Loss,
+    acks: Acks,
     /// Whether anything may be sent outside of links.
     ventures: bool,
     mtu: usize,
@@ -96,8 +115,10 @@ struct Tree {
     wave: Option<Wave>,
     /// Neighbors from which this wave has come.
     arrived: u64,
-    /// The first of them.
+    /// The first of them, and those that were as good as the first.
     first: usize,
+    tied: u64,
+    tied_until: Instant,
     /// The wave is to be passed on after the hold.
     held: bool,
     /// No wave came for too long.
@@ -124,6 +145,8 @@ impl Tree {
         wave: None,
         arrived: 0,
         first: 0,
+        tied: 0,
+        tied_until: Instant::ZERO,
         held: false,
         silent: false,
         waved_at: Instant::ZERO,
@@ -151,10 +174,15 @@ impl Forest {
             trees: (0..trees).map(|_| Tree::FRESH).collect(),
             hearsay: (0..trees * links).map(|_| None).collect(),
             inject: Bits::new(recent.len()),
+            inject_again: Bits::new(recent.len()),
+            digests: Digests::new(links, &config.timing),
+            missing: Missing::new(links, recent.len()),
+            loss: Loss::new(links),
+            acks: Acks::new(links, messages),
             recent,
             ventures: !matches!(config.membership, Membership::Static { .. }),
             mtu: config.mtu.into(),
-            timers: Timers::new(trees),
+            timers: Timers::new(trees, links),
             pace: Pace::new(&config.timing),
             born: now,
             rng,
@@ -167,8 +195,12 @@ impl Forest {
             + trees * size_of::<Tree>()
             + trees * links * size_of::<Option<Standing>>()
             + Recent::heap_bytes(links, messages)
-            + Bits::heap_bytes(messages)
-            + Timers::heap_bytes(trees)
+            + 2 * Bits::heap_bytes(messages)
+            + Digests::heap_bytes(links)
+            + Missing::heap_bytes(links, messages)
+            + Loss::heap_bytes(links)
+            + Acks::heap_bytes(links, messages)
+            + Timers::heap_bytes(trees, links)
     }
 
     /// How many links there may be.
@@ -176,17 +208,13 @@ impl Forest {
         self.hearsay.len() / self.trees.len()
     }
 
-    pub(crate) fn on_datagram(&mut self, _now: Instant, _from: PeerIdx, _number: u64) {}
-
-    pub(crate) fn on_copy(&mut self, _cx: &mut Cx<'_>, _from: PeerIdx, _flags: u8) {}
-
     pub(crate) fn on_fact(&mut self, cx: &mut Cx<'_>, copies: &mut Copies, fact: Fact) {
         match fact {
             Fact::Accepted { slot, from, flags } => self.start(cx, copies, slot, from, flags),
             Fact::Duplicate { slot, from, flags } => self.on_duplicate(cx, slot, from, flags),
             Fact::Evicted { slot } => {
                 if let Some(place) = self.recent.place(slot) {
-                    self.inject.clear(place.into());
+                    self.forget_card(place);
                 }
                 self.recent.evict(slot);
             }
@@ -202,6 +230,10 @@ impl Forest {
             Frame::Child(child) => self.on_child(cx, from, child),
             Frame::ChildOk(ok) => self.on_child_ok(cx, from, ok),
             Frame::NotChild(not) => self.on_not_child(cx, from, not),
+            Frame::DataAck(ack) => self.on_data_ack(cx, from, *ack),
+            Frame::Digest(digest) => self.on_digest(cx, from, digest),
+            Frame::Announce(announce) => self.on_announce(cx, from, announce),
+            Frame::Fetch(fetch) => self.on_fetch(cx, from, fetch),
             _ => cx.stats.refused_unasked += 1,
         }
     }
@@ -209,6 +241,13 @@ impl Forest {
     pub(crate) fn on_timeout(&mut self, cx: &mut Cx<'_>, _copies: &mut Copies) {
         while let Some(timer) = self.timers.expired(cx.now) {
             match timer {
+                Timer::Inject => self.inject_second_copies(),
+                Timer::Ack => self.on_ack_timer(cx),
+                Timer::Digest => self.on_digest_timer(cx),
+                Timer::Answer => self.on_answer_timer(cx),
+                Timer::Gap(row) => self.on_gap_timer(cx, row),
+                Timer::Resend(row) => self.on_resend_timer(cx, row),
+                Timer::Lack(lack) => self.on_lack_timer(cx, lack),
                 Timer::Relay(tree) => self.relay(cx, tree),
                 Timer::Wave(tree) => self.on_wave_timer(cx, tree),
                 Timer::Claim(tree) => self.on_claim_timer(cx, tree),
@@ -234,7 +273,18 @@ impl Forest {
             self.write_links(cx, tree, to, packet)?;
             self.write_wave(cx, tree, to, packet)?;
         }
-        self.write_copies(cx, copies, to, packet)
+        self.write_acks(cx, copies, to, packet)?;
+        self.write_repairs(cx, copies, to, packet)?;
+        self.write_copies(cx, copies, to, packet)?;
+        self.write_digest(cx, to, packet)
+    }
+
+    /// Of the links, in microseconds.
+    fn median_round_trip(&self, peers: &Peers) -> u32 {
+        let mut trips: heapless::Vec<u32, 64> =
+            rows(peers.mask()).map(|row| round_trip(peers, row, &self.pace)).collect();
+        trips.sort_unstable();
+        trips.get(trips.len() / 2).copied().unwrap_or(self.pace.round_trip_guess)
     }
 
     pub(crate) fn views<'a>(&'a self, peers: &'a Peers) -> impl Iterator<Item = TreeView> + 'a {
@@ -260,7 +310,14 @@ impl Forest {
             }
             tree.check_invariants(peers);
         }
-        assert!(self.inject.iter().all(|place| self.recent.get(place as recent::Place).slot.is_some()));
+        let owed = self.digests.owed | self.digests.answers | self.acks.owed | self.acks.resends | self.missing.fetches;
+        for row in 0..peers.capacity() {
+            if owed & bit(row) != 0 || self.missing.owes(row) {
+                let peer = peers.at(row).expect("a frame is owed to a link");
+                assert!(peers.is_due(peer, Due::Broadcast), "a frame is owed without a mark");
+            }
+        }
+        assert!(self.inject.iter().all(|place| self.recent.get(place as recent::CardNo).slot.is_some()));
     }
 }
 

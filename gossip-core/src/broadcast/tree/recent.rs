@@ -24,10 +24,10 @@ use crate::time::Instant;
 const CARDS_MAX: usize = 512;
 
 /// A card's place on the wheel.
-pub(super) type Place = u16;
+pub(super) type CardNo = u16;
 
 /// On no card.
-const NOWHERE: Place = Place::MAX;
+const NOWHERE: CardNo = CardNo::MAX;
 
 /// One card.
 #[derive(Clone, Copy, Debug)]
@@ -38,9 +38,11 @@ pub(super) struct Card {
     pub(super) slot: Option<Slot>,
     /// When it was accepted; never on an empty card.
     pub(super) at: Instant,
+    /// Copies of it say so: it had to be fetched on its way.
+    pub(super) alarm: bool,
 }
 
-const EMPTY: Card = Card { name: 0, slot: None, at: Instant::NEVER };
+const EMPTY: Card = Card { name: 0, slot: None, at: Instant::NEVER, alarm: false };
 
 /// The wheel.
 #[derive(Clone, Debug)]
@@ -49,7 +51,7 @@ pub(super) struct Recent {
     next: usize,
     index: Index,
     /// The card of each message.
-    places: Box<[Place]>,
+    places: Box<[CardNo]>,
     /// Links by cards: has it.
     known: Grid,
     key: u64,
@@ -72,7 +74,7 @@ impl Recent {
         let cards = cards(messages);
         cards * size_of::<Card>()
             + Index::heap_bytes(cards)
-            + messages * size_of::<Place>()
+            + messages * size_of::<CardNo>()
             + Grid::heap_bytes(links, cards)
     }
 
@@ -91,7 +93,7 @@ impl Recent {
     }
 
     /// A card for a new message.
-    pub(super) fn add(&mut self, now: Instant, slot: Slot, name: u32) -> Place {
+    pub(super) fn add(&mut self, now: Instant, slot: Slot, name: u32) -> CardNo {
         let at = self.next;
         self.next = (at + 1) % self.cards.len();
         let old = self.cards[at];
@@ -102,10 +104,10 @@ impl Recent {
             }
         }
         self.known.clear_column(at);
-        self.cards[at] = Card { name, slot: Some(slot), at: now };
+        self.cards[at] = Card { name, slot: Some(slot), at: now, alarm: false };
         self.index.insert(hash(name), at as u32).expect("the index has room for every card");
-        self.places[slot as usize] = at as Place;
-        at as Place
+        self.places[slot as usize] = at as CardNo;
+        at as CardNo
     }
 
     /// The message is not kept any more; its name is still known.
@@ -116,26 +118,46 @@ impl Recent {
         }
     }
 
-    #[cfg(test)]
-    fn find(&self, name: u32) -> Option<Place> {
+    /// The card of a short name.
+    pub(super) fn find(&self, name: u32) -> Option<CardNo> {
         let at = self.index.find(hash(name), |at| self.cards[at as usize].name == name)?;
-        Some(at as Place)
+        Some(at as CardNo)
     }
 
-    pub(super) fn place(&self, slot: Slot) -> Option<Place> {
+    pub(super) fn place(&self, slot: Slot) -> Option<CardNo> {
         Some(self.places[slot as usize]).filter(|&place| place != NOWHERE)
     }
 
-    pub(super) fn get(&self, place: Place) -> Card {
+    pub(super) fn get(&self, place: CardNo) -> Card {
         self.cards[usize::from(place)]
     }
 
+    pub(super) fn get_mut(&mut self, place: CardNo) -> &mut Card {
+        &mut self.cards[usize::from(place)]
+    }
+
+    /// The card that is used next: what is known by its place is void.
+    pub(super) fn upcoming(&self) -> CardNo {
+        self.next as CardNo
+    }
+
+    /// All cards, the latest first.
+    pub(super) fn latest(&self) -> impl Iterator<Item = (CardNo, Card)> + '_ {
+        let places = (0..self.next).rev().chain((self.next..self.cards.len()).rev());
+        places.map(|at| (at as CardNo, self.cards[at]))
+    }
+
+    /// The latest message.
+    pub(super) fn newest(&self) -> Option<Card> {
+        self.latest().next().map(|(_, card)| card).filter(|card| card.at != Instant::NEVER)
+    }
+
     /// A neighbor has it.
-    pub(super) fn know(&mut self, row: usize, place: Place) {
+    pub(super) fn know(&mut self, row: usize, place: CardNo) {
         self.known.set(row, place.into());
     }
 
-    pub(super) fn knows(&self, row: usize, place: Place) -> bool {
+    pub(super) fn knows(&self, row: usize, place: CardNo) -> bool {
         self.known.contains(row, place.into())
     }
 

@@ -21,12 +21,13 @@
 //! - Of two waves the one with the later number is better; of two roots with equal numbers the one with the higher priority
 //!   (the length of its life so far, in doublings of a second), then the higher hash of its id. A live root is replaced in
 //!   no other way: where parts of a network meet, the root that has sent more waves wins.
-//! - Who has a parent that also brought the new wave before the hold was over keeps it: the tree does not flutter.
+//! - The parent is who brought the wave first. Who brings it within a quarter of the hold after that is as good: the one
+//!   with the least depth is taken, and of several the parent that there is, so the tree does not flutter.
 //! - The wave goes to every link over which it has not come. A neighbor with an older wave is sent this one.
 //! - A node without a wave claims after 300 to 600 ms ([`Pace::claim`]; where the root died the same, at its former
 //!   children). Where no wave came for three refreshes, each waits up to 10 s more by chance, so that hardly two claim.
-//! - The root sends a wave again after twice the time it waited before, from 2 probe periods up to 10 minutes; when asked
-//!   ([`WaveRequest`](crate::wire::WaveRequest)) at once, but not twice within 1.5 probe periods, and begins to double anew.
+//! - The root sends a wave again after four times the time it waited before, from one probe period to 10 minutes; when asked
+//!   ([`WaveRequest`](crate::wire::WaveRequest)) at once, but not twice within 1.5 probe periods, and begins anew.
 //!
 //! # Sources, and where this differs
 //!
@@ -37,8 +38,8 @@ use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use super::ancestors::{Ancestors, mix};
-use super::links::Standing;
-use super::{Forest, Timer, Tree, bit, mark, micros, round_trip, rows};
+use super::place::Standing;
+use super::{Forest, Timer, Tree, bit, mark, micros, rows};
 use crate::config::Timing;
 use crate::ids::{Incarnation, NodeId};
 use crate::members::Member;
@@ -51,6 +52,12 @@ use crate::wire::{self, Address, Blob, Kind};
 
 /// Below this depth the hold is doubled, for a flatter tree.
 const DEPTH_WANTED: u8 = 9;
+
+/// This part of the hold makes no difference between two neighbors.
+const TIE: u32 = 4;
+
+/// How much longer the root waits each time.
+const REFRESH_GROWTH: u32 = 4;
 
 /// The longest time between two waves.
 const REFRESH_MAX: Duration = Duration::from_secs(600);
@@ -73,11 +80,11 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(timing: &Timing) -> Self {
-        let guess = u32::try_from(whole_micros(timing.probe_timeout / 4)).unwrap_or(u32::MAX);
+        let guess = u32::try_from(whole_micros(timing.probe_timeout / 2)).unwrap_or(u32::MAX);
         Self {
             claim: timing.probe_timeout * 3 / 2,
-            refresh_min: timing.probe_period * 2,
-            refresh_max: REFRESH_MAX.min(timing.horizon / 4).max(timing.probe_period * 2),
+            refresh_min: timing.probe_period,
+            refresh_max: REFRESH_MAX.min(timing.horizon / 4).max(timing.probe_period),
             gap: timing.probe_period * 3 / 2,
             round_trip_guess: guess,
         }
@@ -153,10 +160,18 @@ impl Forest {
             Some(known) if known.is_same(&wave) => {
                 state.arrived |= bit(row);
                 state.owed.wave &= !bit(row);
+                if cx.now <= state.tied_until {
+                    state.tied |= bit(row);
+                }
+                if !state.held && state.place.parent.is_none() {
+                    self.look_for_parent(cx, tree, 0);
+                }
             }
             Some(known) if !wave.beats(known) => {
-                state.owed.wave |= bit(row);
-                cx.peers.mark(from, crate::peer::Due::Broadcast);
+                if state.is_attached(cx) {
+                    state.owed.wave |= bit(row);
+                    mark(cx.peers, bit(row));
+                }
             }
             _ => self.take(cx, tree, from, wave),
         }
@@ -177,44 +192,47 @@ impl Forest {
         let state = &mut self.trees[tree];
         state.wave = Some(wave);
         (state.arrived, state.first) = (bit(from.row()), from.row());
+        (state.tied, state.tied_until) = (bit(from.row()), cx.now + hold / TIE);
         (state.held, state.silent) = (true, false);
         state.owed.wave = 0;
         state.place.refused = 0;
         let late = Duration::from_micros(self.rng.range_micros(0, 1_000_000));
         self.timers.set(Timer::Wave(tree), cx.now + wave.patience() + late);
-        self.timers.set(Timer::Relay(tree), cx.now + hold);
         self.timers.stop(Timer::Claim(tree));
         if self.trees[tree].place.parent.is_none() {
             self.adopt(cx, tree, from.row());
+        }
+        if hold.is_zero() {
+            self.relay(cx, tree);
+        } else {
+            self.timers.set(Timer::Relay(tree), cx.now + hold);
         }
     }
 
     /// A third of the median one-way latency of the links: so much shorter may a way with one hop more be.
     fn hold(&self, cx: &Cx<'_>, tree: usize) -> Duration {
-        let mut trips: heapless::Vec<u32, 64> =
-            rows(cx.peers.mask()).map(|row| round_trip(cx.peers, row, &self.pace)).collect();
-        trips.sort_unstable();
-        let hold = trips.get(trips.len() / 2).copied().unwrap_or(0) / 6;
+        let hold = self.median_round_trip(cx.peers) / 6;
         micros(if self.trees[tree].place.depth > DEPTH_WANTED { 2 * hold } else { hold })
     }
 
     /// The hold is over: decides on the parent, and passes the wave on.
     pub(super) fn relay(&mut self, cx: &mut Cx<'_>, tree: usize) {
         let state = &self.trees[tree];
-        let fits = |row: usize| {
-            let standing = self.standing(tree, row);
-            state.arrived & bit(row) != 0 && standing.is_some_and(|it| !it.ancestors.contains(cx.me.node))
-        };
-        let parent = state.place.parent.filter(|&row| fits(row));
-        let parent = parent.or_else(|| Some(state.first).filter(|&row| fits(row)));
+        let tied = rows(state.tied & cx.peers.mask()).filter_map(|row| Some((row, self.standing(tree, row)?)));
+        let parent = tied
+            .filter(|(_, standing)| !standing.ancestors.contains(cx.me.node))
+            .min_by_key(|&(row, standing)| (standing.depth, state.place.parent != Some(row), state.first != row))
+            .map(|(row, _)| row);
         self.trees[tree].held = false;
         match parent {
             Some(row) => self.adopt(cx, tree, row),
             None => self.look_for_parent(cx, tree, 0),
         }
         let state = &mut self.trees[tree];
-        state.owed.wave = cx.peers.mask() & !state.arrived;
-        mark(cx.peers, state.owed.wave);
+        if state.is_attached(cx) {
+            state.owed.wave = cx.peers.mask() & !state.arrived;
+            mark(cx.peers, state.owed.wave);
+        }
     }
 
     // ---- roots
@@ -231,6 +249,16 @@ impl Forest {
         let least = whole_micros(least);
         let wait = self.rng.range_micros(least, 2 * least);
         self.timers.set(Timer::Claim(tree), now + Duration::from_micros(wait));
+    }
+
+    /// Sees to it that roots that have died are replaced, also where none of their children is left to do so.
+    pub(super) fn look_for_roots(&mut self, cx: &Cx<'_>) {
+        for tree in 0..self.trees.len() {
+            let wave = self.trees[tree].wave;
+            if wave.is_some_and(|wave| is_gone(cx, &wave)) && !self.timers.runs(Timer::Claim(tree)) {
+                self.claim_later(cx.now, tree, self.pace.claim * 8);
+            }
+        }
     }
 
     pub(super) fn on_claim_timer(&mut self, cx: &mut Cx<'_>, tree: usize) {
@@ -286,7 +314,7 @@ impl Forest {
         let Some(wave) = state.wave else { return };
         if wave.is_of(cx.me) {
             let waited = cx.now.saturating_since(state.waved_at);
-            return self.wave(cx, tree, waited * 2);
+            return self.wave(cx, tree, waited * REFRESH_GROWTH);
         }
         state.silent = true;
         let wait = self.rng.range_micros(0, 10_000_000);

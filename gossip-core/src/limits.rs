@@ -30,7 +30,7 @@ use crate::store::{Messages, Origins};
 /// | `window` | 256 | 256 | 64 | 256 |
 /// | `registers` | 4096 | 4096 | 64 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
-/// | `bytes()`, KiB, rounded up | 4824 | 11814 | 51 | 1805 |
+/// | `bytes()`, KiB, rounded up | 4885 | 11891 | 57 | 1854 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {

@@ -85,6 +85,13 @@ impl Broadcast {
         Copies::heap_bytes(links, messages) + if rumor > tree { rumor } else { tree }
     }
 
+    /// This node can be reached there.
+    pub(crate) fn set_address(&mut self, address: Option<SocketAddr>) {
+        if let Way::Tree(forest) = &mut self.way {
+            forest.set_address(address);
+        }
+    }
+
     /// A genuine datagram of this number came over a link.
     pub(crate) fn on_datagram(&mut self, now: Instant, from: PeerIdx, number: u64) {
         if let Way::Tree(forest) = &mut self.way {

@@ -131,6 +131,7 @@ impl Gossip {
         let leaving = !self.phase.is_active();
         let address = self.protocols.membership.address();
         let (mut cx, protocols) = self.split();
+        protocols.broadcast.set_address(address);
         protocols.registers.publish_member(&mut cx, address, leaving);
     }
 

@@ -105,7 +105,7 @@ pub struct Wave<'a> {
     pub number: u32,
     /// When the next wave is to be expected at the latest, in seconds.
     pub refresh_s: u16,
-    /// Estimated latency from the root to the sender, in microseconds.
+    /// Estimated latency from the root to the sender with the hold of each hop, in microseconds.
     pub cost: u32,
     /// Links between the root and the sender.
     pub depth: u8,

@@ -58,6 +58,7 @@ mod recent;
 mod timers;
 mod wave;
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use alloc::boxed::Box;
@@ -101,9 +102,13 @@ pub(crate) struct Forest {
     acks: Acks,
     /// Whether anything may be sent outside of links.
     ventures: bool,
+    /// Where this node can be reached, as far as it was told.
+    address: Option<SocketAddr>,
     mtu: usize,
     timers: Timers,
     pace: Pace,
+    /// The median round trip of the links at the last wave, in microseconds.
+    median: u32,
     born: Instant,
     rng: Rng,
 }
@@ -181,9 +186,11 @@ impl Forest {
             acks: Acks::new(links, messages),
             recent,
             ventures: !matches!(config.membership, Membership::Static { .. }),
+            address: None,
             mtu: config.mtu.into(),
             timers: Timers::new(trees, links),
             pace: Pace::new(&config.timing),
+            median: 0,
             born: now,
             rng,
         }
@@ -201,6 +208,11 @@ impl Forest {
             + Loss::heap_bytes(links)
             + Acks::heap_bytes(links, messages)
             + Timers::heap_bytes(trees, links)
+    }
+
+    /// This node can be reached there: what a root tells the others.
+    pub(crate) const fn set_address(&mut self, address: Option<SocketAddr>) {
+        self.address = address;
     }
 
     /// How many links there may be.

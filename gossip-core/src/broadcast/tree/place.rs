@@ -18,7 +18,7 @@
 //!
 //! # Rules
 //!
-//! - The best parent is the neighbor with the least cost + latency whose ancestors do not name this node.
+//! - The best parent is the neighbor with the least cost (latencies, and the hold for each hop) whose ancestors do not name this node.
 //! - A changed place is told to all children at once, so old names do not linger; whoever finds itself among its own
 //!   ancestors that way looks for another parent. So a loop ends after one turn.
 //!
@@ -162,7 +162,7 @@ impl Forest {
         let trip = round_trip(cx.peers, parent, &self.pace);
         let place = &mut self.trees[tree].place;
         let before = (place.depth, place.ancestors);
-        place.cost = above.cost.saturating_add(trip / 2);
+        place.cost = above.cost.saturating_add(trip / 2).saturating_add(self.median / 6);
         place.depth = above.depth.saturating_add(1);
         place.ancestors = above.ancestors.and(node);
         if (place.depth, place.ancestors) != before {

@@ -210,8 +210,9 @@ impl Forest {
     }
 
     /// A third of the median one-way latency of the links: so much shorter may a way with one hop more be.
-    fn hold(&self, cx: &Cx<'_>, tree: usize) -> Duration {
-        let hold = self.median_round_trip(cx.peers) / 6;
+    fn hold(&mut self, cx: &Cx<'_>, tree: usize) -> Duration {
+        self.median = self.median_round_trip(cx.peers);
+        let hold = self.median / 6;
         micros(if self.trees[tree].place.depth > DEPTH_WANTED { 2 * hold } else { hold })
     }
 
@@ -275,12 +276,11 @@ impl Forest {
 
     /// This node is the root from now on.
     fn claim(&mut self, cx: &mut Cx<'_>, tree: usize, after: u32) {
-        let address = cx.members.find(cx.me.node).and_then(|row| cx.members.get(row)?.address);
         let seconds = cx.now.saturating_since(self.born).as_secs();
         let wave = Wave {
             root: cx.me.node,
             incarnation: cx.me.incarnation,
-            address,
+            address: self.address,
             priority: (u64::BITS - seconds.leading_zeros()) as u8,
             number: after,
             refresh_s: 0,
@@ -297,7 +297,7 @@ impl Forest {
     /// Sends the next wave, and says when the one after it will come.
     fn wave(&mut self, cx: &mut Cx<'_>, tree: usize, refresh: Duration) {
         let refresh = refresh.clamp(self.pace.refresh_min, self.pace.refresh_max);
-        let address = cx.members.find(cx.me.node).and_then(|row| cx.members.get(row)?.address);
+        let address = self.address;
         let state = &mut self.trees[tree];
         let Some(wave) = &mut state.wave else { return };
         wave.number = wave.number.wrapping_add(1);

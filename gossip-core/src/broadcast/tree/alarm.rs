@@ -14,7 +14,8 @@
 //!   that flag announces it too.
 //! - What was announced and does not come is fetched: after a digest at once, after an alarm when [`PATIENCE`] is over. The
 //!   nearest who announced it is asked, after a round trip the next, round robin.
-//! - Two messages in a row that had to be fetched say that the parent has failed: another one is looked for.
+//! - Two messages in a row that had to be fetched (three for a careful node) say that the parent has failed: another one
+//!   is looked for, and where there is none the parent stays.
 //!
 //! # Bounds
 //!

@@ -44,6 +44,8 @@ fn without_faults_nothing_is_sent_without_need() {
     for (seed, trees, gap) in [(1, 1, 100_000), (2, 1, 1_000), (3, 4, 10_000)] {
         let mut simulation = cluster(seed, 40, trees);
         assert_eq!(untreed(&Trees::of(&simulation)), None);
+        // Newborn nodes wanted acknowledgements, and take that back with the first one that they give over each link.
+        submit(&mut simulation, 160 * u32::from(trees), gap);
         let before = simulation.counters();
         submit(&mut simulation, 50, gap);
         let after = simulation.counters();

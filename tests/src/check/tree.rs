@@ -133,7 +133,7 @@ mod tests {
             |places| places.get_mut(&NodeId(3)).expect("it is there").parent = None,
             |places| places.get_mut(&NodeId(1)).expect("it is there").parent = Some(NodeId(2)),
             |places| places.get_mut(&NodeId(2)).expect("it is there").children.clear(),
-            |places| drop(places.get_mut(&NodeId(4)).expect("it is there").children.insert(NodeId(1))),
+            |places| places.get_mut(&NodeId(4)).expect("it is there").children.extend([NodeId(1)]),
             |places| places.get_mut(&NodeId(4)).expect("it is there").root = Some(NodeId(2)),
             |places| places.values_mut().for_each(|position| position.root = Some(NodeId(9))),
         ];

@@ -136,7 +136,8 @@ impl Liar<'_> {
             1 => {
                 let runs = blob(u)?;
                 let frontier = Frontier { origin, incarnation, low: first, top: more, idle_ms: small(u)? as u32, runs };
-                let _ = packer.page(Kind::FRONTIERS, &self.head(u)?, [frontier]);
+                let head = self.head(u)?.min(PageHead { node: origin, incarnation });
+                let _ = packer.page(Kind::FRONTIERS, &head, [frontier]);
             }
             2 => {
                 packer.list(Kind::PULL, [Wanted { origin, incarnation, first, more }]);
@@ -158,7 +159,8 @@ impl Liar<'_> {
             }
             1 => {
                 let frontier = RegisterFrontier { owner, incarnation, complete: version };
-                let _ = packer.page(Kind::REGISTER_FRONTIERS, &self.head(u)?, [frontier]);
+                let head = self.head(u)?.min(PageHead { node: owner, incarnation: Incarnation(0) });
+                let _ = packer.page(Kind::REGISTER_FRONTIERS, &head, [frontier]);
             }
             _ => {
                 let state = RegisterState::from(u.int_in_range(0..=3)?);

@@ -4,7 +4,7 @@
 //!
 //! A fuzzer invents inputs and keeps those that reach new code. Each target here is a plain function `run(&[u8])` that
 //! panics if the core breaks a law, so the same body serves the fuzzer (`cargo +nightly fuzz run TARGET`) and, on a stable
-//! compiler, the replay of the committed corpora (`cargo test -p gossip-fuzz`).
+//! compiler, the replay of the committed corpora (`cargo test -p gossip-tests --test corpora`).
 //!
 //! | target | the bytes are | the question |
 //! |---|---|---|

@@ -25,7 +25,7 @@ pub const MTU_MIN: u16 = 256;
 /// The largest datagram size that a node can be told to use, in bytes of UDP payload: what fits in an IPv4 packet.
 pub const MTU_MAX: u16 = 65_507;
 
-/// The longest register key, in bytes.
+/// The longest register key, in bytes: our choice, as long as a host name's label (RFC 1035 §2.3.4), and one byte of length.
 pub const KEY_MAX: usize = 63;
 
 /// The configuration of one node.
@@ -181,8 +181,8 @@ pub enum Durability {
 pub struct Timing {
     /// Each link is probed once in this time, 10 ms to 1 h.
     pub probe_period: Duration,
-    /// How long a probe's answer is waited for before the round-trip time is known, and at least, 1 ms to 1 min. Three
-    /// probes in a row without an answer end a link.
+    /// How long a probe's answer is waited for before the round-trip time is known, and at least, 1 ms to 1 min.
+    /// From 3 (no loss) to 32 (heavy loss) probes in a row without an answer end a link.
     pub probe_timeout: Duration,
     /// Time between two rounds of a rumor, 1 ms to 1 min. About one round trip is right: sooner, a node sends what
     /// others have already sent.
@@ -240,6 +240,9 @@ impl Config {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         within("cluster", self.cluster.len() as u64, 1, 64)?;
         within("mtu", self.mtu.into(), MTU_MIN.into(), MTU_MAX.into())?;
+        if let Some(address) = self.advertise {
+            sendable("advertise", address)?;
+        }
         within("started_at", self.started_at, 0, crate::ids::Incarnation::START_MAX)?;
         self.check_broadcast()?;
         self.timing.check()?;
@@ -271,6 +274,7 @@ impl Config {
     fn check_neighbors(&self, neighbors: &[Neighbor]) -> Result<(), ConfigError> {
         within("membership.neighbors", neighbors.len() as u64, 0, self.limits.links.into())?;
         for (i, neighbor) in neighbors.iter().enumerate() {
+            sendable("membership.neighbors", neighbor.address)?;
             let twice = neighbors[..i].iter().any(|other| other.node == neighbor.node);
             if twice || neighbor.node == self.id {
                 return Err(ConfigError::Neighbor { node: neighbor.node });
@@ -346,6 +350,10 @@ impl Timing {
         time("timing.retry_first", self.retry_first, 10_000, HOUR)?;
         time("timing.retry_cap", self.retry_cap, crate::time::micros(self.retry_first), DAY)
     }
+}
+
+fn sendable(field: &'static str, address: SocketAddr) -> Result<(), ConfigError> {
+    if crate::membership::is_usable(address) { Ok(()) } else { Err(ConfigError::Address { field, address }) }
 }
 
 /// `value` of `field` must lie in `min..=max`.

@@ -3,6 +3,7 @@
 //! A peer can cause none of these: what a peer does wrong is a counter in [`Stats`](crate::Stats).
 
 use core::fmt;
+use core::net::SocketAddr;
 
 use crate::ids::NodeId;
 use crate::persist::Table;
@@ -36,6 +37,22 @@ pub enum ConfigError {
         /// The field that must be set as well.
         other: &'static str,
     },
+    /// The field's value must be a multiple of another number.
+    NoMultiple {
+        /// The field, as a path from the configuration.
+        field: &'static str,
+        /// What it was.
+        value: u64,
+        /// Of what it must be a multiple.
+        of: u64,
+    },
+    /// Nothing can be sent to this address: it is unspecified, or its port is 0.
+    Address {
+        /// The field, as a path from the configuration.
+        field: &'static str,
+        /// What it was.
+        address: SocketAddr,
+    },
     /// A static neighbor is named twice, or is this node itself.
     Neighbor {
         /// The node in question.
@@ -48,6 +65,8 @@ impl fmt::Display for ConfigError {
         match self {
             Self::TooSmall { field, value, min } => write!(f, "{field} is {value}, but must be at least {min}"),
             Self::TooLarge { field, value, max } => write!(f, "{field} is {value}, but must be at most {max}"),
+            Self::NoMultiple { field, value, of } => write!(f, "{field} is {value}, but must be a multiple of {of}"),
+            Self::Address { field, address } => write!(f, "{field} is {address}, where nothing can be sent to"),
             Self::Needs { field, other } => write!(f, "this value of {field} needs {other} to be set"),
             Self::Neighbor { node } => write!(f, "membership.neighbors names node {node} twice, or names this node"),
         }
@@ -75,6 +94,11 @@ pub enum RestoreError {
         /// The room, in records.
         max: u32,
     },
+    /// The records are of a version of the stored format that this one does not read.
+    Version {
+        /// The version.
+        version: u8,
+    },
     /// The records belong to another node.
     OtherNode {
         /// The node that they belong to.
@@ -94,6 +118,7 @@ impl fmt::Display for RestoreError {
             Self::Config(error) => error.fmt(f),
             Self::Malformed { table } => write!(f, "a record of table {table} does not parse"),
             Self::TooMany { table, max } => write!(f, "more than {max} records in table {table}"),
+            Self::Version { version } => write!(f, "the records are of version {version}, which is not known"),
             Self::OtherNode { node } => write!(f, "the records belong to node {node}"),
         }
     }
@@ -123,6 +148,12 @@ pub enum SubmitError {
         /// The room, in registers of all nodes.
         max: u32,
     },
+    /// There is a register left, but too few bytes for this key and value. Remove some, or raise
+    /// `Limits::register_bytes`.
+    RegisterBytes {
+        /// The room, in bytes of all keys and values of all nodes.
+        max: u32,
+    },
     /// The node is leaving, or has left.
     Leaving,
     /// Planned, but not there yet.
@@ -136,6 +167,7 @@ impl fmt::Display for SubmitError {
             Self::TooLarge { max } => write!(f, "too large: at most {max} bytes"),
             Self::Key { max } => write!(f, "a key has 1 to {max} bytes and does not start with the zero byte"),
             Self::TooManyRegisters { max } => write!(f, "all {max} registers are taken"),
+            Self::RegisterBytes { max } => write!(f, "too little is left of {max} bytes for keys and values"),
             Self::Leaving => f.write_str("the node is leaving"),
             Self::NotYet => f.write_str("not supported yet"),
         }

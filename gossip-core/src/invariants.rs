@@ -20,6 +20,7 @@ impl Gossip {
     #[doc(hidden)]
     pub fn check_invariants(&self) {
         self.peers.check_invariants();
+        self.mtus.check_invariants();
         self.members.check_invariants();
         self.origins.check_invariants();
         self.messages.check_invariants(&self.origins);
@@ -46,7 +47,9 @@ impl Gossip {
 
     /// Every mark has something behind it, and every gap a mark.
     fn check_marks(&self) {
-        for bits in [&self.untold_gaps, &self.unrecorded_origins, &self.unrecorded_acknowledgements] {
+        for bits in
+            [&self.untold_gaps, &self.unrecorded_origins, &self.unrecorded_losses, &self.unrecorded_acknowledgements]
+        {
             bits.check_invariants();
         }
         for (row, origin) in self.origins.iter() {
@@ -72,7 +75,7 @@ impl Gossip {
         assert_eq!(own, Some(me), "the row of this node's own messages");
         if !self.phase.is_over() {
             let next = self.poll_timeout().unwrap_or(Instant::NEVER);
-            assert!(next <= self.now + self.config.timing.horizon / 8, "the next tick is wanted at {next}");
+            assert!(next <= self.now.outward() + self.config.timing.horizon / 8, "the next tick is wanted at {next}");
         }
     }
 }

@@ -78,6 +78,13 @@ pub enum Input<'a> {
     },
     /// [`Gossip::handle_timeout`].
     Tick,
+    /// [`Gossip::handle_too_long`].
+    TooLong {
+        /// Whom it was for.
+        to: SocketAddr,
+        /// Its length in bytes of UDP payload.
+        len: usize,
+    },
 }
 
 /// What an input was answered.
@@ -149,6 +156,7 @@ impl Gossip {
                 return self.submit(now, order, payload).map(Answer::Submitted).map_err(InputError::Submit);
             }
             Input::Tick => self.handle_timeout(now),
+            Input::TooLong { to, len } => self.handle_too_long(now, to, len),
         }
         Ok(Answer::Done)
     }

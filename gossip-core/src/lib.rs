@@ -50,7 +50,8 @@
 //! - The outputs may be polled in any order, and each may be left for later: a full socket stops no delivery, and a slow
 //!   application stops no gossip.
 //! - A datagram is composed when it is polled, into the caller's buffer, with the freshest contents. There is no queue to
-//!   bound, and a send that fails is one more lost datagram.
+//!   bound, and a send that fails is one more lost datagram. Where it fails for its length, [`Gossip::handle_too_long`]
+//!   makes the next ones shorter.
 //! - With [`Durability::Records`] there is a third output, [`Gossip::poll_persist`]: make the records durable, then call
 //!   [`Gossip::handle_persisted`]. [`Gossip::restore`] takes them back in the next life.
 //! - [`Gossip::handle`] and [`Gossip::poll_action`] are the same verbs as data, for recorders, simulators and fuzzers;
@@ -67,16 +68,16 @@
 //!    [`Redelivery::UntilAcknowledged`].
 //! 3. **All or told.** A message that [`Gossip::submit`] accepted on a node that stays up reaches every node that stays
 //!    connected with it, under any loss below 100 %, and after any partition that heals within the
-//!    [horizon](Timing::horizon). A node that cannot have it any more is told so: [`Event::Gap`], which is final. Silence
-//!    is a bug. A node's own message that nobody else is known to hold is never given up for another one; `submit` answers
+//!    [horizon](Timing::horizon). A node that cannot have it any more is told so: [`Event::Gap`], which is final (and told
+//!    again by a restored node, which cannot know whether it was heard). Silence is a bug. A node's own message that nobody else is known to hold is never given up for another one; `submit` answers
 //!    [`SubmitError::Busy`] instead. Three limits: what is older than the horizon is repaired no more, and who was
-//!    away for longer starts afresh; with [`Repair::Off`] this promise is given up; and a message longer than the
-//!    datagrams of some node on the only way is not passed on there (all nodes of a cluster should have one
-//!    [`Config::mtu`]; [`Stats::unsendable`] counts).
+//!    away for longer starts afresh; with [`Repair::Off`] this promise is given up; and a message that does not fit
+//!    into any datagram on the only way is not passed on there, and told as a gap behind it (all nodes of a cluster
+//!    should have one [`Config::mtu`], and all ways should carry it; [`Stats::unsendable`] counts).
 //! 4. **Order.** [`Order::Unordered`] messages come as they come. [`Order::Fifo`] messages of one origin and life come in
 //!    the order in which they were submitted; one that was told as lost is passed over.
 //! 5. **Bounds.** The heap of a node never exceeds [`Limits::bytes`], no datagram exceeds [`Config::mtu`], and the work for
-//!    one datagram is bounded, whatever is received. Nothing that is accepted is too large to be sent.
+//!    one datagram is bounded, whatever is received. Nothing that is accepted is too large for a datagram of that length.
 //! 6. **Heal.** Nodes without a link greet their contacts for ever, and a member taken for dead is greeted now and then, so
 //!    that what was split grows together again by itself.
 //!
@@ -155,6 +156,7 @@ mod leave;
 mod limits;
 mod members;
 mod membership;
+mod mtu;
 mod order;
 mod peer;
 mod persist;

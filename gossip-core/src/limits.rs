@@ -7,6 +7,7 @@ use crate::error::ConfigError;
 use crate::failure_detector::FailureDetector;
 use crate::members::Members;
 use crate::membership::Membership;
+use crate::mtu::Mtus;
 use crate::peer::Peers;
 use crate::register::Register;
 use crate::storage::Bits;
@@ -14,7 +15,8 @@ use crate::store::{Messages, Origins};
 
 /// The capacity of every table, allocated once in [`Gossip::new`](crate::Gossip::new).
 ///
-/// [`Limits::bytes`] is the promise: the heap owned by one node never exceeds it, whatever is received.
+/// [`Limits::bytes`] is the promise: the heap owned by one node never exceeds it, whatever is received (for a restored node,
+/// see there).
 ///
 /// The presets (our choice: `lan` and `wan` for a thousand members, `local` for what runs on one machine, `embedded` for
 /// what fits beside a program in 64 KiB), with the promise for pointers of 64 bits:
@@ -30,7 +32,7 @@ use crate::store::{Messages, Origins};
 /// | `window` | 256 | 256 | 64 | 256 |
 /// | `registers` | 4096 | 4096 | 64 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
-/// | `bytes()`, KiB, rounded up | 4885 | 11891 | 57 | 1854 |
+/// | `bytes()`, KiB, rounded up | 4910 | 11917 | 58 | 1865 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
@@ -43,16 +45,16 @@ pub struct Limits {
     pub contacts: u16,
     /// Stored messages, 1 to 1,000,000.
     pub messages: u32,
-    /// Bytes of stored payloads (and paths), at least one datagram.
+    /// Bytes of stored payloads (and paths), at least one datagram, below 2³².
     pub payload_bytes: u32,
     /// Origins, counted per incarnation, 1 to 65,535.
     pub origins: u32,
     /// How far ahead of the first missing message of an origin others are accepted, 16 to 256, a multiple of 8.
     pub window: u16,
     /// Registers of all nodes together, removed ones counted until the horizon; at least `peers`, as each member's
-    /// address is one.
+    /// address is one, at most 1,000,000.
     pub registers: u32,
-    /// Bytes of keys and values of all registers, at least 64 per member.
+    /// Bytes of keys and values of all registers, at least 64 per member, below 2³².
     pub register_bytes: u32,
 }
 
@@ -105,8 +107,10 @@ impl Limits {
 
     /// The most bytes of heap that a node with these limits ever owns, for its tables and for all payloads it may hold.
     ///
-    /// Each payload and register counts with the 32 bytes that its reference count takes. What the allocator adds for
-    /// itself, and payloads that the application keeps after they left the store, are not in it.
+    /// Each payload and register counts with the 32 bytes that its reference count takes. Not in it: what the allocator
+    /// adds for itself; payloads that the application keeps after they left the store; and, in a node restored from more
+    /// messages than these limits have places for, 32 bytes for each of the rest, until its removal was handed out by
+    /// [`Gossip::poll_persist`](crate::Gossip::poll_persist).
     pub fn bytes(&self) -> usize {
         const REFERENCE_COUNT: usize = 32;
         const CLUSTER_NAME: usize = 64;
@@ -115,10 +119,11 @@ impl Limits {
         let (messages, registers) = (self.message_slots(), self.registers as usize);
         [
             Peers::heap_bytes(links),
+            Mtus::heap_bytes(links + contacts),
             Members::heap_bytes(peers),
             Origins::heap_bytes(origins),
             Messages::heap_bytes(messages),
-            2 * Bits::heap_bytes(origins) + Bits::heap_bytes(messages),
+            3 * Bits::heap_bytes(origins) + Bits::heap_bytes(messages),
             Membership::heap_bytes(links, contacts),
             FailureDetector::heap_bytes(links),
             AntiEntropy::heap_bytes(links, messages, origins),
@@ -146,11 +151,7 @@ impl Limits {
         within("limits.origins", self.origins.into(), 1, 65_535)?;
         within("limits.window", self.window.into(), 16, 256)?;
         if !self.window.is_multiple_of(8) {
-            return Err(ConfigError::TooSmall {
-                field: "limits.window",
-                value: self.window.into(),
-                min: u64::from(self.window).next_multiple_of(8),
-            });
+            return Err(ConfigError::NoMultiple { field: "limits.window", value: self.window.into(), of: 8 });
         }
         within("limits.registers", self.registers.into(), self.peers.into(), 1_000_000)?;
         within("limits.register_bytes", self.register_bytes.into(), u64::from(self.peers) * 64, u32::MAX.into())
@@ -195,9 +196,8 @@ mod tests {
         let too_small = Limits { links: 0, ..Limits::lan() };
         let odd = Limits { window: 20, ..Limits::lan() };
         let crowded = Limits { register_bytes: 1_023 * 64, ..Limits::lan() };
-        for (limits, field, min) in
-            [(too_small, "limits.links", 1), (odd, "limits.window", 24), (crowded, "limits.register_bytes", 1_024 * 64)]
-        {
+        assert_eq!(odd.check(), Err(ConfigError::NoMultiple { field: "limits.window", value: 20, of: 8 }));
+        for (limits, field, min) in [(too_small, "limits.links", 1), (crowded, "limits.register_bytes", 1_024 * 64)] {
             let error = limits.check().expect_err("out of bounds");
             assert!(
                 matches!(error, ConfigError::TooSmall { field: named, min: bound, .. } if (named, bound) == (field, min)),

@@ -41,6 +41,9 @@ pub(crate) struct Member {
     pub(crate) floor: u64,
     /// The registers in the order of their versions.
     pub(crate) registers: List,
+    /// All messages of its present life up to this number were seen or told as lost, by when what was seen of it was
+    /// forgotten: should it speak again, they are not missing.
+    pub(crate) forgotten: u64,
 }
 
 impl Member {
@@ -154,6 +157,7 @@ impl Members {
                 complete: 0,
                 floor: 0,
                 registers: List::default(),
+                forgotten: 0,
             })
             .ok()?;
         self.index.insert(self.hash(node), row).expect("the index has room for every row");
@@ -186,7 +190,7 @@ impl Members {
     /// A node begins a new life.
     pub(crate) fn begin_anew(&mut self, now: Instant, row: Row, incarnation: Incarnation) {
         let Some(member) = self.rows.get_mut(row) else { return };
-        (member.incarnation, member.floor) = (incarnation, 0);
+        (member.incarnation, member.floor, member.forgotten) = (incarnation, 0, 0);
         if matches!(member.state, PeerState::Down | PeerState::Left) {
             self.put_state(now, row, PeerState::Known);
         }

@@ -98,7 +98,10 @@ pub(crate) struct Peers {
     /// Where the search for the next due peer of each kind starts: takes turns among peers.
     cursors: [u16; Due::ALL.len()],
     len: u16,
+    /// The latest epoch that was given out. At the end of them nothing new is begun: no number is ever used twice.
     epoch: u32,
+    /// The numbers of datagrams outside of all links: an epoch, and the last sequence in it.
+    open: (u32, u32),
 }
 
 impl Peers {
@@ -109,7 +112,8 @@ impl Peers {
             due: core::array::from_fn(|_| Bits::new(capacity)),
             cursors: [0; Due::ALL.len()],
             len: 0,
-            epoch: 0,
+            epoch: 1,
+            open: (1, 0),
         }
     }
 
@@ -129,13 +133,21 @@ impl Peers {
         self.len() == self.capacity()
     }
 
-    /// A number for a datagram outside of all links: each is an epoch of its own.
-    pub(crate) fn next_epoch(&mut self) -> u32 {
-        self.epoch = self.epoch.saturating_add(1);
-        self.epoch
+    fn next_epoch(&mut self) -> Option<u32> {
+        self.epoch = self.epoch.checked_add(1)?;
+        Some(self.epoch)
     }
 
-    /// Adds a link, or gives it back where there is no room.
+    /// A number for a datagram outside of all links, higher than the ones before. None after 2⁶⁴ of them.
+    pub(crate) fn next_open_number(&mut self) -> Option<u64> {
+        if self.open.1 == u32::MAX {
+            self.open = (self.next_epoch()?, 0);
+        }
+        self.open.1 += 1;
+        Some(crate::wire::datagram_number(self.open.0, self.open.1))
+    }
+
+    /// Adds a link. None where there is no room, or no epoch (after 2³² links in one life).
     pub(crate) fn insert(
         &mut self,
         node: NodeId,
@@ -146,7 +158,7 @@ impl Peers {
     ) -> Option<PeerIdx> {
         debug_assert!(self.find(node).is_none(), "one link for each node");
         let index = self.rows.iter().position(Option::is_none)?;
-        let epoch = self.next_epoch();
+        let epoch = self.next_epoch()?;
         self.rows[index] = Some(Peer {
             node,
             incarnation,
@@ -215,15 +227,9 @@ impl Peers {
         self.rows.iter().enumerate().filter(|(_, row)| row.is_some()).fold(0, |mask, (index, _)| mask | 1 << index)
     }
 
-    /// The number of the next datagram to `peer`: this link's epoch, and a sequence without gaps from 1.
-    pub(crate) fn next_number(&mut self, peer: PeerIdx) -> u64 {
-        let fresh = self.next_epoch_if_spent(peer);
-        let Some(row) = self.get_mut(peer) else { return crate::wire::datagram_number(fresh, 1) };
-        if row.sequence == u32::MAX {
-            (row.epoch, row.sequence) = (fresh, 0);
-        }
-        row.sequence += 1;
-        crate::wire::datagram_number(row.epoch, row.sequence)
+    /// The number of a datagram for `node` alone that belongs to no link any more: later than all of its link.
+    pub(crate) fn next_last_number(&mut self) -> Option<u64> {
+        Some(crate::wire::datagram_number(self.next_epoch()?, 1))
     }
 
     /// The lower half of the number that the next datagram to `peer` will have.
@@ -231,8 +237,17 @@ impl Peers {
         self.get(peer).map_or(1, |row| row.sequence.wrapping_add(1).max(1))
     }
 
-    fn next_epoch_if_spent(&mut self, peer: PeerIdx) -> u32 {
-        if self.get(peer).is_none_or(|row| row.sequence == u32::MAX) { self.next_epoch() } else { 0 }
+    /// The number of the next datagram to `peer`: this link's epoch, and a sequence without gaps from 1. None where
+    /// there is no such link, or no number any more.
+    pub(crate) fn next_number(&mut self, peer: PeerIdx) -> Option<u64> {
+        if self.get(peer)?.sequence == u32::MAX {
+            let fresh = self.next_epoch()?;
+            let row = self.get_mut(peer)?;
+            (row.epoch, row.sequence) = (fresh, 0);
+        }
+        let row = self.get_mut(peer)?;
+        row.sequence += 1;
+        Some(crate::wire::datagram_number(row.epoch, row.sequence))
     }
 
     pub(crate) fn mark(&mut self, peer: PeerIdx, what: Due) {
@@ -344,9 +359,29 @@ mod tests {
         let mut numbers = std::vec![peers.next_number(first), peers.next_number(second), peers.next_number(first)];
         peers.get_mut(first).expect("it is there").sequence = u32::MAX;
         numbers.extend([peers.next_number(first), peers.next_number(first)]);
-        assert!(numbers[3] > numbers[2] && numbers[4] == numbers[3] + 1);
+        assert!(numbers[3] > numbers[2] && numbers[4] == numbers[3].map(|number| number + 1));
+        numbers.extend([peers.next_open_number(), peers.next_last_number()]);
+        peers.open.1 = u32::MAX;
+        numbers.extend([peers.next_open_number(), peers.next_open_number()]);
+        assert!(numbers[5] < numbers[7] && numbers[7] < numbers[8], "numbers outside of links rise");
+        assert!(numbers.iter().all(Option::is_some));
         numbers.sort_unstable();
         numbers.dedup();
-        assert_eq!(numbers.len(), 5);
+        assert_eq!(numbers.len(), 9);
+    }
+
+    #[test]
+    fn at_the_end_of_numbers_nothing_is_sent() {
+        let (mut peers, [first, second]) = peers();
+        peers.epoch = u32::MAX;
+        for peer in [first, second] {
+            peers.get_mut(peer).expect("it is there").sequence = u32::MAX - 1;
+        }
+        peers.open.1 = u32::MAX - 1;
+        let last = [peers.next_number(first), peers.next_number(second), peers.next_open_number()];
+        assert!(last.iter().all(Option::is_some) && last[0] != last[1] && last[1] != last[2]);
+        assert_eq!([peers.next_number(first), peers.next_open_number(), peers.next_last_number()], [None; 3]);
+        let row = peers.remove(second).expect("it is there");
+        assert!(peers.insert(row.node, row.incarnation, row.address, row.subkey, Instant::ZERO).is_none());
     }
 }

@@ -35,7 +35,7 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 5] = [Self::Node, Self::Origins, Self::Messages, Self::Registers, Self::Acknowledged];
+    pub const ALL: &[Self] = &[Self::Node, Self::Origins, Self::Messages, Self::Registers, Self::Acknowledged];
 }
 
 impl fmt::Display for Table {

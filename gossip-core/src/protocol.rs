@@ -10,14 +10,18 @@
 //! Every specialist keeps its own columns, by the row of a peer or the slot of a message, and its own random stream.
 //! Consequences of a fact are marks in one's own rows: they come out at the next datagram or tick, never as a cascade.
 
+use core::time::Duration;
+
 use crate::ids::{Incarnation, NodeId};
 use crate::members::Members;
+use crate::mtu::Mtus;
 use crate::pack::Packer;
 use crate::peer::{Due, PeerIdx, Peers};
 use crate::stats::Stats;
 use crate::store::{Messages, Origins, Row, Slot};
 use crate::time::Instant;
 use crate::view::Reason;
+use crate::wire::HEADER_LEN;
 
 /// What lies on the bench.
 pub(crate) struct Cx<'a> {
@@ -28,6 +32,47 @@ pub(crate) struct Cx<'a> {
     pub(crate) origins: &'a mut Origins,
     pub(crate) messages: &'a mut Messages,
     pub(crate) stats: &'a mut Stats,
+    pub(crate) mtus: &'a Mtus,
+}
+
+impl Cx<'_> {
+    /// Bytes of frames that a datagram to `peer` holds; none where there is no such link any more.
+    pub(crate) fn room(&self, peer: PeerIdx) -> usize {
+        let mtu = self.peers.get(peer).map(|link| self.mtus.of(self.now, link.address));
+        mtu.map_or(0, |mtu| mtu - HEADER_LEN)
+    }
+}
+
+impl Cx<'_> {
+    /// Adds a row for an origin that has none and last spoke `idle` ago; none where there is no room. What was seen of it
+    /// before it was forgotten is remembered where the origin is a member.
+    pub(crate) fn insert_origin(&mut self, node: NodeId, incarnation: Incarnation, idle: Duration) -> Option<Row> {
+        let row = self.origins.insert(self.now, node, incarnation)?;
+        if let Some(origin) = self.origins.get_mut(row) {
+            origin.heard = self.now.before(idle);
+        }
+        if let Some(top) = self.forgotten(node, incarnation) {
+            self.origins.pass_over(self.now, row, top);
+        }
+        Some(row)
+    }
+
+    /// What was seen of an origin before it was forgotten, if anything was and it is a member.
+    pub(crate) fn forgotten(&self, node: NodeId, incarnation: Incarnation) -> Option<u64> {
+        let member = self.members.find(node).and_then(|member| self.members.get(member))?;
+        (member.incarnation == incarnation && member.forgotten > 0).then_some(member.forgotten)
+    }
+
+    /// Drops the row of an origin that holds nothing.
+    pub(crate) fn remove_origin(&mut self, row: Row) {
+        let Some(origin) = self.origins.get(row) else { return };
+        let member = self.members.find(origin.node).and_then(|member| self.members.get_mut(member));
+        if let Some(member) = member.filter(|member| member.incarnation == origin.incarnation) {
+            member.forgotten = origin.top;
+        }
+        self.origins.remove(row);
+        self.stats.origins_forgotten += 1;
+    }
 }
 
 /// Who this node is.
@@ -53,6 +98,8 @@ pub(crate) enum Fact {
     LinkDown { peer: PeerIdx },
     /// A peer does not answer.
     Silent { peer: PeerIdx },
+    /// An origin is forgotten; its row may be another one's next.
+    Forgotten { row: Row },
     /// Nobody has the messages of an origin up to a number, as far as they were not seen.
     Lost { row: Row, upto: u64 },
 }

@@ -1,22 +1,23 @@
 //! The contents of records: what is written for the next life, and how it is read back.
 //!
 //! ```text
-//! node          key: none                         value: node 8 · incarnation 8
+//! node          key: none                         value: version 1 · node 8 · incarnation 8
 //! origins       key: node 8 · incarnation 8       value: top 8 · known 8 · fifo done 8 · gap first 8 · gap last 8 (0: none)
 //!                                                       · window 32 · idle ms 4 · at ms 8
 //! messages      key: node 8 · incarnation 8 · seq 8
-//!               value: order 1 · hops 1 · path length 1 · previous 8 · age ms 4 · at ms 8 · path and payload
+//!               value: order 1 · hops 1 · path length 1 · previous 8 · base 8 · age ms 4 · at ms 8 · path and payload
 //! acknowledged  key: as messages                  value: none
 //! registers     key: the key                      value: the value
 //! ```
 //!
 //! Integers are little-endian. `at` is `Config::started_at` plus the time that the node had run: the ages of the next life
-//! go on from there, as far as start times are given.
+//! go on from there, as far as start times are given. The version is that of all tables; a later one is refused.
 
 use crate::config::Config;
+use crate::error::RestoreError;
 use crate::event::Order;
 use crate::ids::{Incarnation, MessageId, NodeId};
-use crate::persist::{HEAD_MAX, RECORD_KEY_MAX};
+use crate::persist::{HEAD_MAX, RECORD_KEY_MAX, Table};
 use crate::store::{Message, Origin, WINDOW_MAX};
 use crate::time::Instant;
 
@@ -47,13 +48,24 @@ impl Clock {
     }
 }
 
+/// The version of the stored format.
+const VERSION: u8 = 1;
+
 pub(crate) fn node_value(node: NodeId, incarnation: Incarnation) -> Head {
-    concat([&node.0.to_le_bytes(), &incarnation.0.to_le_bytes()])
+    concat([&[VERSION], &node.0.to_le_bytes(), &incarnation.0.to_le_bytes()])
 }
 
-pub(crate) fn read_node(value: &[u8]) -> Option<(NodeId, Incarnation)> {
+pub(crate) fn read_node(value: &[u8]) -> Result<(NodeId, Incarnation), RestoreError> {
     let mut reader = Reader(value);
-    Some((NodeId(reader.u64()?), Incarnation(reader.u64()?))).filter(|_| reader.0.is_empty())
+    match reader.u8() {
+        Some(VERSION) => {}
+        Some(version) => return Err(RestoreError::Version { version }),
+        None => return Err(RestoreError::Malformed { table: Table::Node }),
+    }
+    match (reader.u64(), reader.u64()) {
+        (Some(node), Some(incarnation)) if reader.0.is_empty() => Ok((NodeId(node), Incarnation(incarnation))),
+        _ => Err(RestoreError::Malformed { table: Table::Node }),
+    }
 }
 
 pub(crate) fn origin_key(node: NodeId, incarnation: Incarnation) -> Key {
@@ -111,13 +123,14 @@ pub(crate) fn read_message_key(key: &[u8]) -> Option<MessageId> {
     (reader.0.is_empty() && id.seq > 0 && id.seq < crate::anti_entropy::SEQ_MAX).then_some(id)
 }
 
-pub(crate) fn message_head(message: &Message, clock: Clock, now: Instant) -> Head {
+pub(crate) fn message_head(message: &Message, base: u64, clock: Clock, now: Instant) -> Head {
     let order = match message.order {
         Order::Unordered => 0,
         Order::Fifo => 1,
     };
     let mut head: Head = concat([&[order, message.hops, message.blob().1]]);
     extend(&mut head, &message.previous.to_le_bytes());
+    extend(&mut head, &base.to_le_bytes());
     extend(&mut head, &message.age_ms(now).to_le_bytes());
     extend(&mut head, &clock.at(now).to_le_bytes());
     head
@@ -128,6 +141,7 @@ pub(crate) struct StoredMessage<'a> {
     pub(crate) order: Order,
     pub(crate) hops: u8,
     pub(crate) previous: u64,
+    pub(crate) base: u64,
     pub(crate) age_ms: u32,
     pub(crate) path: &'a [u8],
     pub(crate) payload: &'a [u8],
@@ -141,9 +155,9 @@ pub(crate) fn read_message(value: &[u8], clock: Clock) -> Option<StoredMessage<'
         _ => return None,
     };
     let (hops, path_len) = (reader.u8()?, reader.u8()?);
-    let (previous, age_ms) = (reader.u64()?, reader.age(clock)?);
+    let (previous, base, age_ms) = (reader.u64()?, reader.u64()?, reader.age(clock)?);
     let (path, payload) = reader.0.split_at_checked(path_len.into())?;
-    Some(StoredMessage { order, hops, previous, age_ms, path, payload })
+    Some(StoredMessage { order, hops, previous, base, age_ms, path, payload })
 }
 
 /// Reads integers from the front; none where too little is left.

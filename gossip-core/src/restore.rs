@@ -10,13 +10,12 @@ use crate::order;
 use crate::persist::{Record, StoredRecord, Table, Value};
 use crate::record;
 use crate::store::{Freshness, NewMessage, Row, Slot, Stage, WINDOW_MAX};
-use crate::time::Instant;
 
 /// The incarnation on record, if there is one.
 pub(crate) fn last_incarnation(records: &[StoredRecord<'_>], id: NodeId) -> Result<Option<Incarnation>, RestoreError> {
     let mut last = None;
     for stored in records.iter().filter(|stored| stored.table == Table::Node) {
-        let (node, incarnation) = record::read_node(stored.value).ok_or(malformed(Table::Node))?;
+        let (node, incarnation) = record::read_node(stored.value)?;
         if node != id {
             return Err(RestoreError::OtherNode { node });
         }
@@ -54,13 +53,20 @@ impl Gossip {
         self.unrecorded_origins.clear(row);
         let origin = self.origins.get(row as Row)?;
         let key = record::origin_key(origin.node, origin.incarnation);
-        if self.is_silent(row as Row) {
-            self.origins.remove(row as Row);
-            return Some(Record { seq: self.gate.number(), table: Table::Origins, key, value: None });
-        }
         let head = record::origin_value(origin, self.clock, self.now);
-        let value = Some(Value { head, body: bytes::Bytes::new() });
-        Some(Record { seq: self.gate.number(), table: Table::Origins, key, value })
+        let mut value = Some(Value { head, body: bytes::Bytes::new() });
+        if origin.retired && row as Row != self.own_row {
+            // What is remembered of a member stays on record: its next life begins with that row, and forgets it again.
+            let member = self.members.find(origin.node).and_then(|member| self.members.get(member));
+            value = value.filter(|_| member.is_some_and(|member| member.incarnation == origin.incarnation));
+            self.forget_origin(row as Row);
+        }
+        let seq = self.gate.number();
+        if self.unrecorded_losses.contains(row) {
+            self.unrecorded_losses.clear(row);
+            self.messages.wait_for(row as Row, seq);
+        }
+        Some(Record { seq, table: Table::Origins, key, value })
     }
 
     fn next_message_record(&mut self) -> Option<Record> {
@@ -68,7 +74,8 @@ impl Gossip {
         let message = self.messages.get(slot)?;
         let seq = self.gate.number();
         let key = record::message_key(message.id);
-        let head = record::message_head(message, self.clock, self.now);
+        let base = self.origins.get(message.row).map_or(0, |origin| origin.base);
+        let head = record::message_head(message, base, self.clock, self.now);
         let value = Some(Value { head, body: message.blob().0.clone() });
         self.messages.stored(slot, seq);
         Some(Record { seq, table: Table::Messages, key, value })
@@ -106,10 +113,13 @@ impl Gossip {
     pub(crate) fn restore_records(&mut self, mut records: Vec<StoredRecord<'_>>) -> Result<(), RestoreError> {
         // Origins before messages, and messages by number: keys sort as bytes, numbers are little-endian.
         records.sort_by_key(|stored| (stored.table, record::read_message_key(stored.key)));
+        for stored in records.iter().filter(|stored| stored.table == Table::Origins) {
+            self.restore_origin(stored, false)?;
+        }
         for stored in &records {
             match stored.table {
                 Table::Node => {}
-                Table::Origins => self.restore_origin(stored)?,
+                Table::Origins => self.restore_origin(stored, true)?,
                 Table::Messages => self.restore_message(stored, &records)?,
                 Table::Registers => self.restore_register(stored)?,
                 Table::Acknowledged => {}
@@ -118,17 +128,18 @@ impl Gossip {
         Ok(())
     }
 
-    fn restore_origin(&mut self, stored: &StoredRecord<'_>) -> Result<(), RestoreError> {
+    /// One that fell silent long ago comes last, and only where there is room: it is remembered for the messages that are
+    /// still on record, and forgotten by the first sweep that finds none.
+    fn restore_origin(&mut self, stored: &StoredRecord<'_>, silent: bool) -> Result<(), RestoreError> {
         let origin = record::read_origin(stored.key, stored.value, self.clock).ok_or(malformed(Table::Origins))?;
         let idle = core::time::Duration::from_millis(origin.idle_ms.into());
-        if idle >= self.config.timing.horizon * 5 / 4 {
-            // Too old to matter, as is whatever could still come from it.
+        let is_silent = idle >= self.config.timing.horizon * 5 / 4;
+        if is_silent != silent || silent && self.origins.is_full() {
             return Ok(());
         }
-        let row = self.restore_row(origin.node, origin.incarnation)?;
+        let row = self.restore_row(origin.node, origin.incarnation, origin.idle_ms)?;
         self.origins.restore(row, origin.top, origin.known, origin.window);
         if let Some(row) = self.origins.get_mut(row) {
-            row.heard = before(self.now, idle);
             row.fifo_done = origin.fifo_done;
             (row.gap, row.last_gap) = (origin.gap, origin.gap);
         }
@@ -138,22 +149,35 @@ impl Gossip {
         Ok(())
     }
 
-    fn restore_row(&mut self, node: NodeId, incarnation: Incarnation) -> Result<Row, RestoreError> {
+    /// The row of an origin that spoke `idle_ms` ago, or later: what was seen is recorded now and then, each message at
+    /// once.
+    fn restore_row(&mut self, node: NodeId, incarnation: Incarnation, idle_ms: u32) -> Result<Row, RestoreError> {
+        let idle = core::time::Duration::from_millis(idle_ms.into());
         if let Some(row) = self.origins.find(node, incarnation) {
+            if let Some(origin) = self.origins.get_mut(row) {
+                origin.heard = origin.heard.max(self.now.before(idle));
+            }
             return Ok(row);
         }
         let max = self.config.limits.origins;
-        self.origins.insert(self.now, node, incarnation).ok_or(RestoreError::TooMany { table: Table::Origins, max })
+        self.split()
+            .0
+            .insert_origin(node, incarnation, idle)
+            .ok_or(RestoreError::TooMany { table: Table::Origins, max })
     }
 
     fn restore_message(&mut self, stored: &StoredRecord<'_>, records: &[StoredRecord<'_>]) -> Result<(), RestoreError> {
         let id = record::read_message_key(stored.key).ok_or(malformed(Table::Messages))?;
         let message = record::read_message(stored.value, self.clock).ok_or(malformed(Table::Messages))?;
-        let row = self.restore_row(id.origin, id.incarnation)?;
+        let row = self.restore_row(id.origin, id.incarnation, message.age_ms)?;
         let len = message.path.len() + message.payload.len();
         if !self.make_room_for_restored(len) {
             return Err(RestoreError::TooMany { table: Table::Messages, max: self.config.limits.messages });
         }
+        if message.base >= id.seq {
+            return Err(malformed(Table::Messages));
+        }
+        self.origins.pass_over(self.now, row, message.base);
         let freshness = self.origins.get(row).map(|origin| origin.freshness(id.seq, WINDOW_MAX));
         match freshness {
             Some(Freshness::New) => self.origins.see(self.now, row, id.seq),
@@ -240,6 +264,12 @@ impl Gossip {
     }
 }
 
-fn before(now: Instant, age: core::time::Duration) -> Instant {
-    Instant::from_micros(now.as_micros().saturating_sub(crate::time::micros(age)))
+#[cfg(test)]
+mod tests {
+    /// The figure that [`Limits::bytes`](crate::Limits::bytes) and [`Gossip::restore`](crate::Gossip::restore) tell.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn what_is_to_be_purged_takes_the_bytes_that_are_documented() {
+        assert_eq!(size_of::<(crate::ids::MessageId, bool)>(), 32);
+    }
 }

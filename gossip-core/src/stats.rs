@@ -46,9 +46,12 @@ counters! {
         repairs_sent,
         /// Messages asked for.
         pulls_sent,
-        /// Copies of messages that were not sent, as they never fit into this node's datagrams: they came from a node with
-        /// a larger [`Config::mtu`](crate::Config::mtu). Who is linked with nobody else is told of a gap in time.
+        /// Copies of messages and registers that were not sent, as they never fit into a datagram for that link: they came
+        /// from a node with a larger [`Config::mtu`](crate::Config::mtu), or the path is narrow (`too_long`). Who gets a
+        /// message from nobody else is told of a gap.
         unsendable,
+        /// Datagrams that the system refused as too long (`handle_too_long`): each makes those to its receiver shorter.
+        too_long,
         /// Messages stored before and given up to make room, or too old.
         evicted,
         /// Messages that were declared as never to be delivered here.
@@ -79,7 +82,7 @@ counters! {
         losses_seen,
         /// Links made.
         links_made,
-        /// Links ended because three probes in a row were not answered.
+        /// Links ended because nothing came any more, and 3 to 32 probes in a row were not answered: so many as the loss asks for.
         links_lost,
         /// Probes sent.
         probes_sent,
@@ -135,11 +138,13 @@ counters! {
         refused_store,
         /// Refused: a message of an order or form that this version does not know.
         refused_form,
-        /// Refused: a message that was declared lost before.
+        /// Refused: a message of the range of its origin that was last declared lost.
         refused_gapped,
         /// Refused: a message that claims to be from this node's present life, but is not its own.
         refused_forged,
         /// Refused: a register change for which there is no room.
         refused_register,
+        /// Refused: a register change with a version that its owner has given to another key before.
+        refused_reused_version,
     }
 }

@@ -55,7 +55,7 @@ pub enum PeerState {
     Linked,
     /// Known by hearsay, not linked.
     Known,
-    /// Was linked, and did not answer three probes in a row.
+    /// Was linked, and did not answer 3 to 32 probes in a row: so many as the estimated loss asks for.
     Down,
     /// Said that it leaves.
     Left,

@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{Cluster, address, id, secs};
+use common::{Cluster, Packet, address, id, secs};
 use gossip_core::{
     Broadcast, Config, ConfigError, Event, Gossip, Instant, JoinError, Membership, Neighbor, Order, PeerState, Scope,
     Warning,
@@ -43,20 +43,67 @@ fn everybody_is_linked_with_exactly_its_neighbors() {
     }
 }
 
+/// Each node passes it to all its links but the one it came by: 3 copies of the origin, 2 of everybody else.
 #[test]
-fn a_flood_reaches_all_and_crosses_each_link_as_often_as_it_must() {
+fn a_flood_is_passed_on_to_all_links_but_the_one_it_came_by() {
     let mut cluster = ladder();
-    let before: u64 = (0..COUNT).map(|index| cluster.nodes[index].stats().data_sent).sum();
-    cluster.submit(5, Order::Unordered, "news");
+    cluster.log = Some(vec![]);
+    let text = "a text that stands out in any datagram";
+    cluster.submit(5, Order::Unordered, text);
     cluster.run(secs(5));
-    assert!((0..COUNT).all(|index| cluster.texts(index) == ["news"]));
-    let after: u64 = (0..COUNT).map(|index| cluster.nodes[index].stats().data_sent).sum();
-    // Each node sends to all neighbors but the one it heard it from, and the origin to all: sum of (degree - 1), plus 1;
-    // a node that hears it from two at once spares the second one.
-    let most = COUNT as u64 * 2 + 1;
-    assert!((COUNT as u64 - 1..=most).contains(&(after - before)), "{} copies", after - before);
+    assert!((0..COUNT).all(|index| cluster.texts(index) == [text]));
+    // Every datagram takes equally long, so who sent first was heard first.
+    let carries = |packet: &Packet| packet.bytes.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+    let log = cluster.log.iter().flatten().map(|(_, packet)| packet).filter(|packet| carries(packet));
+    let node = |at| (0..COUNT).find(|&index| address(index) == at).expect("one of the sixteen");
+    let copies: Vec<_> = log.map(|packet| (node(packet.from), node(packet.to))).collect();
+    assert_eq!(copies.len(), 3 + 15 * 2);
+    for index in 0..COUNT {
+        let from = copies.iter().find(|copy| copy.1 == index && index != 5).map(|copy| copy.0);
+        let expected: BTreeSet<_> = neighbors_of(index).into_iter().filter(|&other| Some(other) != from).collect();
+        let to: BTreeSet<_> = copies.iter().filter(|copy| copy.0 == index).map(|copy| copy.1).collect();
+        assert_eq!(to, expected, "node {index} heard it from {from:?}");
+    }
     let repairs: u64 = (0..COUNT).map(|index| cluster.nodes[index].stats().repairs_sent).sum();
     assert_eq!(repairs, 0, "nothing was lost");
+}
+
+/// A cookie and a refusal, no longer than what was asked, and no word about anybody else.
+#[test]
+fn a_stranger_gets_the_stateless_answers_and_never_a_link() {
+    let stranger = COUNT;
+    let mut cluster = Cluster::new(COUNT + 1, |index, config| {
+        if index < COUNT {
+            configure(index, config);
+        }
+    });
+    cluster.run(secs(2));
+    cluster.log = Some(vec![]);
+    for contact in [0, 7] {
+        cluster.nodes[stranger].join(cluster.now, address(contact)).expect("room for a contact");
+    }
+    cluster.submit(stranger, Order::Unordered, "let me in");
+    cluster.submit(0, Order::Unordered, "among us");
+    cluster.run(secs(60));
+    for index in 0..COUNT {
+        assert_eq!(cluster.links(index).len(), 3, "node {index} has its neighbors");
+        assert!(cluster.nodes[index].peers().all(|peer| peer.node != id(stranger)), "node {index} knows the stranger");
+        assert_eq!(cluster.texts(index), ["among us"]);
+    }
+    assert_eq!((cluster.nodes[stranger].peers().count(), cluster.texts(stranger)), (0, vec!["let me in".to_owned()]));
+    let between = |from: usize, to: usize| {
+        let log = cluster.log.iter().flatten().map(|(_, packet)| packet);
+        let packets = log.filter(move |packet| (packet.from, packet.to) == (address(from), address(to)));
+        packets.map(|packet| packet.bytes.len()).collect::<Vec<_>>()
+    };
+    for index in 0..COUNT {
+        let (asked, answered) = (between(stranger, index), between(index, stranger));
+        assert_eq!([0, 7].contains(&index), !asked.is_empty(), "it hears of nobody else");
+        assert_eq!(answered.len(), asked.len().min(answered.len()), "one answer for each at most");
+        assert!(answered.iter().zip(&asked).all(|(answer, question)| answer <= question), "{asked:?} {answered:?}");
+        assert!(answered.iter().all(|&len| len < 100), "no list of members: {answered:?}");
+    }
+    assert!(cluster.nodes[0].stats().refused_not_neighbor > 1);
 }
 
 /// On a tree nobody hears it twice, so the number is exact.

@@ -200,7 +200,8 @@ fn without_room_a_change_is_refused_and_changes_nothing() {
     assert_eq!(node.set(now, Scope::Own, "one more", b"v"), full);
     assert_eq!(node.registers("").count(), accepted);
     node.set(now, Scope::Own, "0", b"w").expect("an old key has its place");
-    assert_eq!(node.set(now, Scope::Own, "1", &[1; 400]), full, "but there are too few bytes");
+    let too_many_bytes = Err(SubmitError::RegisterBytes { max: node.config().limits.register_bytes });
+    assert_eq!(node.set(now, Scope::Own, "1", &[1; 400]), too_many_bytes);
     assert_eq!(node.register(id(0), "1").expect("the old value stays").value, &b"v"[..]);
 }
 

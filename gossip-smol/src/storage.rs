@@ -79,7 +79,7 @@ mod redb_file {
         fn read(&self) -> Result<Vec<Stored>, redb::Error> {
             let transaction = self.database.begin_read()?;
             let mut stored = Vec::new();
-            for table in Table::ALL {
+            for &table in Table::ALL {
                 let name = table.to_string();
                 let rows = match transaction.open_table(definition(&name)) {
                     Ok(rows) => rows,

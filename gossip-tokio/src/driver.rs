@@ -14,10 +14,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use crate::Builder;
-use crate::node::{Call, Request, Shared};
+use crate::node::{Request, Shared, Write};
 use crate::outbox::Outbox;
 use crate::persist::{Persister, Stored};
-use crate::socket::{Received, Socket};
+use crate::socket::{Received, Sent, Socket};
 use crate::storage::Storage;
 use crate::tape::Tape;
 
@@ -38,13 +38,13 @@ pub(crate) struct Driver {
     socket: Socket,
     shared: Arc<Shared>,
     requests: mpsc::Receiver<Request>,
-    writes: mpsc::Receiver<Call>,
+    writes: mpsc::Receiver<Write>,
     outbox: Outbox,
     /// The datagrams composed last; `unsent` says which of them the socket was too full for.
     buffer: Vec<u8>,
     unsent: Option<Transmit>,
     /// A write that the core has no room for. Those behind it wait in their channel.
-    parked: Option<Call>,
+    parked: Option<Write>,
     persister: Persister,
     tape: Option<Tape>,
     /// There are handles.
@@ -59,7 +59,7 @@ enum Wake {
     /// A socket, a deadline or the application: the next turn finds out.
     Turn,
     Requested(Option<Request>),
-    Written(Option<Call>),
+    Written(Option<Write>),
     Stored(Stored),
 }
 
@@ -68,7 +68,7 @@ impl Driver {
         gossip: Recorded,
         socket: Socket,
         shared: Arc<Shared>,
-        (requests, writes): (mpsc::Receiver<Request>, mpsc::Receiver<Call>),
+        (requests, writes): (mpsc::Receiver<Request>, mpsc::Receiver<Write>),
         outbox: Outbox,
         storage: Option<Box<dyn Storage>>,
         tape: Option<Tape>,
@@ -154,11 +154,7 @@ impl Driver {
 
     fn request(&mut self, request: Request) {
         match request {
-            Request::Change(Call { change, reply }) => {
-                // Whoever asked may have gone, here as below.
-                let _ = reply.send(self.gossip.handle(self.shared.now(), change.input()));
-            }
-            Request::Look(look) => look(&self.gossip, self.socket.stats()),
+            Request::Ask(ask) => ask(&mut self.gossip, self.shared.now(), self.socket.stats()),
             Request::Shutdown(ended) => {
                 if self.shutdown_at.is_none() {
                     self.shutdown_at = Some(Instant::now() + Builder::SHUTDOWN_MAX);
@@ -173,10 +169,10 @@ impl Driver {
     /// True: more writes wait, and the core has room.
     fn take_writes(&mut self) -> bool {
         for _ in 0..CALLS_PER_TURN {
-            let Some(call) = self.parked.take().or_else(|| self.writes.try_recv().ok()) else {
+            let Some(write) = self.parked.take().or_else(|| self.writes.try_recv().ok()) else {
                 return false;
             };
-            self.write(call);
+            self.write(write);
             if self.parked.is_some() {
                 return false;
             }
@@ -184,15 +180,16 @@ impl Driver {
         true
     }
 
-    fn write(&mut self, call: Call) {
-        if call.reply.is_closed() {
+    fn write(&mut self, write: Write) {
+        if write.reply.is_closed() {
             return;
         }
-        match self.gossip.handle(self.shared.now(), call.change.input()) {
-            Ok(answer) => self.persister.accepted(answer, call.reply),
-            Err(InputError::Submit(SubmitError::Busy)) => self.parked = Some(call),
+        match (write.write)(&mut self.gossip, self.shared.now()) {
+            Ok(answer) => self.persister.accepted(answer, write.reply),
+            Err(InputError::Submit(SubmitError::Busy)) => self.parked = Some(write),
             Err(error) => {
-                let _ = call.reply.send(Err(error));
+                // Whoever asked may have gone.
+                let _ = write.reply.send(Err(error));
             }
         }
     }
@@ -224,9 +221,17 @@ impl Driver {
             let Some(transmit) = transmit else {
                 return (sent, false);
             };
-            if !self.socket.send(&transmit, &self.buffer) {
-                self.unsent = Some(transmit);
-                return (sent, false);
+            match self.socket.send(&transmit, &self.buffer) {
+                Sent::Done => {}
+                Sent::Full => {
+                    self.unsent = Some(transmit);
+                    return (sent, false);
+                }
+                Sent::TooLong => {
+                    let len = transmit.segment_size.unwrap_or(transmit.len);
+                    // A complaint has no answer.
+                    let _ = self.gossip.handle(self.shared.now(), Input::TooLong { to: transmit.to, len });
+                }
             }
             sent = true;
         }
@@ -272,7 +277,7 @@ impl Driver {
         match wake {
             Wake::Turn => {}
             Wake::Requested(Some(request)) => self.request(request),
-            Wake::Written(Some(call)) => self.write(call),
+            Wake::Written(Some(write)) => self.write(write),
             Wake::Requested(None) | Wake::Written(None) => self.handles = false,
             Wake::Stored(stored) => self.stored(stored),
         }
@@ -296,5 +301,33 @@ async fn sleep(until: Option<Instant>) {
     match until {
         Some(until) => sleep_until(until.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use gossip_core::{Config, NodeId};
+
+    use super::*;
+
+    #[test]
+    fn what_no_path_takes_is_told_to_the_core_and_does_not_stop_the_rest() {
+        tokio::runtime::Runtime::new().expect("a runtime starts").block_on(async {
+            let config = Config::local(NodeId(1));
+            let gossip = Recorded::new(config, [0; 32], gossip_core::Instant::ZERO, None).expect("a preset is right");
+            let socket = Socket::bind((Ipv4Addr::LOCALHOST, 0).into()).await.expect("the system has a free port");
+            let to = socket.local_addr().expect("it is bound");
+            let shared = Shared { id: NodeId(1), local_addr: to, clock_origin: Instant::now() };
+            let calls = (mpsc::channel(1).1, mpsc::channel(1).1);
+            let outbox = Outbox::new(mpsc::channel(1).0);
+            let mut driver = Driver::new(gossip, socket, Arc::new(shared), calls, outbox, None, None);
+            driver.buffer = vec![0; 70_000];
+            driver.unsent = Some(Transmit { to, len: driver.buffer.len(), segment_size: None });
+            assert_eq!(driver.transmit(), (true, false));
+            assert!(driver.unsent.is_none(), "nothing is gained by trying again");
+            assert_eq!(driver.gossip.stats().too_long, 1);
+        });
     }
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_core::Stream;
+use gossip_core::recording::Recorded;
 use gossip_core::{Answer, Event, Gossip, Input, InputError, Instant, MessageId, NodeId, Order, Scope, Version};
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,7 +21,7 @@ use crate::socket::SocketStats;
 pub struct Node {
     pub(crate) shared: Arc<Shared>,
     pub(crate) requests: mpsc::Sender<Request>,
-    pub(crate) writes: mpsc::Sender<Call>,
+    pub(crate) writes: mpsc::Sender<Write>,
 }
 
 /// What handles know without asking.
@@ -69,8 +70,9 @@ impl Node {
     ///
     /// [`CallError::Refused`] with what the core said, `Busy` excepted.
     pub async fn submit(&self, order: Order, payload: impl Into<Bytes>) -> Result<MessageId, CallError> {
-        let change = Change::Submit { order, payload: payload.into() };
-        self.write(change).await.map(message_id)
+        let payload = payload.into();
+        let submit = move |gossip: &mut Recorded, now| gossip.handle(now, Input::Submit { order, payload: &payload });
+        self.write(submit).await.map(message_id)
     }
 
     /// As [`Node::submit`], but waits neither for room nor for durability. It may overtake submits that wait.
@@ -79,12 +81,15 @@ impl Node {
     ///
     /// [`CallError::Full`] where too many calls wait for the loop, and [`CallError::Refused`] with what the core said.
     pub async fn try_submit(&self, order: Order, payload: impl Into<Bytes>) -> Result<MessageId, CallError> {
-        let (call, answer) = Call::new(Change::Submit { order, payload: payload.into() });
-        self.requests.try_send(Request::Change(call)).map_err(|error| match error {
+        let payload = payload.into();
+        let (request, answer) =
+            request(move |gossip, now, _| gossip.handle(now, Input::Submit { order, payload: &payload }));
+        self.requests.try_send(request).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => CallError::Full,
             mpsc::error::TrySendError::Closed(_) => CallError::Closed,
         })?;
-        answered(answer).await.map(message_id)
+        let answer = answer.await.map_err(|_| CallError::Closed)?;
+        answer.map(message_id).map_err(CallError::Refused)
     }
 
     /// [`Gossip::set`]. Waits as [`Node::submit`] does.
@@ -98,7 +103,9 @@ impl Node {
         key: impl Into<String>,
         value: impl Into<Bytes>,
     ) -> Result<Version, CallError> {
-        self.write(Change::Set { scope, key: key.into(), value: value.into() }).await.map(version)
+        let (key, value) = (key.into(), value.into());
+        let set = move |gossip: &mut Recorded, now| gossip.handle(now, Input::Set { scope, key: &key, value: &value });
+        self.write(set).await.map(version)
     }
 
     /// [`Gossip::remove`]. Waits as [`Node::submit`] does.
@@ -107,7 +114,9 @@ impl Node {
     ///
     /// [`CallError::Refused`] with what the core said, `Busy` excepted.
     pub async fn remove(&self, scope: Scope, key: impl Into<String>) -> Result<Version, CallError> {
-        self.write(Change::Remove { scope, key: key.into() }).await.map(version)
+        let key = key.into();
+        let remove = move |gossip: &mut Recorded, now| gossip.handle(now, Input::Remove { scope, key: &key });
+        self.write(remove).await.map(version)
     }
 
     /// [`Gossip::acknowledge`].
@@ -116,7 +125,7 @@ impl Node {
     ///
     /// Only [`CallError::Closed`].
     pub async fn acknowledge(&self, id: MessageId) -> Result<(), CallError> {
-        self.change(Change::Acknowledge { id }).await
+        self.change(Input::Acknowledge { id }).await
     }
 
     /// [`Gossip::join`].
@@ -125,7 +134,7 @@ impl Node {
     ///
     /// [`CallError::Refused`] with what the core said.
     pub async fn join(&self, contact: SocketAddr) -> Result<(), CallError> {
-        self.change(Change::Join { contact }).await
+        self.change(Input::Join { contact }).await
     }
 
     /// [`Gossip::forget`].
@@ -134,7 +143,7 @@ impl Node {
     ///
     /// Only [`CallError::Closed`].
     pub async fn forget(&self, contact: SocketAddr) -> Result<(), CallError> {
-        self.change(Change::Forget { contact }).await
+        self.change(Input::Forget { contact }).await
     }
 
     /// [`Gossip::leave`]: starts to leave. [`Event::Left`] tells when that is done; the handles go on to answer.
@@ -143,7 +152,7 @@ impl Node {
     ///
     /// Only [`CallError::Closed`].
     pub async fn leave(&self) -> Result<(), CallError> {
-        self.change(Change::Leave).await
+        self.change(Input::Leave).await
     }
 
     /// Looks at the node, from within its loop: keep it short, everything else of this node waits meanwhile. A panic of
@@ -156,7 +165,7 @@ impl Node {
         &self,
         look: impl FnOnce(&Gossip) -> R + Send + 'static,
     ) -> Result<R, CallError> {
-        self.look(|gossip, _| look(gossip)).await
+        self.ask(|gossip, _, _| look(gossip)).await
     }
 
     /// What the socket refused so far.
@@ -165,7 +174,7 @@ impl Node {
     ///
     /// Only [`CallError::Closed`].
     pub async fn socket_stats(&self) -> Result<SocketStats, CallError> {
-        self.look(|_, stats| stats).await
+        self.ask(|_, _, stats| stats).await
     }
 
     /// Leaves, hands over what only this node holds, and ends the node: at the latest after
@@ -179,34 +188,39 @@ impl Node {
         }
     }
 
-    async fn look<R: Send + 'static>(
+    async fn ask<R: Send + 'static>(
         &self,
-        look: impl FnOnce(&Gossip, SocketStats) -> R + Send + 'static,
+        ask: impl FnOnce(&mut Recorded, Instant, SocketStats) -> R + Send + 'static,
     ) -> Result<R, CallError> {
-        let (reply, answer) = oneshot::channel();
-        let look = move |gossip: &Gossip, stats| {
-            // Whoever asked may have gone.
-            let _ = reply.send(look(gossip, stats));
-        };
-        self.requests.send(Request::Look(Box::new(look))).await.map_err(|_| CallError::Closed)?;
+        let (request, answer) = request(ask);
+        self.requests.send(request).await.map_err(|_| CallError::Closed)?;
         answer.await.map_err(|_| CallError::Closed)
     }
 
-    async fn write(&self, change: Change) -> Result<Answer, CallError> {
-        let (call, answer) = Call::new(change);
-        self.writes.send(call).await.map_err(|_| CallError::Closed)?;
-        answered(answer).await
+    async fn change(&self, input: Input<'static>) -> Result<(), CallError> {
+        self.ask(|gossip, now, _| gossip.handle(now, input)).await?.map(|_| ()).map_err(CallError::Refused)
     }
 
-    async fn change(&self, change: Change) -> Result<(), CallError> {
-        let (call, answer) = Call::new(change);
-        self.requests.send(Request::Change(call)).await.map_err(|_| CallError::Closed)?;
-        answered(answer).await.map(|_| ())
+    async fn write(
+        &self,
+        write: impl Fn(&mut Recorded, Instant) -> Outcome + Send + 'static,
+    ) -> Result<Answer, CallError> {
+        let (reply, answer) = oneshot::channel();
+        self.writes.send(Write { write: Box::new(write), reply }).await.map_err(|_| CallError::Closed)?;
+        answer.await.map_err(|_| CallError::Closed)?.map_err(CallError::Refused)
     }
 }
 
-async fn answered(answer: oneshot::Receiver<Result<Answer, InputError>>) -> Result<Answer, CallError> {
-    answer.await.map_err(|_| CallError::Closed)?.map_err(CallError::Refused)
+/// What asks the loop, and where its answer comes out.
+fn request<R: Send + 'static>(
+    ask: impl FnOnce(&mut Recorded, Instant, SocketStats) -> R + Send + 'static,
+) -> (Request, oneshot::Receiver<R>) {
+    let (reply, answer) = oneshot::channel();
+    let ask = move |gossip: &mut Recorded, now, stats| {
+        // Whoever asked may have gone.
+        let _ = reply.send(ask(gossip, now, stats));
+    };
+    (Request::Ask(Box::new(ask)), answer)
 }
 
 fn message_id(answer: Answer) -> MessageId {
@@ -271,53 +285,25 @@ impl Stream for Events {
     }
 }
 
-/// What handles ask of the loop.
+/// What handles ask of the loop, and are answered at once.
 pub(crate) enum Request {
-    /// Change the node, and answer at once.
-    Change(Call),
-    /// Look at the node and its socket.
-    Look(Look),
+    /// Look at the node or change it, and tell whoever asked.
+    Ask(Ask),
     /// Leave, then end; drop the sender at the end.
     Shutdown(oneshot::Sender<()>),
 }
 
-/// Looks, and tells whoever asked.
-pub(crate) type Look = Box<dyn FnOnce(&Gossip, SocketStats) + Send>;
+/// Runs once, in the loop.
+pub(crate) type Ask = Box<dyn FnOnce(&mut Recorded, Instant, SocketStats) + Send>;
 
-/// A change, and who waits for its answer.
-pub(crate) struct Call {
-    pub(crate) change: Change,
-    pub(crate) reply: oneshot::Sender<Result<Answer, InputError>>,
+/// A change that waits for room, so it may be tried more than once, and for durability; and who waits for both.
+pub(crate) struct Write {
+    pub(crate) write: Change,
+    pub(crate) reply: oneshot::Sender<Outcome>,
 }
 
-impl Call {
-    fn new(change: Change) -> (Self, oneshot::Receiver<Result<Answer, InputError>>) {
-        let (reply, answer) = oneshot::channel();
-        (Self { change, reply }, answer)
-    }
-}
+/// Runs in the loop until there is room.
+pub(crate) type Change = Box<dyn Fn(&mut Recorded, Instant) -> Outcome + Send>;
 
-/// An [`Input`] that owns what it names.
-pub(crate) enum Change {
-    Acknowledge { id: MessageId },
-    Forget { contact: SocketAddr },
-    Join { contact: SocketAddr },
-    Leave,
-    Remove { scope: Scope, key: String },
-    Set { scope: Scope, key: String, value: Bytes },
-    Submit { order: Order, payload: Bytes },
-}
-
-impl Change {
-    pub(crate) fn input(&self) -> Input<'_> {
-        match self {
-            Self::Acknowledge { id } => Input::Acknowledge { id: *id },
-            Self::Forget { contact } => Input::Forget { contact: *contact },
-            Self::Join { contact } => Input::Join { contact: *contact },
-            Self::Leave => Input::Leave,
-            Self::Remove { scope, key } => Input::Remove { scope: *scope, key },
-            Self::Set { scope, key, value } => Input::Set { scope: *scope, key, value },
-            Self::Submit { order, payload } => Input::Submit { order: *order, payload },
-        }
-    }
-}
+/// How a change ended.
+pub(crate) type Outcome = Result<Answer, InputError>;

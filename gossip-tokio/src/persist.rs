@@ -8,9 +8,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use gossip_core::recording::Recorded;
-use gossip_core::{Answer, InputError, PersistSeq, Record};
+use gossip_core::{Answer, PersistSeq, Record};
 use tokio::sync::oneshot;
 
+use crate::node::Outcome;
 use crate::storage::Storage;
 
 /// Records in one batch: the time between two durable states stays short even where the disk is slow.
@@ -36,7 +37,7 @@ enum State {
 /// A write that the core has taken, and who is told when it is durable.
 struct Accepted {
     answer: Answer,
-    reply: oneshot::Sender<Result<Answer, InputError>>,
+    reply: oneshot::Sender<Outcome>,
 }
 
 /// The storage is back: everything up to here is durable.
@@ -52,7 +53,7 @@ impl Persister {
     }
 
     /// The core has taken a write.
-    pub(crate) fn accepted(&mut self, answer: Answer, reply: oneshot::Sender<Result<Answer, InputError>>) {
+    pub(crate) fn accepted(&mut self, answer: Answer, reply: oneshot::Sender<Outcome>) {
         self.accepted.push(Accepted { answer, reply });
     }
 

@@ -40,12 +40,22 @@ const LOG_PERIOD: Duration = Duration::from_secs(60);
 pub struct SocketStats {
     /// Times that the socket was full, and a datagram had to wait.
     pub send_blocked: u64,
-    /// Datagrams, or runs of them, that the system refused to send for another reason than their length.
+    /// Datagrams, or runs of them, that the system refused to send for another reason than their length; those are
+    /// counted in [`Stats::too_long`](gossip_core::Stats::too_long).
     pub send_failed: u64,
-    /// Datagrams that were longer than an interface on their way accepts.
-    pub send_too_long: u64,
     /// Errors at receiving.
     pub receive_failed: u64,
+}
+
+/// How sending went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// Nothing is left to do: the system has it, or refused it in a way that trying again does not mend.
+    Done,
+    /// The socket is full: try again when [`Socket::writable`].
+    Full,
+    /// No path there takes a datagram of this length.
+    TooLong,
 }
 
 /// How receiving went.
@@ -105,8 +115,7 @@ impl Socket {
         (mtu * segments).clamp(mtu, mtu.max(usize::from(gossip_core::MTU_MAX)))
     }
 
-    /// False: the socket is full; try again when [`Socket::writable`]. True: done with it, sent or refused.
-    pub(crate) fn send(&mut self, transmit: &Transmit, buffer: &[u8]) -> bool {
+    pub(crate) fn send(&mut self, transmit: &Transmit, buffer: &[u8]) -> Sent {
         let datagrams = quinn_udp::Transmit {
             destination: if self.maps_v4 { mapped(transmit.to) } else { transmit.to },
             ecn: None,
@@ -115,22 +124,19 @@ impl Socket {
             src_ip: None,
         };
         let sent = self.io.try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), &datagrams));
-        match sent {
-            Ok(()) => true,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.stats.send_blocked += 1;
-                false
-            }
-            Err(error) => {
-                if quinn_udp::is_msg_size_err(&error) {
-                    self.stats.send_too_long += 1;
-                } else {
-                    self.stats.send_failed += 1;
-                }
-                self.log(&format_args!("sending to {} failed", transmit.to), &error);
-                true
-            }
+        let Err(error) = sent else {
+            return Sent::Done;
+        };
+        if error.kind() == ErrorKind::WouldBlock {
+            self.stats.send_blocked += 1;
+            return Sent::Full;
         }
+        self.log(&format_args!("sending to {} failed", transmit.to), &error);
+        if quinn_udp::is_msg_size_err(&error) {
+            return Sent::TooLong;
+        }
+        self.stats.send_failed += 1;
+        Sent::Done
     }
 
     /// Hands what one system call brings to `handle`.
@@ -231,13 +237,13 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_that_no_interface_takes_is_counted() {
+    fn a_datagram_that_no_interface_takes_is_told() {
         run(async {
             let (mut a, b) = (socket().await, socket().await);
             let buffer = [0; 70_000];
             let too_long = Transmit { to: b.local_addr().expect("it is bound"), len: buffer.len(), segment_size: None };
-            assert!(a.send(&too_long, &buffer), "nothing is gained by trying again");
-            assert_eq!(a.stats(), SocketStats { send_too_long: 1, ..SocketStats::default() });
+            assert_eq!(a.send(&too_long, &buffer), Sent::TooLong);
+            assert_eq!(a.stats(), SocketStats::default());
         });
     }
 
@@ -249,11 +255,11 @@ mod tests {
             let segments = a.send_len(100) / 100;
             let run = Transmit { to: b.local_addr().expect("it is bound"), len: buffer.len(), segment_size: Some(100) };
             let sent: Vec<&[u8]> = if segments >= 3 {
-                assert!(a.send(&run, &buffer));
+                assert_eq!(a.send(&run, &buffer), Sent::Done);
                 buffer.chunks(100).collect()
             } else {
                 // This system sends one by one only, which the core is told by the length of the buffer.
-                assert!(a.send(&Transmit { len: 100, segment_size: None, ..run }, &buffer));
+                assert_eq!(a.send(&Transmit { len: 100, segment_size: None, ..run }, &buffer), Sent::Done);
                 vec![&buffer[..100]]
             };
             let mut received = Vec::new();

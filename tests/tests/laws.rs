@@ -52,3 +52,14 @@ fn judge(outcomes: &[Outcome]) {
         assert!(count > 0, "a vacuous campaign: never exercised {event}");
     }
 }
+
+/// Long runs that once showed what short ones cannot, as the horizon passes in them: silences that were taken for too short
+/// or too long, a removal told twice, and what was thrown away told as lost.
+#[test]
+fn seeds_that_once_failed() {
+    let [small, large] = [16, 64].map(|nodes_max| Request { nodes_min: 2, nodes_max, seconds: 60 });
+    for (seed, request) in [(6, small), (15, large), (42, large), (45, large)] {
+        let outcome = run(&Plan::draw(seed, request));
+        assert_eq!(outcome.found, [], "seed {seed} of 2..{} nodes", request.nodes_max);
+    }
+}

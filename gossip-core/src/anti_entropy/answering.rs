@@ -1,10 +1,11 @@
 //! What to answer to a pull.
 
 use super::{AntiEntropy, WORK_MAX, mark_if_owed};
+use crate::broadcast::{len_max, pass_over};
 use crate::pack::{Full, Packer};
 use crate::peer::{Due, PeerIdx};
 use crate::protocol::Cx;
-use crate::store::{Freshness, Row, WINDOW_MAX};
+use crate::store::{Freshness, Row, Slot, WINDOW_MAX};
 use crate::wire::{Absence, Absent, Kind, List, Wanted};
 
 /// An answer that waits for its datagram.
@@ -52,13 +53,23 @@ impl AntiEntropy {
         work: &mut u32,
     ) -> u64 {
         let (first, last) = range.into_inner();
-        if let Some(slot) = cx.messages.find(row, first) {
-            self.owed.set(from.row(), slot as usize);
-            return first;
+        let room = cx.room(from);
+        match cx.messages.find(row, first) {
+            Some(slot) if fits(cx, slot, room) => {
+                self.owed.set(from.row(), slot as usize);
+                return first;
+            }
+            Some(slot) => pass_over(cx, slot),
+            None => {}
         }
         let Some(origin) = cx.origins.get(row) else { return last };
-        let seen = |seq| origin.freshness(seq, WINDOW_MAX) == Freshness::Seen;
-        let why = if seen(first) { Absence::Gone } else { Absence::Lacking };
+        // What is held and does not fit into any datagram on this way cannot be had here, as if it were gone.
+        let cannot = |seq| match cx.messages.find(row, seq) {
+            Some(slot) => (!fits(cx, slot, room)).then_some(Absence::Gone),
+            None if origin.freshness(seq, WINDOW_MAX) == Freshness::Seen => Some(Absence::Gone),
+            None => Some(Absence::Lacking),
+        };
+        let why = cannot(first).unwrap_or(Absence::Lacking);
         // Below the lowest held message, and beyond the highest known one, whole stretches have one answer.
         let lowest = cx.messages.lowest(origin.held).unwrap_or(u64::MAX);
         let mut end = match why {
@@ -67,7 +78,7 @@ impl AntiEntropy {
             _ => first,
         }
         .min(last);
-        while end < last && *work > 0 && cx.messages.find(row, end + 1).is_none() && seen(end + 1) == seen(first) {
+        while end < last && *work > 0 && cannot(end + 1) == Some(why) {
             end += 1;
             *work -= 1;
         }
@@ -110,4 +121,9 @@ impl AntiEntropy {
     fn next_absence(&self, fits: impl Fn(&OwedAbsent) -> bool) -> Option<(u32, Absent)> {
         self.absences.iter().find(|(_, owed)| fits(owed)).map(|(slot, owed)| (slot, owed.absent))
     }
+}
+
+/// Whether a message fits into a datagram with room for so many bytes of frames.
+fn fits(cx: &Cx<'_>, slot: Slot, room: usize) -> bool {
+    cx.messages.get(slot).is_some_and(|message| len_max(message) <= room)
 }

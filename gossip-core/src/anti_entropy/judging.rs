@@ -17,7 +17,7 @@ pub(super) struct Verdict {
     gone: u64,
     /// Links that lack it too.
     lacking: u64,
-    /// All of the hole up to here is gone with those who said so.
+    /// What they said is true of all of the hole up to here.
     upto: u64,
 }
 
@@ -33,10 +33,10 @@ impl Verdict {
         if why == Absence::Gone {
             self.gone |= bit;
             self.lacking &= !bit;
-            self.upto = self.upto.min(last);
         } else if self.gone & bit == 0 {
             self.lacking |= bit;
         }
+        self.upto = self.upto.min(last);
     }
 
     fn forget(&mut self, peer: PeerIdx) {
@@ -44,11 +44,15 @@ impl Verdict {
         self.lacking &= !(1 << peer.row());
     }
 
+    /// Whether all of these links say that they do not hold it any more.
+    fn is_gone(&self, links: u64) -> bool {
+        links != 0 && self.gone & links == links
+    }
+
     /// Whether the hole is lost, given the set of links and for how long it has been there.
     fn is_lost(&self, links: u64, age: Duration, patience: Duration) -> bool {
-        let all_gone = self.gone & links == links;
         let all_answered = (self.gone | self.lacking) & links == links;
-        links != 0 && (all_gone || all_answered && self.gone & links != 0 && age >= patience)
+        self.is_gone(links) || all_answered && self.gone & links != 0 && age >= patience
     }
 }
 
@@ -58,7 +62,7 @@ impl AntiEntropy {
             let Some(row) = cx.origins.find(absent.origin, absent.incarnation) else { continue };
             let Some(origin) = cx.origins.get(row) else { continue };
             if (absent.first..=absent.last()).contains(&(origin.top + 1)) {
-                self.verdict(origin, row).hear(from, absent.why, absent.last());
+                self.hear(cx, from, row, absent.why, absent.last());
                 self.pull_at = self.pull_at.min(cx.now + self.pull_period);
             }
         }
@@ -69,18 +73,25 @@ impl AntiEntropy {
         let Some(origin) = cx.origins.get(row) else { return };
         let first = origin.top + 1;
         if entry.low > first {
-            self.verdict(origin, row).hear(from, Absence::Gone, entry.low - 1);
+            self.hear(cx, from, row, Absence::Gone, entry.low - 1);
         } else if entry.top < first && !entry.runs().any(|run| run.contains(&first)) {
-            self.verdict(origin, row).hear(from, Absence::Lacking, first);
+            let last = entry.runs().find(|run| *run.start() > first).map_or(u64::MAX, |run| run.start() - 1);
+            self.hear(cx, from, row, Absence::Lacking, last);
         }
     }
 
-    fn verdict(&mut self, origin: &Origin, row: Row) -> &mut Verdict {
+    /// Takes an answer about the first hole. What is gone stays so, but who lacks it today may get it tomorrow: that counts
+    /// only where it is said when patience has run out.
+    fn hear(&mut self, cx: &Cx<'_>, from: PeerIdx, row: Row, why: Absence, last: u64) {
+        let Some(origin) = cx.origins.get(row) else { return };
+        if why != Absence::Gone && hole_age(cx, origin) < self.patience {
+            return;
+        }
         let verdict = &mut self.verdicts[row as usize];
         if verdict.top != origin.top {
             *verdict = Verdict::of(origin);
         }
-        verdict
+        verdict.hear(from, why, last);
     }
 
     /// The next hole that is lost, if its loss can be told now.
@@ -89,19 +100,28 @@ impl AntiEntropy {
         self.lacking.iter().find_map(|row| {
             let origin = cx.origins.get(row as Row)?;
             let hole = origin.first_hole()?;
-            let age = cx.now.saturating_since(origin.hole_since);
-            let age = if *hole.start() <= origin.hole_mark { age } else { Duration::ZERO };
+            let age = hole_age(cx, origin);
             let verdict = self.verdicts[row];
+            // What is missing beyond the mark has not been missing for so long.
             let upto = if age >= self.horizon {
-                (*hole.end()).min(origin.hole_mark)
+                origin.hole_mark
+            } else if verdict.top == origin.top && verdict.is_gone(links) {
+                verdict.upto
             } else if verdict.top == origin.top && verdict.is_lost(links, age, self.patience) {
-                (*hole.end()).min(verdict.upto)
+                verdict.upto.min(origin.hole_mark)
             } else {
                 return None;
             };
+            let upto = upto.min(*hole.end());
             let tellable = origin.gap.is_none_or(|(_, last)| last + 1 == *hole.start());
             (tellable && upto >= *hole.start()).then_some(Fact::Lost { row: row as Row, upto })
         })
+    }
+
+    /// A row may be another origin's next: what was said about the one before does not count.
+    pub(super) fn forget_verdict(&mut self, row: Row) {
+        self.verdicts[row as usize] = Verdict::NONE;
+        self.lacking.clear(row as usize);
     }
 
     /// A link began or ended: what was said over it before does not count.
@@ -114,6 +134,11 @@ impl AntiEntropy {
         }
         self.forget_absences(peer);
     }
+}
+
+/// For how long the first missing number has been missing, at least.
+fn hole_age(cx: &Cx<'_>, origin: &Origin) -> Duration {
+    if origin.top < origin.hole_mark { cx.now.saturating_since(origin.hole_since) } else { Duration::ZERO }
 }
 
 #[cfg(test)]

@@ -19,15 +19,13 @@ use crate::storage::Grid;
 use crate::store::Messages;
 use crate::store::{Message, Slot};
 use crate::time::Instant;
-use crate::wire::{Blob, Data, HEADER_LEN, Kind};
+use crate::wire::{Blob, Data, Kind};
 
 /// The pigeonholes.
 #[derive(Clone, Debug)]
 pub(super) struct Copies {
     /// Links by messages: a copy is to be sent.
     owed: Grid,
-    /// Bytes of frames that a datagram holds.
-    room: usize,
     /// Where to go on in each link's line.
     cursors: Box<[u32]>,
 }
@@ -35,11 +33,7 @@ pub(super) struct Copies {
 impl Copies {
     pub(super) fn new(config: &Config) -> Self {
         let (links, messages) = (usize::from(config.limits.links), config.limits.message_slots());
-        Self {
-            owed: Grid::new(links, messages),
-            room: usize::from(config.mtu) - HEADER_LEN,
-            cursors: (0..links).map(|_| 0).collect(),
-        }
+        Self { owed: Grid::new(links, messages), cursors: (0..links).map(|_| 0).collect() }
     }
 
     pub(super) const fn heap_bytes(links: usize, messages: usize) -> usize {
@@ -81,23 +75,25 @@ impl Copies {
     /// Writes the copies owed to `to`, as many as fit.
     pub(super) fn write_all(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) -> Result<(), Full> {
         while let Some(slot) = self.next(to.row()) {
-            self.write_one(cx, slot, 0, packet)?;
+            self.write_one(cx, to, slot, 0, packet)?;
             self.done(to.row(), slot);
         }
         Ok(())
     }
 
-    /// Writes one copy. False where there is nothing to send, or it would never fit.
+    /// Writes one copy for `to`. False where there is nothing to send, or it would never fit.
     pub(super) fn write_one(
         &self,
         cx: &mut Cx<'_>,
+        to: PeerIdx,
         slot: Slot,
         flags: u8,
         packet: &mut Packer<'_>,
     ) -> Result<bool, Full> {
+        let room = cx.room(to);
         let Some(message) = cx.messages.get(slot) else { return Ok(false) };
-        if len_max(message) > self.room {
-            cx.stats.unsendable += 1;
+        if len_max(message) > room {
+            pass_over(cx, slot);
             return Ok(false);
         }
         write(packet, cx.now, cx.me.node, message, flags)?;
@@ -119,6 +115,13 @@ pub(crate) fn len_max(message: &Message) -> usize {
     let path = message.path().len();
     let grows = 0 < path && path < Path::MAX * 8;
     Data::OVERHEAD_MAX + path + if grows { 8 } else { 0 } + message.payload().len()
+}
+
+/// A copy never fits into a datagram for its link. The message grows older from now on: an own one that fits nowhere must
+/// not stay for ever.
+pub(crate) fn pass_over(cx: &mut Cx<'_>, slot: Slot) {
+    cx.stats.unsendable += 1;
+    cx.messages.sent(cx.now, slot);
 }
 
 /// Writes one message as it is now.

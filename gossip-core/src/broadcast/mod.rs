@@ -17,8 +17,8 @@
 //!
 //! # Bounds
 //!
-//! What came from a node with a larger MTU and does not fit into a datagram of this one is kept and delivered, but not
-//! passed on; that is counted. Work per message: see each way of spreading.
+//! What came from a node with a larger MTU and does not fit into a datagram for some link is kept and delivered, but not
+//! passed on there; that is counted. Work per message: see each way of spreading.
 
 mod copies;
 mod flood;
@@ -36,7 +36,7 @@ pub(crate) use tree::TREES_MAX;
 
 #[cfg(any(test, feature = "__internals"))]
 pub(crate) use copies::check_owed;
-pub(crate) use copies::{len_max, write};
+pub(crate) use copies::{len_max, pass_over, write};
 
 use crate::config::{Broadcast as Mode, Config};
 use crate::ids::Incarnation;

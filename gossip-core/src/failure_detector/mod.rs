@@ -3,10 +3,11 @@
 //! # Intuition
 //!
 //! Two people with lamps on two hills. Each now and then asks "are you there?" and expects an answer; any other light
-//! from the far hill does as well. Three questions in a row into the dark, and the other one is taken for gone.
+//! from the far hill does as well. So many questions in a row into the dark, and the other one is taken for gone.
 //!
-//! In fog that is too hasty: where half of the lights get lost, three misses in a row happen every few minutes to the
-//! healthiest of neighbors. So the number of questions grows with the loss that this node has seen.
+//! How many depends on the weather. In clear air three are enough. In fog, where half of the lights get lost, three misses
+//! in a row happen every few minutes to the healthiest of neighbors; so the number of questions, 3 to 32, grows with the loss
+//! that this node has seen.
 //!
 //! # States, per link
 //!

@@ -17,6 +17,7 @@ use crate::ids::Incarnation;
 use crate::leave::Phase;
 use crate::members::Members;
 use crate::membership::Membership;
+use crate::mtu::Mtus;
 use crate::peer::Peers;
 use crate::persist::{Gate, StoredRecord};
 use crate::protocol::Me;
@@ -57,6 +58,10 @@ impl Gossip {
     /// Makes a node that remembers what `records` say: what an earlier life of it handed out by
     /// [`Gossip::poll_persist`], as far as it got durable, in any order.
     ///
+    /// The last gap of each origin on record is told again. Messages for which [`Limits`](crate::Limits) have no place
+    /// any more are dropped, the oldest first, and their removals come out of [`Gossip::poll_persist`]; until then each takes
+    /// 32 bytes beyond [`Limits::bytes`](crate::Limits::bytes).
+    ///
     /// # Errors
     ///
     /// The configuration is wrong, a record does not parse, or the records are another node's.
@@ -77,7 +82,8 @@ impl Gossip {
     }
 
     /// A node whose incarnation starts at `start` at the earliest.
-    fn build(config: Config, seed: [u8; 32], now: Instant, start: u64) -> Self {
+    fn build(config: Config, seed: [u8; 32], told: Instant, start: u64) -> Self {
+        let now = told.inward();
         let limits = &config.limits;
         let mut rng = Rng::new(&seed, label::INCARNATION);
         let incarnation = Incarnation::new(config.started_at.max(start), rng.u32());
@@ -102,10 +108,11 @@ impl Gossip {
             auth,
             me,
             now,
-            told: now,
+            told,
             clock: Clock::new(&config, now),
             gate: Gate::new(config.durability == Durability::Records),
             peers: Peers::new(links),
+            mtus: Mtus::new(config.mtu, links + usize::from(limits.contacts)),
             members,
             origins,
             messages: Messages::new(limits, &mut tables),
@@ -118,6 +125,7 @@ impl Gossip {
             sweep_at: now + config.timing.horizon / 8,
             untold_gaps: Bits::new(limits.origins as usize),
             unrecorded_origins: Bits::new(limits.origins as usize),
+            unrecorded_losses: Bits::new(limits.origins as usize),
             purged: Vec::new(),
             unrecorded_acknowledgements: Bits::new(limits.message_slots()),
             config,
@@ -148,7 +156,7 @@ impl Gossip {
             return;
         }
         if silent {
-            self.origins.remove(self.own_row);
+            self.forget_origin(self.own_row);
         }
         let Some(row) = self.origins.insert(self.now, self.me.node, incarnation) else { return };
         for peer in 0..self.peers.capacity() {

@@ -17,6 +17,7 @@ use crate::ids::{MessageId, Version};
 use crate::io::Transmit;
 use crate::leave::Phase;
 use crate::members::Members;
+use crate::mtu::Mtus;
 use crate::peer::Peers;
 use crate::persist::{Gate, PersistSeq, Record};
 use crate::protocol::Me;
@@ -42,13 +43,14 @@ pub struct Gossip {
     pub(crate) auth: Auth,
     pub(crate) me: Me,
     pub(crate) subkey: Subkey,
-    /// The latest time that the caller has told.
+    /// The latest time that the caller has told, in the core's own time ([`Instant::inward`]).
     pub(crate) now: Instant,
-    /// The last time that the caller has told; earlier than `now` where its clock went back.
+    /// The last time that the caller has told, as it was told; earlier than `now` where its clock went back.
     told: Instant,
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
     pub(crate) peers: Peers,
+    pub(crate) mtus: Mtus,
     pub(crate) members: Members,
     pub(crate) origins: Origins,
     pub(crate) messages: Messages,
@@ -62,13 +64,15 @@ pub struct Gossip {
     raised: bool,
     pub(crate) phase: Phase,
     /// When to look for what is older than the horizon.
-    sweep_at: Instant,
+    pub(crate) sweep_at: Instant,
     /// Origins with a gap of which the application is to be told.
     pub(crate) untold_gaps: Bits,
     /// Origins of which something is to be recorded.
     pub(crate) unrecorded_origins: Bits,
+    /// Those of which a loss is to be recorded: what it lets in is not delivered before.
+    pub(crate) unrecorded_losses: Bits,
     /// Messages of the earlier life for which there was no room, to be removed from its records, and whether they were
-    /// acknowledged.
+    /// acknowledged. No more than there were records; the only heap beyond [`Limits::bytes`](crate::Limits::bytes).
     pub(crate) purged: Vec<(MessageId, bool)>,
     /// Messages whose acknowledgement is to be recorded.
     pub(crate) unrecorded_acknowledgements: Bits,
@@ -157,8 +161,8 @@ impl Gossip {
     ///
     /// [`SubmitError::Key`] for a key that is empty, longer than [`KEY_MAX`](crate::KEY_MAX) bytes or starts with a
     /// zero byte; [`SubmitError::TooLarge`] for a value that does not fit in one datagram beside its key;
-    /// [`SubmitError::TooManyRegisters`] without room; [`SubmitError::NotYet`] for [`Scope::Shared`]. Nothing was
-    /// changed then.
+    /// [`SubmitError::TooManyRegisters`] and [`SubmitError::RegisterBytes`] without room; [`SubmitError::NotYet`] for
+    /// [`Scope::Shared`]. Nothing was changed then.
     pub fn set(&mut self, now: Instant, scope: Scope, key: &str, value: &[u8]) -> Result<Version, SubmitError> {
         self.change(now, scope, key, Some(value))
     }
@@ -232,6 +236,18 @@ impl Gossip {
         self.start_leave();
     }
 
+    /// The system refused a datagram of `len` bytes to `to`, because no path there takes one of that length (`EMSGSIZE`);
+    /// of several at once, `len` is [`Transmit::segment_size`].
+    ///
+    /// It counts as lost. For ten minutes the datagrams to that address are shorter by a step: at most 31,952, 17,866,
+    /// 8,118, 4,304, 1,954, 1,444, 1,232, 958, 460 or [`MTU_MIN`](crate::MTU_MIN) bytes, the first of these that is
+    /// below `len`. Messages and registers that do not fit any more are not sent there ([`Stats::unsendable`]).
+    pub fn handle_too_long(&mut self, now: Instant, to: SocketAddr, len: usize) {
+        self.advance(now);
+        self.stats.too_long += 1;
+        self.mtus.lower(self.now, to, len);
+    }
+
     /// All records up to `upto` are durable.
     pub fn handle_persisted(&mut self, now: Instant, upto: PersistSeq) {
         self.advance(now);
@@ -242,7 +258,7 @@ impl Gossip {
 
     /// The next datagram, composed in `buffer` with the freshest contents; none when nothing is owed to anybody.
     ///
-    /// Where the buffer has room for more than one datagram, several of equal length may be composed for one peer: all
+    /// Where the buffer is longer than [`Config::mtu`], several datagrams of equal length may be composed for one peer: all
     /// but the last have [`Transmit::segment_size`] bytes.
     ///
     /// # Panics
@@ -266,6 +282,9 @@ impl Gossip {
                 continue;
             }
             let segment = self.seal(peer, &mut buffer[..HEADER_LEN + len]);
+            if segment == 0 {
+                continue;
+            }
             let len = self.compose_more(peer, buffer, segment);
             return Some(Transmit { to, len, segment_size: (len > segment).then_some(segment) });
         }
@@ -279,8 +298,9 @@ impl Gossip {
         if let Some(gap) = self.next_gap() {
             return Some(gap);
         }
-        let gate = &self.gate;
-        if let Some(delivery) = self.messages.next_ready(|record| gate.is_durable(record)) {
+        let (gate, losses) = (&self.gate, &self.unrecorded_losses);
+        let may_go = |row, record| gate.is_durable(record) && !losses.contains(row as usize);
+        if let Some(delivery) = self.messages.next_ready(may_go) {
             self.stats.delivered += 1;
             return Some(Event::Deliver(delivery));
         }
@@ -321,7 +341,8 @@ impl Gossip {
     /// deadline: a full socket must not make the loop spin.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.next_deadline().map(|(at, _)| at)
+        // What is due already is due at once, also where the caller's clock is behind.
+        self.next_deadline().map(|(at, _)| if at <= self.now { self.told } else { at.outward() })
     }
 
     /// Why [`Gossip::poll_timeout`] wants that tick.
@@ -329,6 +350,7 @@ impl Gossip {
         self.next_deadline().map(|(_, reason)| reason)
     }
 
+    /// In the core's own time.
     fn next_deadline(&self) -> Option<(Instant, Reason)> {
         if self.phase.is_over() {
             return None;
@@ -336,8 +358,6 @@ impl Gossip {
         let own = [(self.sweep_at, Reason::Expiry), (self.phase.deadline(), Reason::Leave)];
         let theirs = self.protocols.each().map(|protocol| (protocol.deadline(), protocol.reason()));
         let (at, reason) = own.into_iter().chain(theirs).min_by_key(|&(at, _)| at)?;
-        // What is due already is due at once, also where the caller's clock is behind.
-        let at = if at <= self.now { self.told } else { at };
         (at != Instant::NEVER).then_some((at, reason))
     }
 
@@ -345,50 +365,15 @@ impl Gossip {
 
     /// Time does not go back: an earlier `now` counts as the latest one.
     fn advance(&mut self, now: Instant) {
-        if now < self.now {
+        let own = now.inward();
+        if own < self.now {
             self.stats.time_went_back += 1;
         }
-        self.now = self.now.max(now);
+        self.now = self.now.max(own);
         self.told = now;
     }
 
     fn find(&self, id: MessageId) -> Option<crate::store::Slot> {
         self.messages.find(self.origins.find(id.origin, id.incarnation)?, id.seq)
-    }
-
-    /// Gives up what is older than the horizon, and forgets origins that were silent for long.
-    fn sweep(&mut self) {
-        let horizon = self.config.timing.horizon;
-        self.sweep_at = self.now + horizon / 8;
-        let limit = u32::try_from(horizon.as_millis()).unwrap_or(u32::MAX);
-        let mut next = 0;
-        while let Some(slot) = self.messages.next_older(next, self.now, limit) {
-            next = slot + 1;
-            if self.may_give_up(slot) {
-                self.give_up(slot);
-            }
-        }
-        for row in 0..self.config.limits.origins {
-            if !self.is_silent(row) {
-                continue;
-            }
-            if self.gate.is_enabled() {
-                // The row goes when its removal is handed out.
-                self.unrecorded_origins.set(row as usize);
-            } else {
-                self.origins.remove(row);
-            }
-        }
-    }
-
-    /// Whether nothing holds the row of an origin any more, and its origin has been silent for 5/4 of the horizon.
-    pub(crate) fn is_silent(&self, row: Row) -> bool {
-        let patience = self.config.timing.horizon * 5 / 4;
-        self.origins.get(row).is_some_and(|origin| {
-            row != self.own_row
-                && origin.held.is_empty()
-                && origin.gap.is_none()
-                && self.now.saturating_since(origin.heard) >= patience
-        })
     }
 }

@@ -38,7 +38,8 @@ impl Gossip {
         usize::from(self.config.mtu) - HEADER_LEN - Data::OVERHEAD_MAX - path
     }
 
-    /// How many members the cluster has, as far as this node knows, itself included.
+    /// How many members the cluster has, as far as this node knows, itself included: exact once joining and leaving has
+    /// been told to everybody, at most [`Limits::peers`](crate::Limits::peers).
     pub fn size_estimate(&self) -> u32 {
         self.members.alive()
     }
@@ -65,7 +66,7 @@ impl Gossip {
             .is_some_and(|message| self.gate.is_durable(message.record))
     }
 
-    /// Every other node that this one knows, by id.
+    /// Every other node whose address this one knows or knew, by id.
     pub fn peers(&self) -> impl Iterator<Item = PeerView> + '_ {
         self.members.from(NodeId(0)).filter(|(_, member)| member.node != self.me.node).filter_map(|(_, member)| {
             let link = self.peers.find(member.node);

@@ -10,9 +10,9 @@ use crate::members::Members;
 use crate::pack::Packer;
 use crate::protocol::Cx;
 use crate::view::PeerState;
-use crate::wire::{Address, Conflict, HEADER_LEN, Hello, Kind, PeerEntry, Retry, Unlink, Welcome};
+use crate::wire::{Address, Conflict, HEADER_LEN, Hello, Kind, PeerEntry, Retry, Unlink, Verdict, Welcome};
 
-/// A greeting with a cookie is padded to this many bytes of datagram (or to the MTU), so that the answer may name
+/// A greeting with a cookie is padded to this many bytes of datagram (or to the MTU of that address), so that the answer may name
 /// members: our choice, room for about twelve.
 const GREETING_LEN: usize = 512;
 
@@ -24,7 +24,7 @@ impl Membership {
         datagram: &mut [u8],
     ) -> Option<(SocketAddr, Option<NodeId>, usize)> {
         if let Some(answer) = self.answers.pop() {
-            let mut packet = Packer::new(datagram, answer.room.min(self.mtu));
+            let mut packet = Packer::new(datagram, answer.room.min(cx.mtus.of(cx.now, answer.to)));
             let node = compose_answer(cx, &answer, &mut packet);
             return Some((answer.to, node, packet.len()));
         }
@@ -36,7 +36,7 @@ impl Membership {
         let link = if wants || heal != 0 { Hello::LINK } else { 0 };
         let hello =
             Hello { nonce: attempt.nonce, cookie: attempt.cookie, flags: heal | link, to: Address(attempt.address) };
-        let mut packet = Packer::new(datagram, self.mtu);
+        let mut packet = Packer::new(datagram, cx.mtus.of(cx.now, attempt.address));
         packet.frame(Kind::HELLO, &hello).ok()?;
         if hello.cookie != 0 {
             packet.pad(GREETING_LEN - HEADER_LEN);
@@ -60,7 +60,10 @@ fn compose_answer(cx: &mut Cx<'_>, answer: &Answer, packet: &mut Packer<'_>) -> 
                 // The greeting was padded, so this fits as well.
                 let _fits = packet.frame(Kind::CONFLICT, &Conflict { incarnation, address: Address(address) });
             }
-            packet.list(Kind::PEERS, some_members(cx.members, nonce));
+            // Who is no neighbor has no business with anybody here.
+            if verdict != Verdict::NotNeighbor {
+                packet.list(Kind::PEERS, some_members(cx.members, nonce));
+            }
             (written, None)
         }
         Say::Unlink { node, reason } => (packet.frame(Kind::UNLINK, &Unlink { reason }), Some(node)),

@@ -70,10 +70,6 @@ impl Membership {
     }
 
     pub(crate) fn on_hello(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, hello: &Hello) -> Option<Decision> {
-        if greeter.node == cx.me.node {
-            self.on_own_id(cx, greeter);
-            return None;
-        }
         if hello.cookie == 0 {
             self.challenge(cx, greeter, hello.nonce);
             return None;
@@ -81,6 +77,17 @@ impl Membership {
         if !self.cookies.is_good(cx.now, &greeter.bearer(), hello.cookie) {
             cx.stats.refused_cookie += 1;
             self.challenge(cx, greeter, hello.nonce);
+            return None;
+        }
+        if greeter.node == cx.me.node {
+            self.on_own_id(cx, greeter);
+            let superseded = Say::Welcome {
+                nonce: hello.nonce,
+                verdict: Verdict::Superseded,
+                incarnation: Incarnation(0),
+                other: None,
+            };
+            self.answer(greeter, superseded);
             return None;
         }
         self.learn_address(hello.to.0, false);
@@ -153,21 +160,20 @@ impl Membership {
         }
     }
 
-    /// A datagram with this node's id: its own echo, or another node that uses the id.
-    pub(crate) fn on_own_id(&mut self, cx: &mut Cx<'_>, greeter: &Greeter) {
+    /// Another node proves that it lives and has this node's id.
+    fn on_own_id(&mut self, cx: &mut Cx<'_>, greeter: &Greeter) {
         cx.stats.refused_own_id += 1;
-        if greeter.incarnation != cx.me.incarnation {
-            self.conflict = Some((greeter.address, greeter.incarnation));
-        }
+        self.conflict = Some((greeter.address, greeter.incarnation));
     }
 
-    /// Somebody whom this node greets says that another live node has its id.
-    pub(crate) fn on_twin(&mut self, cx: &mut Cx<'_>, greeter: &Greeter, conflict: &Conflict) {
-        if self.attempts.find(|attempt| attempt.address == greeter.address).is_some() {
-            self.on_conflict(conflict);
-        } else {
-            cx.stats.refused_unasked += 1;
-        }
+    /// A datagram outside of links begins, which nobody has asked for as far as is known.
+    pub(crate) fn on_envelope(&mut self) {
+        self.answered = false;
+    }
+
+    /// Whether the datagram that is being read has answered a greeting of this node.
+    pub(crate) const fn is_answered(&self) -> bool {
+        self.answered
     }
 
     pub(crate) fn on_conflict(&mut self, conflict: &Conflict) {
@@ -216,7 +222,11 @@ impl Membership {
             cx.stats.refused_unasked += 1;
             return None;
         };
+        self.answered = true;
         let attempt = *self.attempts.get(row)?;
+        if greeter.node == cx.me.node {
+            self.on_own_id(cx, greeter);
+        }
         if attempt.node.is_some_and(|node| node != greeter.node) || greeter.node == cx.me.node {
             return self.on_other_inhabitant(cx, greeter, row);
         }
@@ -322,7 +332,8 @@ impl Membership {
             if entry.id == cx.me.node || !is_usable(entry.address.0) {
                 continue;
             }
-            let Some(row) = cx.members.find_or_insert(cx.now, entry.id, entry.incarnation) else { return };
+            // Its life it will tell itself: believing others, a lie would lock it out.
+            let Some(row) = cx.members.find_or_insert(cx.now, entry.id, Incarnation(0)) else { return };
             let Some(member) = cx.members.get_mut(row) else { continue };
             if member.address.is_none() && member.incarnation <= entry.incarnation {
                 member.address = Some(entry.address.0);

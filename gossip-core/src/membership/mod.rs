@@ -25,7 +25,8 @@
 //!
 //! - *Full*: asks for links until it has 3/4 of [`Limits::links`](crate::Limits::links), grants them up to all of them. A refused node
 //!   gets some members in the answer, and tries there.
-//! - *Static*: greets and admits exactly the configured neighbors; whoever answers "you are no neighbor of mine" is warned about.
+//! - *Static*: greets and admits exactly the configured neighbors; whoever answers "you are no neighbor of mine" is warned about. Who
+//!   is no neighbor gets that answer and no list of members.
 //! - Members taken for dead are greeted in turn, one a probe period. Four of these greetings a period, from the whole
 //!   component whatever its size, ask to make room for a link (`HEAL`): that is how a network that was split grows together
 //!   again. A full node that hears it drops a link drawn by chance.
@@ -33,7 +34,7 @@
 //! - The later incarnation of a node replaces the earlier one. An earlier one that can still answer a cookie is alive:
 //!   both are told ([`Event::IdentityConflict`]).
 //! - `Welcome` names the highest incarnation of the receiver that is known. If that is higher than its own (its clock went
-//!   back), a node that has said nothing yet takes a higher one; another one is told of a conflict.
+//!   back), the node takes a higher one, once in its life; if that does not help, it is told of a conflict.
 //!
 //! # Bounds
 //!
@@ -93,6 +94,8 @@ pub(crate) struct Membership {
     mtu: usize,
     /// The node leaves: no new links.
     closed: bool,
+    /// The datagram that is being read has answered a greeting.
+    answered: bool,
 }
 
 impl Membership {
@@ -125,6 +128,7 @@ impl Membership {
             conflict_told: Incarnation(0),
             mtu: config.mtu.into(),
             closed: false,
+            answered: false,
         }
     }
 

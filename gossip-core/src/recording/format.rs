@@ -52,6 +52,7 @@ pub(super) enum Step<'a> {
     Set { scope: Scope, key: &'a str, value: &'a [u8] },
     Submit { order: Order, payload: &'a [u8] },
     Tick,
+    TooLong { to: Address, len: u32 },
 }
 
 /// "The bound was reached", and its length in bytes.
@@ -71,6 +72,10 @@ impl<'a> Step<'a> {
             Input::Set { scope, key, value } => Self::Set { scope: *scope, key, value },
             Input::Submit { order, payload } => Self::Submit { order: *order, payload },
             Input::Tick => Self::Tick,
+            // No datagram is as long as that: what is beyond is all the same to a node.
+            Input::TooLong { to, len } => {
+                Self::TooLong { to: (*to).into(), len: u32::try_from(*len).unwrap_or(u32::MAX) }
+            }
         }
     }
 
@@ -91,6 +96,7 @@ impl<'a> Step<'a> {
             Self::Set { scope, key, value } => Input::Set { scope: *scope, key, value },
             Self::Submit { order, payload } => Input::Submit { order: *order, payload },
             Self::Tick => Input::Tick,
+            Self::TooLong { to, len } => Input::TooLong { to: (*to).into(), len: *len as usize },
             Self::End | Self::PollEvent { .. } | Self::PollPersist { .. } | Self::PollTransmit { .. } => return None,
         })
     }

@@ -230,7 +230,7 @@ fn rows(mut bytes: &[u8], count: u32) -> Option<(Vec<StoredRecord<'_>>, &[u8])> 
     let mut records = Vec::new();
     for _ in 0..count {
         let (row, rest) = postcard::take_from_bytes::<Row<'_>>(bytes).ok()?;
-        let table = Table::ALL.into_iter().find(|table| *table as u8 == row.table)?;
+        let table = Table::ALL.iter().copied().find(|&table| table as u8 == row.table)?;
         records.push(StoredRecord { table, key: row.key, value: row.value });
         bytes = rest;
     }

@@ -48,6 +48,11 @@ fn talk(bytes_max: usize) -> (Vec<u8>, u64) {
                 node.handle(now, message).expect("there is room for 20 messages");
                 inputs += i;
             }
+            if now == Instant::from_millis(1_000) {
+                let complaint = Input::TooLong { to: address(1 - i), len: 1_200 };
+                node.handle(now, complaint).expect("a complaint is not refused");
+                inputs += i;
+            }
             if node.poll_timeout().is_some_and(|deadline| deadline <= now) {
                 node.handle(now, Input::Tick).expect("a tick is not refused");
                 inputs += i;
@@ -73,7 +78,8 @@ fn a_recording_replays_to_the_same_outputs() {
     assert_eq!(replayed.inputs, inputs);
     assert_eq!(replayed.recorded_by, env!("CARGO_PKG_VERSION"));
     assert!(replayed.outputs > 40, "the node delivered and sent something: {}", replayed.outputs);
-    assert_eq!(replayed.gossip.stats().submitted, 20);
+    let stats = replayed.gossip.stats();
+    assert_eq!((stats.submitted, stats.too_long), (20, 1));
     assert_eq!(replay(&recording).expect("as before").trace_hash, replayed.trace_hash);
 }
 

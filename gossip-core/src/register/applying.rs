@@ -1,12 +1,13 @@
 //! What others say about registers: taken over, or doubted, or refused.
 
-use super::table::{self, Change, Slot, State};
+use core::time::Duration;
+
+use super::table::{Change, Slot, State};
 use super::{MEMBER_KEY, Register, fingerprint, own};
 use crate::ids::{Incarnation, NodeId, Version};
 use crate::members::{Members, Row};
 use crate::peer::PeerIdx;
 use crate::protocol::Cx;
-use crate::time::Instant;
 use crate::wire::{List, RegisterState, Update};
 
 /// Versions at or above this are refused, so that sums cannot overflow.
@@ -81,13 +82,7 @@ impl Register {
     /// Between two versions there is nothing: what is here all the same was removed, or replaced by what is still to come.
     fn doubt_between(&mut self, cx: &Cx<'_>, from: PeerIdx, owner: Row, update: &Update<'_>) {
         let end = update.version + u64::from(update.state == RegisterState::Nothing);
-        let stale = |register: &table::Register| register.version.number < end && register.doubted_by.is_none();
-        loop {
-            let mut newer = self.table.newer_than(cx.members, owner, update.after);
-            let Some(slot) = newer.find(|(_, register)| stale(register)).map(|(slot, _)| slot) else { return };
-            drop(newer);
-            self.table.doubt(slot, Some(from.row() as u8));
-        }
+        self.table.doubt_between(cx.members, owner, update.after..end, from.row() as u8);
     }
 
     /// The peer has no more of this owner: what it said is not there, and has not replaced since, was removed.
@@ -95,41 +90,52 @@ impl Register {
         if cx.members.get(owner).is_none_or(|member| member.complete != version.number) {
             return;
         }
-        let doubted = |register: &table::Register| register.doubted_by == Some(from.row() as u8);
-        loop {
-            let mut all = self.table.of(cx.members, owner);
-            let Some(slot) = all.find(|(_, register)| doubted(register)).map(|(slot, _)| slot) else { return };
-            drop(all);
-            self.forget(cx.members, slot, version);
+        let mut at = self.table.first_of(cx.members, owner);
+        while let Some(slot) = at {
+            at = self.table.after(cx.members, slot);
+            if self.table.get(slot).is_some_and(|register| register.doubted_by == Some(from.row() as u8)) {
+                self.forget(cx.members, slot, version);
+            }
         }
     }
 
-    /// Takes a register over if it is newer. False where there is no room.
+    /// Takes a register over if it is newer. False where there is no room: then it has to come again.
     fn apply(&mut self, cx: &mut Cx<'_>, from: PeerIdx, owner: Row, update: &Update<'_>, version: Version) -> bool {
         if let Some(slot) = self.table.find(owner, update.key.0) {
             let known = self.table.get(slot).map(|register| (register.version, register.state));
             if known.is_some_and(|(known, state)| known > version || known == version && state != State::Forgotten) {
                 self.owed.clear(from.row(), slot as usize);
                 if known.is_some_and(|(known, _)| known == version) {
-                    self.table.doubt(slot, None);
+                    self.table.trust(slot);
                 }
                 return true;
             }
         }
+        let age = Duration::from_millis(update.age_ms.into());
         let change = Change {
             owner,
             version,
             removed: update.state == RegisterState::Removed,
-            changed_at: Instant::from_micros(cx.now.as_micros().saturating_sub(u64::from(update.age_ms) * 1_000)),
+            changed_at: cx.now.before(age),
             key: update.key.0,
             value: update.value.0,
         };
+        if change.removed && age >= self.horizon && self.table.find(owner, change.key).is_none() {
+            // Whoever remembers this removal is about to forget it, as this node may have done: it would be news once more.
+            return true;
+        }
         if change.key.is_empty()
             || change.key.len() > crate::config::KEY_MAX
             || core::str::from_utf8(change.key).is_err()
             || change.key.len() + change.value.len() > self.update_max
         {
             cx.stats.refused_form += 1;
+            return true;
+        }
+        // Nothing tells which of the two is the true one, so the first one stays: versions are counted, and two with one
+        // number would make a hole seem filled.
+        if self.table.is_taken(cx.members, owner, version.number, change.key) {
+            cx.stats.refused_reused_version += 1;
             return true;
         }
         let Ok(slot) = self.table.put(cx.members, &change) else {
@@ -178,5 +184,63 @@ impl Register {
         member.complete = complete;
         let after = fingerprint(self.root_key, member.node, member.incarnation, complete);
         self.root = self.root.wrapping_sub(before).wrapping_add(after);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::gossip::Gossip;
+    use crate::time::Instant;
+    use crate::wire::Blob;
+
+    const LIAR: NodeId = NodeId(3);
+
+    /// A node with one link, over which changes of a third node's registers come.
+    fn hear(updates: &[(u64, u64, &str)]) -> Gossip {
+        let config = Config::local(NodeId(1));
+        let mut gossip = Gossip::new(config, [1; 32], Instant::ZERO).expect("a preset is in its bounds");
+        gossip.link(NodeId(2), Incarnation(1), ([10, 0, 0, 2], 7_000).into(), 0);
+        let from = gossip.peers.find(NodeId(2)).expect("it was linked");
+        for &(after, version, key) in updates {
+            let (mut cx, protocols) = gossip.split();
+            let update = Update {
+                owner: LIAR,
+                incarnation: Incarnation(1),
+                after,
+                version,
+                state: RegisterState::Value,
+                age_ms: 0,
+                key: Blob(key.as_bytes()),
+                value: Blob(b"x"),
+            };
+            protocols.registers.on_update(&mut cx, from, &update);
+            gossip.check_invariants();
+        }
+        gossip
+    }
+
+    fn complete(gossip: &Gossip) -> u64 {
+        let row = gossip.members.find(LIAR).expect("it has registers");
+        gossip.members.get(row).map_or(0, |member| member.complete)
+    }
+
+    /// Else the two would pass for two versions, and a hole for filled.
+    #[test]
+    fn of_two_keys_with_one_version_the_first_stays() {
+        let gossip = hear(&[(0, 1, "a"), (3, 4, "b"), (3, 4, "c"), (4, 5, "a"), (4, 5, "b"), (1, 2, "d")]);
+        assert_eq!(gossip.stats().refused_reused_version, 2);
+        let known: std::vec::Vec<_> =
+            gossip.registers("").map(|register| (register.version.number, register.key)).collect();
+        let known: std::vec::Vec<_> = known.iter().map(|(version, key)| (*version, key.as_str())).collect();
+        assert_eq!(known, [(2, "d"), (4, "b"), (5, "a")]);
+        assert_eq!(complete(&gossip), 2, "version 3 is missing");
+    }
+
+    #[test]
+    fn the_same_change_again_is_no_second_one() {
+        let gossip = hear(&[(0, 1, "a"), (0, 1, "a"), (1, 2, "a"), (0, 1, "a")]);
+        assert_eq!((gossip.stats().refused_reused_version, complete(&gossip)), (0, 2));
     }
 }

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use super::table::{Change, State};
+use super::table::{Change, NoRoom, State};
 use super::{MEMBER_KEY, Register, is_reserved};
 use crate::config::KEY_MAX;
 use crate::error::SubmitError;
@@ -54,8 +54,12 @@ impl Register {
     }
 
     fn write_own(&mut self, cx: &mut Cx<'_>, key: &[u8], value: Option<&[u8]>) -> Result<Version, SubmitError> {
-        let full = SubmitError::TooManyRegisters { max: self.registers_max };
-        let owner = self.own(cx).ok_or(full)?;
+        let (rows, bytes) = (self.registers_max, self.table.bytes_max());
+        let full = |room| match room {
+            NoRoom::Rows => SubmitError::TooManyRegisters { max: rows },
+            NoRoom::Bytes => SubmitError::RegisterBytes { max: bytes },
+        };
+        let owner = self.own(cx).ok_or(full(NoRoom::Rows))?;
         self.adopt(cx, owner, cx.me.incarnation);
         let complete = cx.members.get(owner).map_or(0, |member| member.complete);
         let version = Version { incarnation: cx.me.incarnation, number: complete + 1 };
@@ -67,7 +71,7 @@ impl Register {
             key,
             value: value.unwrap_or_default(),
         };
-        let slot = self.table.put(cx.members, &change).map_err(|_| full)?;
+        let slot = self.table.put(cx.members, &change).map_err(full)?;
         self.set_complete(cx.members, owner, version.number);
         self.spread(cx, slot, None);
         Ok(version)

@@ -1,6 +1,7 @@
 //! The registers themselves.
 
 use core::hash::Hasher;
+use core::ops::Range;
 
 use bytes::Bytes;
 
@@ -78,9 +79,14 @@ pub(super) struct Change<'a> {
     pub(super) value: &'a [u8],
 }
 
-/// There is no room.
+/// What there is no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NoRoom;
+pub(super) enum NoRoom {
+    /// One more register.
+    Rows,
+    /// So many more bytes.
+    Bytes,
+}
 
 /// All registers, by key and by version.
 #[derive(Clone, Debug)]
@@ -170,10 +176,42 @@ impl Registers {
         reached.max(complete)
     }
 
-    /// A link said that this register is not there, or (none) it turned out to be.
-    pub(super) fn doubt(&mut self, slot: Slot, doubted_by: Option<u8>) {
+    /// Whether an owner has given this version to another key.
+    pub(super) fn is_taken(&self, members: &Members, owner: Row, version: u64, key: &[u8]) -> bool {
+        let mut newer = self.newer_than(members, owner, version.saturating_sub(1));
+        newer.any(|(_, register)| register.version.number == version && register.key() != key)
+    }
+
+    /// The register with the lowest version of an owner.
+    pub(super) fn first_of(&self, members: &Members, owner: Row) -> Option<Slot> {
+        members.get(owner)?.registers.front()
+    }
+
+    /// The register with the next higher version of the same owner.
+    pub(super) fn after(&self, members: &Members, slot: Slot) -> Option<Slot> {
+        let register = self.slots.get(slot)?;
+        members.get(register.owner)?.registers.next(&self.links, slot)
+    }
+
+    /// A link said that an owner has no register with a version above the start and below the end of `versions`. Whom
+    /// another link has doubted before keeps that doubt.
+    pub(super) fn doubt_between(&mut self, members: &Members, owner: Row, versions: Range<u64>, by: u8) {
+        let list = members.get(owner).map(|member| member.registers).unwrap_or_default();
+        let mut at = list.back();
+        while let Some(slot) = at {
+            at = list.previous(&self.links, slot);
+            let newer = self.slots.get_mut(slot).filter(|register| register.version.number > versions.start);
+            let Some(register) = newer else { return };
+            if register.version.number < versions.end && register.doubted_by.is_none() {
+                register.doubted_by = Some(by);
+            }
+        }
+    }
+
+    /// A register turned out to be there.
+    pub(super) fn trust(&mut self, slot: Slot) {
         if let Some(register) = self.slots.get_mut(slot) {
-            register.doubted_by = doubted_by;
+            register.doubted_by = None;
         }
     }
 
@@ -185,13 +223,18 @@ impl Registers {
         before.map_or(0, |register| register.version.number)
     }
 
+    /// The most bytes of keys and values.
+    pub(super) const fn bytes_max(&self) -> u32 {
+        self.bytes_max
+    }
+
     /// Puts a change in its place. It must be newer than what is there.
     pub(super) fn put(&mut self, members: &mut Members, change: &Change<'_>) -> Result<Slot, NoRoom> {
         let found = self.find(change.owner, change.key);
         let len = (change.key.len() + change.value.len()) as u32;
         let freed = found.and_then(|slot| self.slots.get(slot)).map_or(0, |register| register.blob.len() as u32);
         if u64::from(self.bytes - freed) + u64::from(len) > u64::from(self.bytes_max) {
-            return Err(NoRoom);
+            return Err(NoRoom::Bytes);
         }
         let mut blob = alloc::vec::Vec::with_capacity(len as usize);
         blob.extend_from_slice(change.key);
@@ -213,7 +256,7 @@ impl Registers {
                 slot
             }
             None => {
-                let slot = self.slots.insert(register).map_err(|_| NoRoom)?;
+                let slot = self.slots.insert(register).map_err(|_| NoRoom::Rows)?;
                 self.index
                     .insert(self.hash(change.owner, change.key), slot)
                     .expect("the index has room for every slot");
@@ -305,8 +348,7 @@ impl Registers {
             lives && register.owner == row
         };
         assert!(registers().all(belongs), "a register of another owner or life in the list of node {}", member.node);
-        // Equal versions are a lie of a member: harmless, and nothing in a version tells which register is the true one.
-        let ascends = |(one, next): (&Register, &Register)| one.version <= next.version;
+        let ascends = |(one, next): (&Register, &Register)| one.version < next.version;
         assert!(registers().zip(registers().skip(1)).all(ascends), "the list of node {} does not ascend", member.node);
         list.len()
     }

@@ -1,7 +1,7 @@
 //! Registers on their way out, each with the strongest true claim about what lies before it.
 
 use super::Register;
-use super::table::{Registers, Slot, State};
+use super::table::{self, Registers, Slot, State};
 use crate::members::{Members, Row};
 use crate::pack::{Full, Packer};
 use crate::peer::PeerIdx;
@@ -21,9 +21,12 @@ impl Register {
             let slots = || table.of(members, owner).filter(|(slot, _)| owed.contains(to.row(), *slot as usize));
             let updates = slots().filter_map(|(slot, _)| update(table, members, now, slot));
             let written = packet.list(Kind::UPDATES, updates);
-            let done: heapless::Vec<Slot, 64> = slots().take(written.min(64)).map(|(slot, _)| slot).collect();
+            let mut done: heapless::Vec<Slot, 64> = slots().take(written.min(64)).map(|(slot, _)| slot).collect();
             if done.is_empty() {
-                return Err(Full);
+                let never_fits = |register: &table::Register| len_max(register) > cx.room(to);
+                let (slot, _) = slots().next().filter(|(_, register)| never_fits(register)).ok_or(Full)?;
+                cx.stats.unsendable += 1;
+                let _fits = done.push(slot);
             }
             for slot in done {
                 self.owed.clear(to.row(), slot as usize);
@@ -53,6 +56,11 @@ impl Register {
             value: Blob(&[]),
         })
     }
+}
+
+/// The most bytes that the frame of one register takes.
+fn len_max(register: &table::Register) -> usize {
+    Update::OVERHEAD_MAX + register.key().len() + register.value().len()
 }
 
 /// One register as it is now, with the strongest true claim about what lies before it.

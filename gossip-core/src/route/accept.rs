@@ -12,7 +12,6 @@ use crate::order;
 use crate::peer::PeerIdx;
 use crate::protocol::Fact;
 use crate::store::{Freshness, NewMessage, Row, Slot, Stage};
-use crate::time::Instant;
 use crate::wire::Data;
 
 /// How many messages are looked at, at most, for one that may make room.
@@ -35,7 +34,7 @@ impl Gossip {
         if u128::from(data.age_ms) >= self.config.timing.horizon.as_millis() {
             return self.stats.refused_old += 1;
         }
-        let Some(row) = self.row_of(id) else { return self.stats.refused_origin += 1 };
+        let Some(row) = self.row_of(id, data.age_ms) else { return self.stats.refused_origin += 1 };
         match self.origins.get(row).map(|origin| origin.freshness(id.seq, self.origins.window())) {
             Some(Freshness::New) => {}
             Some(Freshness::Ahead) => return self.on_ahead(row, id),
@@ -44,7 +43,12 @@ impl Gossip {
         if self.is_own(id) {
             return self.stats.refused_forged += 1;
         }
-        if !self.make_room(data.path.0.len() + data.payload.0.len()) {
+        let len = data.path.0.len() + data.payload.0.len();
+        if len > self.config.limits.payload_bytes as usize {
+            self.stats.refused_store += 1;
+            return self.forgo(row, id.seq);
+        }
+        if !self.make_room(len) {
             return self.stats.refused_store += 1;
         }
         let new = NewMessage {
@@ -74,8 +78,7 @@ impl Gossip {
         let slot = self.messages.insert(self.now, &mut self.origins, new)?;
         if let Some(origin) = self.origins.get_mut(new.row) {
             let age = core::time::Duration::from_millis(new.age_ms.into());
-            let born = Instant::from_micros(self.now.as_micros().saturating_sub(crate::time::micros(age)));
-            origin.heard = origin.heard.max(born);
+            origin.heard = origin.heard.max(self.now.before(age));
         }
         if self.gate.is_enabled() {
             self.messages.want_record(slot);
@@ -90,11 +93,14 @@ impl Gossip {
     }
 
     /// The row of a message's origin; made where there is none.
-    fn row_of(&mut self, id: MessageId) -> Option<Row> {
+    fn row_of(&mut self, id: MessageId, age_ms: u32) -> Option<Row> {
         match self.origins.find(id.origin, id.incarnation) {
             Some(row) => Some(row),
             None if self.is_own(id) => None,
-            None => self.origins.insert(self.now, id.origin, id.incarnation),
+            None => {
+                let age = core::time::Duration::from_millis(age_ms.into());
+                self.split().0.insert_origin(id.origin, id.incarnation, age)
+            }
         }
     }
 
@@ -113,7 +119,12 @@ impl Gossip {
     }
 
     fn on_duplicate(&mut self, from: Option<PeerIdx>, row: Row, id: MessageId, flags: u8) {
-        self.stats.duplicates += 1;
+        let is_lost = self.origins.get(row).and_then(|origin| origin.last_gap);
+        if is_lost.is_some_and(|(first, last)| (first..=last).contains(&id.seq)) {
+            self.stats.refused_gapped += 1;
+        } else {
+            self.stats.duplicates += 1;
+        }
         if let Some(slot) = self.messages.find(row, id.seq) {
             self.messages.share(slot);
             if let Some(from) = from {
@@ -122,7 +133,7 @@ impl Gossip {
         }
     }
 
-    /// Makes room for `len` bytes, by giving up the oldest messages that may be given up.
+    /// Makes room for `len` bytes, at most those of the store, by giving up the oldest messages that may be given up.
     pub(crate) fn make_room(&mut self, len: usize) -> bool {
         while !self.messages.has_room(len) {
             // Who waits for its removal to be recorded has made room already.
@@ -139,9 +150,23 @@ impl Gossip {
     /// Whether the loss of a message could be told, if it was not delivered yet.
     pub(crate) fn may_give_up(&self, slot: Slot) -> bool {
         let Some(message) = self.messages.get(slot) else { return false };
-        let Some(origin) = self.origins.get(message.row) else { return false };
-        let seq = message.id.seq;
-        message.stage == Stage::Delivered || origin.gap.is_none_or(|(first, last)| last + 1 == seq || first == seq + 1)
+        message.stage == Stage::Delivered || self.may_tell_gap(message.row, message.id.seq)
+    }
+
+    /// Whether a loss joins those of which the application is still to be told: they are one range.
+    fn may_tell_gap(&self, row: Row, seq: u64) -> bool {
+        let Some(origin) = self.origins.get(row) else { return false };
+        origin.gap.is_none_or(|(first, last)| last + 1 == seq || first == seq + 1)
+    }
+
+    /// A message is larger than all the room for payloads: it counts as lost, or it would be asked for again and again.
+    fn forgo(&mut self, row: Row, seq: u64) {
+        if self.may_tell_gap(row, seq) {
+            self.origins.see(self.now, row, seq);
+            self.note_gap(row, seq, seq);
+            self.unrecorded_origins.set(row as usize);
+            order::release(&mut self.origins, &mut self.messages, row);
+        }
     }
 
     /// Takes a message out of the store for good.
@@ -161,6 +186,13 @@ impl Gossip {
         }
     }
 
+    /// Drops the row of an origin that holds nothing.
+    pub(crate) fn forget_origin(&mut self, row: Row) {
+        self.unrecorded_origins.clear(row as usize);
+        self.split().0.remove_origin(row);
+        self.tell(Fact::Forgotten { row });
+    }
+
     /// The application is to be told that these will not come.
     pub(crate) fn note_gap(&mut self, row: Row, first: u64, last: u64) {
         self.stats.gapped += last - first + 1;
@@ -169,6 +201,10 @@ impl Gossip {
             origin.gap = Some((start.min(first), end.max(last)));
             origin.last_gap = origin.gap;
             self.untold_gaps.set(row as usize);
+            self.unrecorded_origins.set(row as usize);
+            if self.gate.is_enabled() {
+                self.unrecorded_losses.set(row as usize);
+            }
         }
     }
 
@@ -189,5 +225,54 @@ impl Gossip {
         self.origins.advance(self.now, row, last);
         self.unrecorded_origins.set(row as usize);
         order::release(&mut self.origins, &mut self.messages, row);
+    }
+
+    /// Gives up what is older than the horizon, and forgets origins that were silent for long.
+    pub(crate) fn sweep(&mut self) {
+        let horizon = self.config.timing.horizon;
+        self.sweep_at = self.now + horizon / 8;
+        let limit = u32::try_from(horizon.as_millis()).unwrap_or(u32::MAX);
+        let mut next = 0;
+        while let Some(slot) = self.messages.next_older(next, self.now, limit) {
+            next = slot + 1;
+            if self.may_give_up(slot) {
+                self.give_up(slot);
+            }
+        }
+        self.sweep_origins();
+    }
+
+    fn sweep_origins(&mut self) {
+        // A record of what was seen must outlive the records of the messages that it calls seen: rows wait for the next
+        // sweep.
+        if self.messages.next_unremoved().is_some() || !self.purged.is_empty() {
+            return;
+        }
+        for row in 0..self.config.limits.origins {
+            if !self.is_silent(row) {
+                continue;
+            }
+            self.origins.retire(row);
+            if row == self.own_row {
+                continue;
+            }
+            if self.gate.is_enabled() {
+                // The row goes when its removal is handed out.
+                self.unrecorded_origins.set(row as usize);
+            } else {
+                self.forget_origin(row);
+            }
+        }
+    }
+
+    /// Whether nothing holds the row of an origin any more, and its origin has been silent for 5/4 of the horizon.
+    fn is_silent(&self, row: Row) -> bool {
+        let patience = self.config.timing.horizon * 5 / 4;
+        self.origins.get(row).is_some_and(|origin| {
+            origin.held.is_empty()
+                && origin.gap.is_none()
+                && origin.first_hole().is_none()
+                && self.now.saturating_since(origin.heard) >= patience
+        })
     }
 }

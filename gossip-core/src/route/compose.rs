@@ -27,7 +27,13 @@ impl Gossip {
                 continue;
             }
             let len = HEADER_LEN + len;
-            let number = crate::wire::datagram_number(self.peers.next_epoch(), 1);
+            let number = match node {
+                None => self.peers.next_open_number()?,
+                Some(node) => match self.peers.find(node) {
+                    Some(peer) => self.peers.next_number(peer)?,
+                    None => self.peers.next_last_number()?,
+                },
+            };
             self.seal_numbered(number, node, &mut buffer[..len]);
             return Some(Transmit { to, len, segment_size: None });
         }
@@ -37,7 +43,8 @@ impl Gossip {
     pub(crate) fn compose_more(&mut self, peer: PeerIdx, buffer: &mut [u8], segment: usize) -> usize {
         let mut len = segment;
         // Short datagrams are the end of what is owed; and a short segment has no room for the frames of the next one.
-        let worthwhile = 2 * segment > usize::from(self.config.mtu);
+        // And who gives room for one datagram of the whole length alone expects one, also where the way is narrow.
+        let worthwhile = 2 * segment > self.mtu_of(peer) && buffer.len() > self.config.mtu.into();
         while worthwhile && len + segment <= buffer.len() && self.peers.is_anything_due(peer) {
             let room = &mut buffer[len..len + segment];
             let written = self.compose(peer, room);
@@ -70,7 +77,7 @@ impl Gossip {
     /// Fills `datagram` with what is owed to `to`. Returns the bytes of frames.
     pub(crate) fn compose(&mut self, to: PeerIdx, datagram: &mut [u8]) -> usize {
         let turns = self.peers.get(to).map_or(0, |link| link.turns);
-        let mtu = self.config.mtu.into();
+        let mtu = self.mtu_of(to);
         let (mut cx, protocols) = self.split();
         let mut packet = Packer::new(datagram, mtu);
         let mut next_turns = 0;
@@ -100,9 +107,15 @@ impl Gossip {
         packet.len()
     }
 
+    /// The longest datagram that may be sent over a link.
+    fn mtu_of(&self, peer: PeerIdx) -> usize {
+        self.peers.get(peer).map_or(0, |link| self.mtus.of(self.now, link.address))
+    }
+
+    /// Returns the length of the datagram; 0 where the link has no number left for it.
     pub(crate) fn seal(&mut self, peer: PeerIdx, datagram: &mut [u8]) -> usize {
         let to = self.peers.get(peer).map(|link| link.node);
-        let number = self.peers.next_number(peer);
+        let Some(number) = self.peers.next_number(peer) else { return 0 };
         self.seal_numbered(number, to, datagram)
     }
 

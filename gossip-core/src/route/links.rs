@@ -10,7 +10,7 @@ use crate::view::PeerState;
 
 impl Gossip {
     /// Makes a link, or begins it anew where there is one.
-    pub(super) fn link(&mut self, node: NodeId, incarnation: Incarnation, address: SocketAddr, number: u64) {
+    pub(crate) fn link(&mut self, node: NodeId, incarnation: Incarnation, address: SocketAddr, number: u64) {
         let old = self.peers.find(node);
         if let Some(old) = old.filter(|&old| self.peers.get(old).is_some_and(|link| link.incarnation != incarnation)) {
             self.unlink(old, PeerState::Known, None);

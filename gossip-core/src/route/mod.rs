@@ -54,6 +54,7 @@ impl Gossip {
             origins: &mut self.origins,
             messages: &mut self.messages,
             stats: &mut self.stats,
+            mtus: &self.mtus,
         };
         (cx, &mut self.protocols)
     }
@@ -120,9 +121,10 @@ impl Gossip {
             Err(reject) => return self.count_reject(reject),
         };
         let (mut cx, protocols) = self.split();
-        if greeter.node == cx.me.node {
-            protocols.membership.on_own_id(&mut cx, greeter);
+        if (greeter.node, greeter.incarnation) == (cx.me.node, cx.me.incarnation) {
+            cx.stats.refused_own_id += 1;
         } else if header.open {
+            protocols.membership.on_envelope();
             self.each_frame(opened, |gossip, frame| gossip.on_greeting(greeter, frame));
             self.publish_address();
         } else if !is_last_word(opened) {
@@ -196,13 +198,17 @@ impl Gossip {
                 protocols.membership.on_retry(&mut cx, greeter, retry);
                 None
             }
-            // Members are believed from whoever is linked now; the answer that made the link comes before them.
-            Frame::Peers(peers) => {
+            // Who answered a greeting of this node, with the nonce of it, is believed; anybody else could write these.
+            Frame::Peers(peers) if protocols.membership.is_answered() => {
                 protocols.membership.on_peers(&mut cx, peers);
                 None
             }
-            Frame::Conflict(conflict) => {
-                protocols.membership.on_twin(&mut cx, greeter, &conflict);
+            Frame::Conflict(conflict) if protocols.membership.is_answered() => {
+                protocols.membership.on_conflict(&conflict);
+                None
+            }
+            Frame::Peers(_) | Frame::Conflict(_) => {
+                cx.stats.refused_unasked += 1;
                 None
             }
             Frame::Injected(injected) => return self.on_injected(greeter, &injected),
@@ -298,6 +304,7 @@ impl Gossip {
             Fact::Accepted { .. }
             | Fact::Duplicate { .. }
             | Fact::Evicted { .. }
+            | Fact::Forgotten { .. }
             | Fact::LinkUp { .. }
             | Fact::LinkDown { .. } => self.tell(fact),
         }

@@ -76,7 +76,12 @@ impl<T> Slots<T> {
 
     /// The things with their slots, by ascending number. Linear in the capacity.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0..).zip(&self.slots).filter_map(|(number, slot)| match slot {
+        self.iter_from(0)
+    }
+
+    /// As [`Slots::iter`], without what is before slot `first`, which costs nothing.
+    pub(crate) fn iter_from(&self, first: u32) -> impl Iterator<Item = (u32, &T)> {
+        (first..).zip(self.slots.get(at(first)..).unwrap_or_default()).filter_map(|(number, slot)| match slot {
             Slot::Taken(thing) => Some((number, thing)),
             Slot::Free { .. } => None,
         })
@@ -144,6 +149,9 @@ mod tests {
                 }
                 slots.check_invariants();
                 prop_assert!(slots.iter().eq(model.iter().map(|(slot, thing)| (*slot, thing))));
+                for first in 0..CAPACITY as u32 + 2 {
+                    prop_assert!(slots.iter_from(first).eq(model.range(first..).map(|(slot, thing)| (*slot, thing))));
+                }
                 for slot in 0..CAPACITY as u32 + 1 {
                     prop_assert_eq!(slots.get(slot), model.get(&slot));
                     prop_assert_eq!(slots.get_mut(slot), model.get_mut(&slot));

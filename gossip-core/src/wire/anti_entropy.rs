@@ -13,6 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::field::{Blob, fixed};
+use super::list::{Entry, PageHead};
 use super::runs::Runs;
 use crate::ids::{Incarnation, NodeId};
 
@@ -45,6 +46,12 @@ pub struct Frontier<'a> {
     /// [`RunsBuffer`](super::RunsBuffer).
     #[serde(borrow)]
     pub runs: Blob<'a>,
+}
+
+impl Entry for Frontier<'_> {
+    fn key(&self) -> PageHead {
+        PageHead { node: self.origin, incarnation: self.incarnation }
+    }
 }
 
 impl<'a> Frontier<'a> {
@@ -104,7 +111,8 @@ impl Absent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "u8", into = "u8")]
 pub enum Absence {
-    /// 0: the sender had it, or was told that it is lost, and does not hold it any more.
+    /// 0: the sender had it, or was told that it is lost, and does not hold it any more; or it holds it, and it does not
+    /// fit into any datagram on this way.
     Gone,
     /// 1: the sender lacks it too, and may get it yet.
     Lacking,

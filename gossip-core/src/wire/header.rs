@@ -92,8 +92,9 @@ impl Header {
 
 /// The number of a datagram: the epoch of its link and its place on the link, from 1.
 ///
-/// Each link of a sender gets a fresh epoch from a counter of the node, so numbers never repeat under one sender and
-/// incarnation, and are consecutive on a link: the replay window and the estimate of loss work on them directly.
+/// Each link of a sender gets a fresh epoch from a counter of the node; datagrams outside of links share epochs of their
+/// own. So numbers never repeat under one sender and incarnation (a sender whose counter is at its end is silent), and
+/// are consecutive on a link: the replay window and the estimate of loss work on them directly.
 pub const fn datagram_number(epoch: u32, sequence: u32) -> u64 {
     (epoch as u64) << 32 | sequence as u64
 }

@@ -81,16 +81,28 @@ pub struct Page<'a, T> {
     pub entries: List<'a, T>,
 }
 
-impl<'a, T: Deserialize<'a>> Page<'a, T> {
-    /// A page with a broken entry, or with too many, is no page: what it says about the rest would be a lie.
-    pub(super) fn parse(body: &'a [u8]) -> Option<Self> {
-        let (&more, rest) = body.split_first()?;
-        let (head, rest) = postcard::take_from_bytes(rest).ok()?;
-        let entries = List::new(rest);
-        let mut walk = entries.iter();
-        walk.by_ref().for_each(drop);
-        walk.rest.is_empty().then_some(Self { more: more != 0, head, entries })
+/// Reads the body of a page. A page with a broken entry, or with too many, is no page: what it says about the rest would
+/// be a lie. Nor is one whose keys do not rise, so that a page makes its reader look at each row of its table once.
+pub(super) fn page<'a, T: Deserialize<'a> + Entry>(body: &'a [u8]) -> Option<Page<'a, T>> {
+    let (&more, rest) = body.split_first()?;
+    let (head, rest): (PageHead, _) = postcard::take_from_bytes(rest).ok()?;
+    let entries: List<'a, T> = List::new(rest);
+    let mut walk = entries.iter();
+    let mut last = None;
+    for entry in walk.by_ref() {
+        let key = entry.key();
+        if key < head || last.is_some_and(|last| key <= last) {
+            return None;
+        }
+        last = Some(key);
     }
+    walk.rest.is_empty().then_some(Page { more: more != 0, head, entries })
+}
+
+/// A row of a sorted table.
+pub(super) trait Entry {
+    /// What the table is sorted by.
+    fn key(&self) -> PageHead;
 }
 
 /// The key from which on a page speaks.

@@ -135,11 +135,11 @@ impl<'a> Frame<'a> {
             Kind::ANNOUNCE => Self::Announce(record(body)?),
             Kind::FETCH => Self::Fetch(record(body)?),
             Kind::ROOT => Self::Root(record(body)?),
-            Kind::FRONTIERS => Self::Frontiers(Page::parse(body).ok_or(FrameError::Broken)?),
+            Kind::FRONTIERS => Self::Frontiers(list::page(body).ok_or(FrameError::Broken)?),
             Kind::PULL => Self::Pull(List::new(body)),
             Kind::ABSENT => Self::Absent(List::new(body)),
             Kind::REGISTER_ROOT => Self::RegisterRoot(record(body)?),
-            Kind::REGISTER_FRONTIERS => Self::RegisterFrontiers(Page::parse(body).ok_or(FrameError::Broken)?),
+            Kind::REGISTER_FRONTIERS => Self::RegisterFrontiers(list::page(body).ok_or(FrameError::Broken)?),
             Kind::UPDATES => Self::Updates(List::new(body)),
             _ => return Err(FrameError::Unknown),
         })

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::field::{Blob, fixed};
 use super::frames::FRAME_HEAD_LEN;
+use super::list::{Entry, PageHead};
 use crate::ids::{Incarnation, NodeId};
 
 /// How far the sender knows one owner's registers.
@@ -24,6 +25,13 @@ pub struct RegisterFrontier {
     pub incarnation: Incarnation,
     /// The sender knows each live register of the owner up to this version.
     pub complete: u64,
+}
+
+/// One row for each owner, so its life is no part of the key.
+impl Entry for RegisterFrontier {
+    fn key(&self) -> PageHead {
+        PageHead { node: self.owner, incarnation: Incarnation(0) }
+    }
 }
 
 /// One register, and what lies between it and the one before: no live register of the owner has a version strictly

@@ -145,13 +145,17 @@ proptest! {
     ) {
         record_comes_back(Kind::ROOT, &Root { sum, rows }, Frame::Root(Root { sum, rows }))?;
 
-        let frontiers: Vec<_> = rows_of_table
+        let mut frontiers: Vec<_> = rows_of_table
             .iter()
             .map(|&((origin, incarnation), (low, top), ref runs)| {
                 Frontier { origin, incarnation, low, top, idle_ms: rows, runs: Blob(runs) }
             })
             .collect();
-        let head = PageHead { node: head.0, incarnation: head.1 };
+        let key = |row: &Frontier<'_>| (row.origin, row.incarnation);
+        frontiers.sort_by_key(key);
+        frontiers.dedup_by_key(|row| key(row));
+        let (node, incarnation) = head.min(key(&frontiers[0]));
+        let head = PageHead { node, incarnation };
         let bytes = page_bytes(Kind::FRONTIERS, &head, &frontiers);
         let Frame::Frontiers(page) = only_frame(&bytes) else { panic!("another kind") };
         prop_assert_eq!((page.more, page.head), (false, head));
@@ -184,11 +188,13 @@ proptest! {
     ) {
         record_comes_back(Kind::REGISTER_ROOT, &Root { sum, rows }, Frame::RegisterRoot(Root { sum, rows }))?;
 
-        let frontiers: Vec<_> = rows_of_table
+        let mut frontiers: Vec<_> = rows_of_table
             .iter()
             .map(|&((owner, incarnation), (complete, ..), ..)| RegisterFrontier { owner, incarnation, complete })
             .collect();
-        let head = PageHead { node: head.0, incarnation: head.1 };
+        frontiers.sort_by_key(|row| row.owner);
+        frontiers.dedup_by_key(|row| row.owner);
+        let head = PageHead { node: head.0.min(frontiers[0].owner), incarnation: Incarnation(0) };
         let bytes = page_bytes(Kind::REGISTER_FRONTIERS, &head, &frontiers);
         let Frame::RegisterFrontiers(page) = only_frame(&bytes) else { panic!("another kind") };
         prop_assert_eq!((page.more, page.head), (false, head));
@@ -302,10 +308,35 @@ fn a_list_ends_at_its_first_broken_entry() {
 #[test]
 fn a_page_with_a_broken_entry_is_refused() {
     let row = RegisterFrontier { owner: NodeId(1), incarnation: Incarnation(2), complete: 3 };
-    let bytes = page_bytes(Kind::REGISTER_FRONTIERS, &PageHead::START, [row, row]);
+    let next = RegisterFrontier { owner: NodeId(2), ..row };
+    let bytes = page_bytes(Kind::REGISTER_FRONTIERS, &PageHead::START, [row, next]);
     let body = &bytes[FRAME_HEAD_LEN..];
     assert_eq!(Frame::parse(Kind::REGISTER_FRONTIERS, &body[..body.len() - 1]), Err(FrameError::Broken));
     assert!(Frame::parse(Kind::REGISTER_FRONTIERS, &body[..body.len() - 17]).is_ok(), "one entry, complete");
+}
+
+#[test]
+fn a_page_whose_keys_do_not_rise_is_refused() {
+    let row = |owner| RegisterFrontier { owner: NodeId(owner), incarnation: Incarnation(2), complete: 3 };
+    let from_five = PageHead { node: NodeId(5), incarnation: Incarnation(0) };
+    let is_page = |head, rows: &[RegisterFrontier]| {
+        let bytes = page_bytes(Kind::REGISTER_FRONTIERS, head, rows.iter().copied());
+        Frame::parse(Kind::REGISTER_FRONTIERS, &bytes[FRAME_HEAD_LEN..]).is_ok()
+    };
+    assert!(is_page(&from_five, &[row(5), row(6), row(9)]));
+    assert!(!is_page(&from_five, &[row(5), row(5)]) && !is_page(&from_five, &[row(6), row(5)]), "twice, and back");
+    assert!(!is_page(&from_five, &[row(4)]), "below the head");
+
+    let frontier = |origin, incarnation| {
+        let (origin, incarnation, runs) = (NodeId(origin), Incarnation(incarnation), Blob(&[]));
+        Frontier { origin, incarnation, low: 0, top: 0, idle_ms: 0, runs }
+    };
+    let is_page = |rows: &[Frontier<'_>]| {
+        let bytes = page_bytes(Kind::FRONTIERS, &PageHead::START, rows);
+        Frame::parse(Kind::FRONTIERS, &bytes[FRAME_HEAD_LEN..]).is_ok()
+    };
+    assert!(is_page(&[frontier(1, 1), frontier(1, 2), frontier(2, 1)]), "one row for each life");
+    assert!(!is_page(&[frontier(1, 2), frontier(1, 1)]) && !is_page(&[frontier(1, 1), frontier(1, 1)]));
 }
 
 #[test]
@@ -315,10 +346,15 @@ fn a_list_is_bounded() {
     let Ok(Frame::Pull(list)) = Frame::parse(Kind::PULL, &pull) else { panic!("a good list") };
     assert_eq!(list.iter().count(), LIST_MAX);
 
+    let bytes_of = |owner: usize| {
+        let row = RegisterFrontier { owner: NodeId(owner as u64), incarnation: Incarnation(0), complete: 0 };
+        frame_bytes(|packer| assert_eq!(packer.list(Kind::UPDATES, [row]), 1)).split_off(FRAME_HEAD_LEN)
+    };
+    let rows = |count: usize| (0..count).flat_map(bytes_of);
     let mut page = vec![0_u8; 17];
-    page.extend([0_u8; 17].repeat(LIST_MAX));
+    page.extend(rows(LIST_MAX));
     assert!(Frame::parse(Kind::REGISTER_FRONTIERS, &page).is_ok());
-    page.extend([0_u8; 17]);
+    page.extend(bytes_of(LIST_MAX));
     assert_eq!(Frame::parse(Kind::REGISTER_FRONTIERS, &page), Err(FrameError::Broken));
 }
 

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 mod names;
+pub(crate) mod store;
 mod views;
 
 use core::net::SocketAddr;
@@ -47,6 +48,8 @@ pub(crate) struct Cluster {
     pub(crate) records: Vec<Vec<Record>>,
     /// Whether a datagram gets lost.
     pub(crate) lose: Box<dyn FnMut(&Packet) -> bool>,
+    /// The longest datagram that a system takes for a way; longer ones are refused.
+    pub(crate) longest: Box<dyn Fn(&Packet) -> usize>,
     /// Everything that was sent, lost or not, where it is wanted.
     pub(crate) log: Option<Vec<(Instant, Packet)>>,
     cut: BTreeSet<(SocketAddr, SocketAddr)>,
@@ -73,6 +76,7 @@ impl Cluster {
             ticked: false,
             records: vec![vec![]; count],
             lose: Box::new(|_| false),
+            longest: Box::new(|_| usize::MAX),
             log: None,
             cut: BTreeSet::new(),
             wire: BTreeMap::new(),
@@ -172,7 +176,12 @@ impl Cluster {
         let mut buffer = vec![0; usize::from(self.nodes[index].config().mtu)];
         while let Some(transmit) = self.nodes[index].poll_transmit(self.now, &mut buffer) {
             let bytes = buffer[..transmit.len].to_vec();
-            self.send(Packet { from: self.addresses[index], to: transmit.to, bytes });
+            let packet = Packet { from: self.addresses[index], to: transmit.to, bytes };
+            if packet.bytes.len() > (self.longest)(&packet) {
+                self.nodes[index].handle_too_long(self.now, packet.to, packet.bytes.len());
+            } else {
+                self.send(packet);
+            }
         }
     }
 

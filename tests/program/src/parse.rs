@@ -1,5 +1,6 @@
 //! How people write durations, addresses and keys on a command line.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
@@ -28,7 +29,10 @@ pub(crate) fn contact(text: &str, bound: IpAddr) -> Result<SocketAddr, String> {
     if let Ok(port) = text.parse() {
         return Ok(SocketAddr::new(reachable(bound), port));
     }
-    let found = text.to_socket_addrs().map_err(|error| format!("{text:?} is neither PORT nor HOST:PORT: {error}"))?;
+    let found = text.to_socket_addrs().map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput => format!("{text:?} is neither PORT nor HOST:PORT: {error}"),
+        _ => format!("cannot look up {text:?}: {error}"),
+    })?;
     let fits = |address: &SocketAddr| address.is_ipv4() == bound.is_ipv4();
     found.into_iter().find(fits).ok_or_else(|| format!("{text:?} has no address of the kind of {bound}"))
 }

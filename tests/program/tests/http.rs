@@ -91,6 +91,8 @@ fn refusals_are_json_with_a_status() {
     refused(400, node.post("/gossip/", "application/x-www-form-urlencoded", "message=Apple"), "no JSON");
     refused(400, node.post("/gossip/", JSON, "{}"), "expected");
     refused(400, node.post("/gossip/", JSON, r#"{"message":"a","order":"best"}"#), "best");
+    let envelope = r#"{"uuid":"5f0c","origin":"me","version":3,"ttl":4,"payload":1}"#;
+    refused(400, node.post("/gossip/", JSON, envelope), "column 28");
     refused(413, node.post("/gossip/", "text/plain", &"x".repeat(2_000)), "too large");
     refused(404, node.get("/messages/1-a-1"), "no message");
     refused(400, node.get("/messages/apple"), "not an id");

@@ -4,8 +4,6 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
-use std::thread;
-use std::time::Duration;
 
 use serde_json::Value;
 use support::{NODE, NODE_SMOL, Process, eventually};
@@ -61,8 +59,6 @@ fn eight_processes_agree_through_kills_and_restarts() {
     }
     eventually(|| all_hold(&nodes, &messages));
 
-    // Lives of a node without storage are told apart by the second in which they start.
-    thread::sleep(Duration::from_millis(1_100));
     // The node that everybody joined through is one of those that die.
     let before = books(&nodes[1]);
     let dead: Vec<Process> = [6, 3, 0].into_iter().map(|place| nodes.remove(place)).collect();

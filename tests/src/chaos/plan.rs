@@ -20,6 +20,13 @@ pub struct Request {
     pub seconds: u32,
 }
 
+/// A horizon that passes while the faults last. Where nodes take their time to find each other again it is twice that
+/// time: who was away for longer starts afresh.
+const HORIZON: Duration = Duration::from_secs(30);
+
+/// When a run begins, in milliseconds: nodes whose clocks have never been set would be another fault.
+const BEGINNING: u64 = 1_000;
+
 /// Everything that a seed draws.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -48,6 +55,10 @@ pub struct Plan {
     trace_path: bool,
     mtu: u16,
     small: bool,
+    /// Whether the horizon is short, so that it passes within the run.
+    short: bool,
+    /// Whether some nodes are silent for so long that they are forgotten.
+    pub(super) quiet: bool,
 }
 
 /// Which faults there are, apart from those of the network's weather.
@@ -92,6 +103,9 @@ impl Plan {
         let mut kinds = Kinds::draw(rng);
         // Two neighbors that move at the same time would never find each other again: nobody else knows them.
         kinds.moving &= neighbors.is_none();
+        let short = rng.chance(0.5);
+        // A clock that jumps by a quarter of the horizon makes its node forget too early what others still hold.
+        kinds.clock &= !short;
         Self {
             seed,
             nodes,
@@ -113,6 +127,8 @@ impl Plan {
             trace_path: rng.chance(0.25),
             mtu: rng.pick(&[256, 508, 1_200, 1_200, 1_452, 4_000]),
             small: rng.chance(0.4),
+            short,
+            quiet: rng.chance(0.5),
         }
     }
 
@@ -132,7 +148,10 @@ impl Plan {
     #[must_use]
     pub fn configure(&self, birth: Birth, lives: u32) -> Config {
         let mut config = self.preset.config(id(birth.node));
-        config.started_at = birth.life.into();
+        config.started_at = BEGINNING + birth.at / 1_000;
+        if self.short {
+            config.timing.horizon = HORIZON.max(2 * config.timing.retry_cap);
+        }
         config.security = self.security.clone();
         config.broadcast = self.broadcast;
         config.durability = self.durability;
@@ -248,6 +267,7 @@ fn world(seed: u64, nodes: u32, preset: Preset, rng: &mut Rng) -> sim::Options {
         service: rng.pick(&[0, 0, 20]),
         acknowledge: Chance::of(0.75),
         drift_ppm: rng.pick(&[0, 100, 1_000]) as u32,
+        young_clocks: rng.chance(0.5),
     }
 }
 
@@ -294,7 +314,7 @@ mod tests {
         for seed in 0..300 {
             let plan = Plan::draw(seed, REQUEST);
             for node in [0, plan.nodes - 1] {
-                let config = plan.configure(Birth { node, life: 1 }, 2 * plan.nodes);
+                let config = plan.configure(Birth { node, life: 1, at: 0 }, 2 * plan.nodes);
                 assert!(Gossip::new(config, [0; 32], Instant::ZERO).is_ok(), "seed {seed}: {plan:?}");
             }
         }
@@ -321,6 +341,9 @@ mod tests {
             ("static", share(|plan| !plan.is_full())),
             ("small", share(|plan| plan.small)),
             ("durable", share(Plan::is_durable)),
+            ("short", share(|plan| plan.short)),
+            ("quiet", share(|plan| plan.quiet)),
+            ("young clocks", share(|plan| plan.world.young_clocks)),
             ("late", share(|plan| plan.world.drive.late.is_some())),
         ] {
             assert!((2..98).contains(&count), "{name}: {count} of 100");

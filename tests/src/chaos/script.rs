@@ -9,6 +9,8 @@ use crate::sim::{Observer, Simulation};
 const SECOND: u64 = 1_000_000;
 /// All nodes start within this time, before the first fault.
 const WARM_UP: u64 = 2 * SECOND;
+/// When those nodes submit nothing that are silent for so long that they are forgotten.
+const QUIET: std::ops::Range<u64> = 8 * SECOND..56 * SECOND;
 /// Registers of each node.
 const KEYS: [&str; 3] = ["color", "load", "site/rack"];
 
@@ -231,7 +233,8 @@ impl Writer<'_> {
     fn work(&mut self) {
         let step = SECOND / u64::from(self.plan.rate);
         for node in 0..self.plan.nodes {
-            for start in (WARM_UP..self.end).step_by(step as usize) {
+            let quiet = self.plan.quiet && self.rng.chance(0.3);
+            for start in (WARM_UP..self.end).step_by(step as usize).filter(|at| !quiet || !QUIET.contains(at)) {
                 let order = self.rng.pick(&[Order::Unordered, Order::Fifo]);
                 let len = if self.rng.chance(0.05) { 255 } else { self.rng.range(0, 60) as u8 };
                 let at = start + self.rng.below(step);
@@ -342,7 +345,8 @@ mod tests {
 
     #[test]
     fn every_node_speaks_in_every_second() {
-        let plan = Plan::draw(7, Request { nodes_min: 5, nodes_max: 5, seconds: 10 });
+        let mut plan = Plan::draw(7, Request { nodes_min: 5, nodes_max: 5, seconds: 10 });
+        plan.quiet = false;
         let script = Script::of(&plan);
         assert!(script.deeds.is_sorted_by_key(|(at, _)| *at));
         for node in 0..5 {

@@ -51,11 +51,12 @@ impl fmt::Display for Violation {
 /// A rule that shows at one step: what is wrong with it, in the light of all before it.
 type Rule = fn(&Book, &Step<'_>) -> Option<String>;
 
-const RULES: [(&str, Rule); 12] = [
+const RULES: [(&str, Rule); 13] = [
     ("integrity", integrity::delivered_as_submitted),
     ("integrity", integrity::submitted_once),
     ("at most once", at_most_once::delivered_again),
     ("gaps are true and final", gaps::wrong),
+    ("gaps are justified", gaps::unjustified),
     ("fifo", fifo::overtaken),
     ("fifo", fifo::skipped),
     ("law 2, no spin", laws::spins),
@@ -129,6 +130,11 @@ mod history {
         pub(super) fn then(mut self, node: u32, what: What<'_>) -> Self {
             self.at += 1_000;
             self.checks.observe(&Step { at: self.at, node, what });
+            self
+        }
+
+        pub(super) fn wait(mut self, micros: u64) -> Self {
+            self.at += micros;
             self
         }
 

@@ -126,7 +126,7 @@ impl Options {
         if self.warmup >= self.messages {
             return Err(Failure::Usage("--warmup must be less than --messages".into()));
         }
-        let config = self.configure(Birth { node: 0, life: 1 });
+        let config = self.configure(Birth { node: 0, life: 1, at: 0 });
         let probe = Gossip::new(config, [0; 32], gossip_core::Instant::ZERO)
             .map_err(|error| Failure::Usage(error.to_string()))?;
         if self.payload > probe.payload_max() {

@@ -12,6 +12,8 @@ pub struct Clock {
     since: u64,
     /// The most that it showed before the last step.
     highest: u64,
+    /// By how much it was set forward, in all.
+    ahead: u64,
     /// How many microseconds it gains in a second.
     drift_ppm: i32,
 }
@@ -22,7 +24,19 @@ impl Clock {
     /// A clock that shows `shown` at real time `now`. All times are in microseconds.
     #[must_use]
     pub const fn new(shown: u64, now: u64, drift_ppm: i32) -> Self {
-        Self { shown, since: now, highest: shown, drift_ppm }
+        Self { shown, since: now, highest: shown, ahead: 0, drift_ppm }
+    }
+
+    /// The same clock, which begins anew at zero, as one does that counts the time since a process started.
+    #[must_use]
+    pub const fn restarted(&self, now: u64) -> Self {
+        Self { shown: 0, since: now, highest: 0, ..*self }
+    }
+
+    /// By how much it was set forward, in all its life.
+    #[must_use]
+    pub const fn ahead(&self) -> u64 {
+        self.ahead
     }
 
     const fn rate(&self) -> u128 {
@@ -57,6 +71,7 @@ impl Clock {
             self.highest = local;
         }
         self.shown = local.saturating_add_signed(by);
+        self.ahead = self.ahead.saturating_add_signed(if by > 0 { by } else { 0 });
         self.since = now;
     }
 }

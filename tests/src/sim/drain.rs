@@ -147,7 +147,11 @@ impl<O: Observer> Simulation<O> {
         if !state.is_listening(now) {
             return false;
         }
-        let Some(event) = state.gossip.as_mut().and_then(gossip_core::Gossip::poll_event) else { return false };
+        let Some(gossip) = &mut state.gossip else { return false };
+        let Some(event) = gossip.poll_event() else {
+            state.drained = Some(gossip.stats().evicted);
+            return false;
+        };
         if let Event::Deliver(delivery) = &event {
             let id = delivery.id;
             let key = hash([id.origin.0, id.incarnation.0, id.seq, u64::from(delivery.hops)]);
@@ -163,6 +167,7 @@ impl<O: Observer> Simulation<O> {
             let _ = write!(scratch, "{event:?}");
             state.trace.event(now, scratch);
             observer.observe(&Step { at: now, node, what: What::Told(&event) });
+            self.look_for_holders(node, &event);
         }
         true
     }

@@ -15,6 +15,7 @@ mod audit;
 mod clock;
 mod drain;
 mod fault;
+mod held;
 mod inputs;
 mod network;
 mod next;

@@ -31,6 +31,8 @@ pub(super) struct Node {
     pub(super) acknowledges: bool,
     /// The earliest wake-up in the event queue.
     pub(super) wake: u64,
+    /// How many messages this life had given up when its application last had all events; none before the first time.
+    pub(super) drained: Option<u64>,
     /// Datagrams sent in all lives.
     pub(super) sent: u64,
     /// Inputs in all lives, ticks apart.
@@ -49,6 +51,7 @@ impl Node {
             mtu: 0,
             acknowledges: false,
             wake: NEVER,
+            drained: None,
             sent: 0,
             inputs: 0,
             trace: Trace { inputs: 0, datagrams: 0, events: 0, records: 0 },

@@ -22,6 +22,9 @@ pub struct Options {
     pub acknowledge: Chance,
     /// Each clock gains or loses at most so many microseconds per second.
     pub drift_ppm: u32,
+    /// Whether a node's clock begins at zero with each of its lives, as one does that counts the time since a process
+    /// started. Else it starts anywhere, once.
+    pub young_clocks: bool,
 }
 
 impl Options {
@@ -37,6 +40,7 @@ impl Options {
             service: 0,
             acknowledge: Chance::NEVER,
             drift_ppm: 0,
+            young_clocks: false,
         }
     }
 }
@@ -112,4 +116,6 @@ pub struct Birth {
     pub node: u32,
     /// Its how-many-th life it is, from 1: good for `Config::started_at`.
     pub life: u32,
+    /// When it begins, in microseconds of real time: better, where ages are to go on from life to life.
+    pub at: u64,
 }

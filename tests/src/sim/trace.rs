@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io::Write;
 
-use gossip_core::{Event, Incarnation, MessageId, NodeId, Order, PersistSeq, Reason, SubmitError, Version};
+use gossip_core::{Event, Incarnation, MessageId, NodeId, Order, PersistSeq, Reason, SubmitError, Timing, Version};
 
 use crate::sim::fault::Fault;
 use crate::sim::network::Fate;
@@ -144,6 +144,19 @@ pub enum What<'a> {
         /// What contradicts what.
         why: String,
     },
+    /// A linked neighbor holds a message of which the node was just told that it is lost.
+    Held {
+        /// The message.
+        id: MessageId,
+        /// The neighbor.
+        by: NodeId,
+        /// For how long it has held it at least, in microseconds.
+        micros: u64,
+        /// By how much clocks were set forward so far, in all, in microseconds.
+        ahead: u64,
+        /// The pace of the node.
+        timing: Timing,
+    },
     /// A repeated datagram changed something (law 7 is broken).
     NotIdempotent {
         /// What it changed, and what frames it had where they can be read.
@@ -201,6 +214,7 @@ pub const LEGEND: &str = "\
 #   missed                              a datagram that did not reach the core: from, why
 #   tick                                time passed: why the core wanted it
 #   stored                              records became durable: up to which
+#   held                                a message told as lost is held by a linked neighbor: for how long
 #   fault                               something else was done to the node
 #   LAW                                 the core broke a law that shows at once";
 
@@ -252,6 +266,7 @@ impl fmt::Display for Step<'_> {
             What::Spun { reason } => write!(f, "LAW      wants another tick at once: {reason:?}"),
             What::Endless => write!(f, "LAW      the drain does not end"),
             What::Contradicts { why } => write!(f, "LAW      the core contradicts itself: {why}"),
+            What::Held { id, by, micros, .. } => write!(f, "held     {id} by {by} for {micros}"),
             What::NotIdempotent { why } => write!(f, "LAW      a repeated datagram {why}"),
         }
     }

@@ -38,7 +38,11 @@ impl<O: Observer> Simulation<O> {
         let state = &mut self.nodes[node as usize];
         state.life += 1;
         let life = state.life;
-        let config = (self.configure)(Birth { node, life });
+        if self.options.young_clocks {
+            state.clock = state.clock.restarted(now);
+        }
+        state.drained = None;
+        let config = (self.configure)(Birth { node, life, at: now });
         let local = state.local(now);
         let seed = Rng::new(hash([seed, u64::from(node)]), u64::from(life)).bytes();
         state.mtu = config.mtu;

@@ -283,7 +283,7 @@ impl Forest {
             let slot = card.slot.filter(|_| card.name == flight.name && !self.recent.knows(row, flight.place));
             let flags = Data::RESENT | Data::ACK_ME | if card.alarm { Data::ALARM } else { 0 };
             let written = match slot {
-                Some(slot) => copies.write_one(cx, slot, flags, packet)?,
+                Some(slot) => copies.write_one(cx, to, slot, flags, packet)?,
                 None => false,
             };
             flight.resends += 1;

@@ -216,7 +216,7 @@ impl Forest {
             let card = self.recent.get(place as CardNo);
             let flags = Data::RESENT | if card.alarm { Data::ALARM } else { 0 };
             if let Some(slot) = card.slot
-                && copies.write_one(cx, slot, flags, packet)?
+                && copies.write_one(cx, to, slot, flags, packet)?
             {
                 cx.stats.repairs_sent += 1;
             }

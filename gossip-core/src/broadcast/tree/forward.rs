@@ -120,7 +120,7 @@ impl Forest {
             let flags = flag(off_tree, Data::OFF_TREE)
                 | flag(card.is_some_and(|card| card.alarm), Data::ALARM)
                 | flag(flight.is_some(), Data::ACK_ME);
-            if copies.write_one(cx, slot, flags, packet)?
+            if copies.write_one(cx, to, slot, flags, packet)?
                 && let Some((place, at)) = flight
             {
                 self.take_off(cx, to, at, place);

@@ -2,129 +2,24 @@
 
 #[cfg(any(test, feature = "__internals"))]
 mod check;
+mod message;
 
 use core::hash::Hasher;
-use core::time::Duration;
 
 use bytes::Bytes;
 
 use super::origins::{Origins, Row};
-use crate::event::{Delivery, Order, Path};
-use crate::ids::MessageId;
+use crate::event::Delivery;
 use crate::limits::Limits;
 use crate::persist::{PersistSeq, RESTORED};
 use crate::rng::Rng;
 use crate::storage::{Index, Links, List, Slots};
 use crate::time::Instant;
-use crate::view::MessageView;
+
+pub(crate) use message::{Message, NewMessage, Stage};
 
 /// A slot number of [`Messages`].
 pub(crate) type Slot = u32;
-
-/// One message.
-#[derive(Clone, Debug)]
-pub(crate) struct Message {
-    pub(crate) id: MessageId,
-    /// The origin's row.
-    pub(crate) row: Row,
-    pub(crate) order: Order,
-    /// How far back the origin's previous fifo message is; 0 for none.
-    pub(crate) previous: u64,
-    pub(crate) hops: u8,
-    /// Bytes of path at the front of `blob`.
-    path_len: u8,
-    pub(crate) stage: Stage,
-    /// An own message that nobody else is known to hold.
-    pub(crate) unshared: bool,
-    pub(crate) acknowledged: bool,
-    /// The age that the message had when it was accepted, in milliseconds.
-    age_ms: u32,
-    pub(crate) accepted_at: Instant,
-    /// Since when it grows older. Never, while nobody can have it: an own message that was not sent yet.
-    aging_since: Instant,
-    /// The number of its record: durable when confirmed up to there. Zero without records.
-    pub(crate) record: PersistSeq,
-    /// Path, then payload.
-    blob: Bytes,
-}
-
-/// How far a message is on its way to the application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Waits for an earlier one of its order.
-    Waiting,
-    /// In the line of those ready.
-    Ready,
-    /// Taken by the application, or not meant for it.
-    Delivered,
-    /// Given up; waits until its removal is recorded.
-    Removing,
-}
-
-/// What is known of a message when it is accepted.
-pub(crate) struct NewMessage<'a> {
-    pub(crate) id: MessageId,
-    pub(crate) row: Row,
-    pub(crate) order: Order,
-    pub(crate) previous: u64,
-    pub(crate) hops: u8,
-    pub(crate) age_ms: u32,
-    pub(crate) path: &'a [u8],
-    pub(crate) payload: &'a [u8],
-    pub(crate) unshared: bool,
-}
-
-impl Message {
-    pub(crate) fn payload(&self) -> &[u8] {
-        &self.blob[self.path_len.into()..]
-    }
-
-    pub(crate) fn path(&self) -> &[u8] {
-        &self.blob[..self.path_len.into()]
-    }
-
-    /// The blob, for records: path and payload in one.
-    pub(crate) fn blob(&self) -> (&Bytes, u8) {
-        (&self.blob, self.path_len)
-    }
-
-    /// Time since it was submitted, in milliseconds.
-    pub(crate) fn age_ms(&self, now: Instant) -> u32 {
-        let here = now.saturating_since(self.aging_since).as_millis();
-        self.age_ms.saturating_add(u32::try_from(here).unwrap_or(u32::MAX))
-    }
-
-    pub(crate) fn owned_payload(&self) -> Bytes {
-        self.blob.slice(usize::from(self.path_len)..)
-    }
-
-    pub(crate) fn owned_path(&self) -> Path {
-        Path::new(self.blob.slice(..usize::from(self.path_len)))
-    }
-
-    pub(crate) fn view(&self) -> MessageView {
-        MessageView {
-            id: self.id,
-            order: self.order,
-            payload: self.owned_payload(),
-            hops: self.hops,
-            path: self.owned_path(),
-            accepted_at: self.accepted_at,
-            delivered: self.stage == Stage::Delivered,
-        }
-    }
-
-    fn delivery(&self) -> Delivery {
-        Delivery {
-            id: self.id,
-            order: self.order,
-            payload: self.owned_payload(),
-            hops: self.hops,
-            age: Duration::from_millis(self.age_ms.into()),
-            path: self.owned_path(),
-        }
-    }
-}
 
 /// All messages, and the lines that they stand in.
 #[derive(Clone, Debug)]
@@ -224,7 +119,7 @@ impl Messages {
 
     /// The next kept message, from a slot on, that is at least `age_ms` old.
     pub(crate) fn next_older(&self, from: Slot, now: Instant, age_ms: u32) -> Option<Slot> {
-        let mut kept = self.slots.iter().filter(|&(slot, message)| slot >= from && message.stage != Stage::Removing);
+        let mut kept = self.slots.iter_from(from).filter(|(_, message)| message.stage != Stage::Removing);
         kept.find(|(_, message)| message.age_ms(now) >= age_ms).map(|(slot, _)| slot)
     }
 
@@ -246,26 +141,8 @@ impl Messages {
 
     /// Hangs a message up. There must be room.
     pub(crate) fn insert(&mut self, now: Instant, origins: &mut Origins, new: &NewMessage<'_>) -> Option<Slot> {
-        let mut blob = alloc::vec::Vec::with_capacity(new.path.len() + new.payload.len());
-        blob.extend_from_slice(new.path);
-        blob.extend_from_slice(new.payload);
-        self.bytes += blob.len() as u32;
-        let message = Message {
-            id: new.id,
-            row: new.row,
-            order: new.order,
-            previous: new.previous,
-            hops: new.hops,
-            path_len: new.path.len() as u8,
-            stage: Stage::Delivered,
-            unshared: new.unshared,
-            acknowledged: false,
-            age_ms: new.age_ms,
-            accepted_at: now,
-            aging_since: if new.unshared { Instant::NEVER } else { now },
-            record: PersistSeq::default(),
-            blob: Bytes::from(blob),
-        };
+        let message = Message::new(now, new);
+        self.bytes += message.blob.len() as u32;
         let slot = self.slots.insert(message).ok()?;
         self.kept += 1;
         self.index.insert(self.hash(new.row, new.id.seq), slot).expect("the index has room for every slot");
@@ -361,10 +238,10 @@ impl Messages {
     }
 
     /// The next message for the application, if it is durable.
-    pub(crate) fn next_ready(&mut self, is_durable: impl Fn(PersistSeq) -> bool) -> Option<Delivery> {
+    pub(crate) fn next_ready(&mut self, may_go: impl Fn(Row, PersistSeq) -> bool) -> Option<Delivery> {
         let slot = self.ready.front()?;
         let message = self.slots.get_mut(slot)?;
-        if !is_durable(message.record) {
+        if !may_go(message.row, message.record) {
             return None;
         }
         message.stage = Stage::Delivered;
@@ -375,6 +252,15 @@ impl Messages {
     /// The message is to be recorded.
     pub(crate) fn want_record(&mut self, slot: Slot) {
         self.unstored.push_back(&mut self.record_links, slot);
+    }
+
+    /// Whatever of an origin is not delivered yet waits for this record too.
+    pub(crate) fn wait_for(&mut self, row: Row, record: PersistSeq) {
+        for slot in self.ready.iter(&self.order_links) {
+            if let Some(message) = self.slots.get_mut(slot).filter(|message| message.row == row) {
+                message.record = record;
+            }
+        }
     }
 
     /// The message came from a record of an earlier life.

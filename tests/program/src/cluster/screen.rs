@@ -23,7 +23,8 @@ const FRAME: Duration = Duration::from_millis(100);
 /// The width of the first column: `64 tokio`.
 const NAME: u16 = 8;
 
-/// From this width on there is room for all counts.
+/// From this width on there is room for the first counts beside the news, and from this one on for all of them.
+const MEDIUM: u16 = 100;
 const WIDE: u16 = 120;
 
 /// Draws until `stop` says so or the person at the keyboard does (q, Esc, Ctrl-C); tells `stop` in any case. Blocks.
@@ -69,7 +70,11 @@ fn draw(frame: &mut Frame<'_>, board: &Board, at: Duration, address: &str) {
     let [top, matrix, bottom] =
         Layout::vertical([Constraint::Length(1), Constraint::Length(nodes.saturating_add(3)), Constraint::Fill(1)])
             .areas(frame.area());
-    let (columns, counts) = if frame.area().width < WIDE { (4, 25) } else { (8, 61) };
+    let (columns, counts) = match frame.area().width {
+        WIDE.. => (8, 61),
+        MEDIUM.. => (4, 25),
+        _ => (0, 0),
+    };
     let [news, vitals] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(counts)]).areas(bottom);
     frame.render_widget(headline(board, at), top);
     frame.render_widget(knowledge(board, matrix, address), matrix);
@@ -135,6 +140,17 @@ fn shortened(text: &str, width: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
+/// News in at most `width` characters, where there is room for the time at their end: the title before it gives way.
+fn fitted(news: &str, width: usize) -> String {
+    match news.rsplit_once(": ") {
+        Some((what, when)) => {
+            let room = width.saturating_sub(2 + when.chars().count());
+            format!("{}: {when}", shortened(what, room))
+        }
+        None => shortened(news, width),
+    }
+}
+
 fn latest_news(board: &Board, area: Rect) -> Paragraph<'static> {
     let height = usize::from(area.height.saturating_sub(2));
     let lines = board.news.iter().rev().take(height).map(|news| {
@@ -143,7 +159,8 @@ fn latest_news(board: &Board, area: Rect) -> Paragraph<'static> {
             Tone::Bad => Color::Red,
         };
         let time = Span::from(format!("{:>7.1}s ", news.seconds)).dark_gray();
-        Line::from(vec![time, Span::from(news.text.clone()).fg(color)])
+        let width = usize::from(area.width.saturating_sub(2)).saturating_sub(time.width());
+        Line::from(vec![time, Span::from(fitted(&news.text, width)).fg(color)])
     });
     Paragraph::new(lines.collect::<Vec<_>>()).block(Block::bordered().title(" news "))
 }
@@ -223,10 +240,18 @@ mod tests {
 
     #[test]
     fn any_size_is_drawn() {
-        for width in [1, 20, 60, 80, 300] {
+        for width in [1, 20, 60, 80, MEDIUM, WIDE, 300] {
             drawn(&board(), width);
         }
         drawn(&Board::new((1..=64).map(|id| (id, "tokio"))), 80);
+    }
+
+    #[test]
+    fn news_keep_their_end() {
+        let news = "node 1 likes War and Peace: all knew after 2.4 ms";
+        assert_eq!(fitted(news, 49), news);
+        assert_eq!(fitted(news, 40), "node 1 likes War…: all knew after 2.4 ms");
+        assert_eq!(fitted("node 7 was killed", 10), "node 7 wa…");
     }
 
     #[test]

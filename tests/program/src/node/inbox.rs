@@ -67,13 +67,14 @@ impl Posted {
         Self { uuid: None, order: Order::Unordered, payload: body.to_vec() }
     }
 
-    /// A body of JSON is a message or an envelope.
+    /// A body of JSON is a message or an envelope. It is parsed again as what it turns out to be, because only errors in
+    /// a text say where they are.
     pub(super) fn from_json(body: &[u8]) -> Result<Self, Refusal> {
         let bad = |reason: String| Refusal::new(StatusCode::BAD_REQUEST, reason);
         let value: Value =
             serde_json::from_slice(body).map_err(|error| bad(format!("the body is no JSON: {error}")))?;
         if value.get("message").is_some() {
-            let plain: Plain = serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
+            let plain: Plain = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
             let order = match plain.order {
                 Class::Unordered => Order::Unordered,
                 Class::Fifo => Order::Fifo,
@@ -83,7 +84,7 @@ impl Posted {
         if value.get("uuid").is_none() {
             return Err(bad(String::from("expected {message, order?} or {uuid, origin, version, ttl, payload}")));
         }
-        let envelope: Envelope = serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
+        let envelope: Envelope = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
         if envelope.uuid.is_empty() || envelope.uuid.len() > UUID_MAX {
             return Err(bad(format!("a uuid has 1 to {UUID_MAX} bytes")));
         }

@@ -67,7 +67,8 @@ async fn run(options: Options, launch: Launch) -> Result<(), String> {
         app.node.join(contact).await.map_err(|error| format!("cannot join through {contact}: {error}"))?;
     }
     tokio::spawn(follow(Arc::clone(&app), launched.events));
-    tokio::spawn(read_and_recommend(Arc::clone(&app), contacts, options.interval));
+    tokio::spawn(warn_if_alone(Arc::clone(&app), contacts));
+    tokio::spawn(read_and_recommend(Arc::clone(&app), options.interval));
     tokio::select! {
         served = async { axum::serve(listener, http::router(Arc::clone(&app))).await } => {
             served.map_err(|error| format!("HTTP failed: {error}"))?;
@@ -114,15 +115,16 @@ async fn follow(app: Arc<App>, mut events: EventStream) {
     }
 }
 
-/// Picks a favorite book now, and another one every `interval`.
-///
-/// The first pick waits a moment for a link: until it has submitted something, a node whose clock was set back can
-/// still be told by its peers which incarnation it had.
-async fn read_and_recommend(app: Arc<App>, contacts: Vec<SocketAddr>, interval: Duration) {
+/// Tells the person at the terminal if no bootstrap node answers.
+async fn warn_if_alone(app: Arc<App>, contacts: Vec<SocketAddr>) {
     if !contacts.is_empty() && !linked_within(&*app.node, PATIENCE).await {
         let names: Vec<String> = contacts.iter().map(SocketAddr::to_string).collect();
         eprintln!("warning: no answer from {} yet; still trying", names.join(", "));
     }
+}
+
+/// Picks a favorite book now, and another one every `interval`.
+async fn read_and_recommend(app: Arc<App>, interval: Duration) {
     let mut last = "";
     loop {
         let title = books::pick(last);

@@ -1,0 +1,140 @@
+//! One message on its hook.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::event::{Delivery, Order, Path};
+use crate::ids::MessageId;
+use crate::persist::PersistSeq;
+use crate::store::Row;
+use crate::time::Instant;
+use crate::view::MessageView;
+
+/// One message.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) id: MessageId,
+    /// The origin's row.
+    pub(crate) row: Row,
+    pub(crate) order: Order,
+    /// How far back the origin's previous fifo message is; 0 for none.
+    pub(crate) previous: u64,
+    pub(crate) hops: u8,
+    /// Bytes of path at the front of `blob`.
+    pub(super) path_len: u8,
+    pub(crate) stage: Stage,
+    /// An own message that nobody else is known to hold.
+    pub(crate) unshared: bool,
+    pub(crate) acknowledged: bool,
+    /// The age that the message had when it was accepted, in milliseconds.
+    pub(super) age_ms: u32,
+    pub(crate) accepted_at: Instant,
+    /// Since when it grows older. Never, while nobody can have it: an own message that was not sent yet.
+    pub(super) aging_since: Instant,
+    /// The number of its record: durable when confirmed up to there. Zero without records.
+    pub(crate) record: PersistSeq,
+    /// Path, then payload.
+    pub(super) blob: Bytes,
+}
+
+/// How far a message is on its way to the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Waits for an earlier one of its order.
+    Waiting,
+    /// In the line of those ready.
+    Ready,
+    /// Taken by the application, or not meant for it.
+    Delivered,
+    /// Given up; waits until its removal is recorded.
+    Removing,
+}
+
+/// What is known of a message when it is accepted.
+pub(crate) struct NewMessage<'a> {
+    pub(crate) id: MessageId,
+    pub(crate) row: Row,
+    pub(crate) order: Order,
+    pub(crate) previous: u64,
+    pub(crate) hops: u8,
+    pub(crate) age_ms: u32,
+    pub(crate) path: &'a [u8],
+    pub(crate) payload: &'a [u8],
+    pub(crate) unshared: bool,
+}
+
+impl Message {
+    /// A message as it is accepted, meant for nobody yet.
+    pub(super) fn new(now: Instant, new: &NewMessage<'_>) -> Self {
+        let mut blob = alloc::vec::Vec::with_capacity(new.path.len() + new.payload.len());
+        blob.extend_from_slice(new.path);
+        blob.extend_from_slice(new.payload);
+        Self {
+            id: new.id,
+            row: new.row,
+            order: new.order,
+            previous: new.previous,
+            hops: new.hops,
+            path_len: new.path.len() as u8,
+            stage: Stage::Delivered,
+            unshared: new.unshared,
+            acknowledged: false,
+            age_ms: new.age_ms,
+            accepted_at: now,
+            aging_since: if new.unshared { Instant::NEVER } else { now },
+            record: PersistSeq::default(),
+            blob: Bytes::from(blob),
+        }
+    }
+
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.blob[self.path_len.into()..]
+    }
+
+    pub(crate) fn path(&self) -> &[u8] {
+        &self.blob[..self.path_len.into()]
+    }
+
+    /// The blob, for records: path and payload in one.
+    pub(crate) fn blob(&self) -> (&Bytes, u8) {
+        (&self.blob, self.path_len)
+    }
+
+    /// Time since it was submitted, in milliseconds.
+    pub(crate) fn age_ms(&self, now: Instant) -> u32 {
+        let here = now.saturating_since(self.aging_since).as_millis();
+        self.age_ms.saturating_add(u32::try_from(here).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) fn owned_payload(&self) -> Bytes {
+        self.blob.slice(usize::from(self.path_len)..)
+    }
+
+    pub(crate) fn owned_path(&self) -> Path {
+        Path::new(self.blob.slice(..usize::from(self.path_len)))
+    }
+
+    pub(crate) fn view(&self) -> MessageView {
+        MessageView {
+            id: self.id,
+            order: self.order,
+            payload: self.owned_payload(),
+            hops: self.hops,
+            path: self.owned_path(),
+            accepted_at: self.accepted_at.outward(),
+            delivered: self.stage == Stage::Delivered,
+        }
+    }
+
+    pub(super) fn delivery(&self) -> Delivery {
+        Delivery {
+            id: self.id,
+            order: self.order,
+            payload: self.owned_payload(),
+            hops: self.hops,
+            age: Duration::from_millis(self.age_ms.into()),
+            path: self.owned_path(),
+        }
+    }
+}

@@ -146,7 +146,7 @@ impl Forest {
         mark(cx.peers, bit(row));
     }
 
-    fn owe_child(&mut self, cx: &mut Cx<'_>, tree: usize) {
+    pub(super) fn owe_child(&mut self, cx: &mut Cx<'_>, tree: usize) {
         let state = &mut self.trees[tree];
         let Some(parent) = state.place.parent else { return };
         state.owed.child = bit(parent);

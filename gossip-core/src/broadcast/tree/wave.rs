@@ -23,6 +23,8 @@
 //!   no other way: where parts of a network meet, the root that has sent more waves wins.
 //! - The parent is who brought the wave first. Who brings it within a quarter of the hold after that is as good: the one
 //!   with the least depth is taken, and of several the parent that there is, so the tree does not flutter.
+//! - With each wave the parent is told anew that it is the parent, and also when it sends the same wave again: its end of the
+//!   link may have begun anew. So a mistake lasts until the next wave at most, whether there is traffic or not.
 //! - The wave goes to every link over which it has not come. A neighbor with an older wave is sent this one.
 //! - A node without a wave claims after 300 to 600 ms ([`Pace::claim`]; where the root died the same, at its former
 //!   children). Where no wave came for three refreshes, each waits up to 10 s more by chance, so that hardly two claim.
@@ -158,6 +160,7 @@ impl Forest {
         let state = &mut self.trees[tree];
         match &state.wave {
             Some(known) if known.is_same(&wave) => {
+                let again = state.arrived & bit(row) != 0;
                 state.arrived |= bit(row);
                 state.owed.wave &= !bit(row);
                 if cx.now <= state.tied_until {
@@ -165,6 +168,8 @@ impl Forest {
                 }
                 if !state.held && state.place.parent.is_none() {
                     self.look_for_parent(cx, tree, 0);
+                } else if again && state.place.parent == Some(row) {
+                    self.owe_child(cx, tree);
                 }
             }
             Some(known) if !wave.beats(known) => {
@@ -229,6 +234,7 @@ impl Forest {
             Some(row) => self.adopt(cx, tree, row),
             None => self.look_for_parent(cx, tree, 0),
         }
+        self.owe_child(cx, tree);
         let state = &mut self.trees[tree];
         if state.is_attached(cx) {
             state.owed.wave = cx.peers.mask() & !state.arrived;

@@ -180,7 +180,8 @@ pub struct Promises {
     /// When each was submitted, as far as its age tells.
     delivered: BTreeMap<MessageId, Instant>,
     fifo: BTreeMap<(NodeId, Incarnation), u64>,
-    gaps: Vec<(NodeId, Incarnation, u64, u64)>,
+    /// What was told as lost, and when.
+    gaps: Vec<(NodeId, Incarnation, u64, u64, Instant)>,
 }
 
 impl Promises {
@@ -220,7 +221,7 @@ impl Promises {
                     inside && *born + horizon > now
                 });
                 assert_eq!(told, None, "delivered, and then declared lost to node {}: {event:?}", gossip.id());
-                self.gaps.push((*origin, *incarnation, *first, *last));
+                self.gaps.push((*origin, *incarnation, *first, *last, now));
             }
             _ => {}
         }
@@ -232,8 +233,12 @@ impl Promises {
         let accepted = gossip.get(id).map_or(now, |message| message.accepted_at);
         let born = Instant::from_micros(accepted.as_micros().saturating_sub(delivery.age.as_micros() as u64));
         assert_eq!(self.delivered.insert(id, born), None, "at most once: {id} is delivered again");
-        let lost = |&(origin, incarnation, first, last): &(_, _, u64, u64)| {
-            (origin, incarnation) == (id.origin, id.incarnation) && (first..=last).contains(&id.seq)
+        // What was told about an origin that was silent for the horizon is forgotten, unless it is a member.
+        let horizon = gossip.config().timing.horizon;
+        let lost = |&(origin, incarnation, first, last, told): &(_, _, u64, u64, Instant)| {
+            (origin, incarnation) == (id.origin, id.incarnation)
+                && (first..=last).contains(&id.seq)
+                && told + horizon > now
         };
         assert!(!self.gaps.iter().any(lost), "{id} was declared lost, and is delivered");
         if delivery.order == Order::Fifo {

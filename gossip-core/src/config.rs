@@ -337,6 +337,11 @@ impl Timing {
         }
     }
 
+    /// For how long an origin is silent before it is forgotten: the horizon, and a quarter for what is still on its way.
+    pub(crate) fn forgets_after(&self) -> Duration {
+        self.horizon * 5 / 4
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         const HOUR: u64 = 3_600_000_000;
         const DAY: u64 = 24 * HOUR;

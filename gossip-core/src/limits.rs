@@ -32,7 +32,7 @@ use crate::store::{Messages, Origins};
 /// | `window` | 256 | 256 | 64 | 256 |
 /// | `registers` | 4096 | 4096 | 64 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
-/// | `bytes()`, KiB, rounded up | 4910 | 11917 | 58 | 1865 |
+/// | `bytes()`, KiB, rounded up | 4926 | 11933 | 59 | 1873 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {

@@ -31,7 +31,7 @@ pub(crate) struct Member {
     /// Where it can be greeted, if it has told or been seen.
     pub(crate) address: Option<SocketAddr>,
     pub(crate) state: PeerState,
-    /// When the state became what it is.
+    /// When the state became what it is; later where somebody has heard of the node since.
     pub(crate) since: Instant,
     /// What the application was told last.
     pub(crate) told: Told,
@@ -193,6 +193,14 @@ impl Members {
         (member.incarnation, member.floor, member.forgotten) = (incarnation, 0, 0);
         if matches!(member.state, PeerState::Down | PeerState::Left) {
             self.put_state(now, row, PeerState::Known);
+        }
+    }
+
+    /// Somebody has heard of a node: whoever is not reachable from here is not forgotten before the horizon has passed
+    /// since then.
+    pub(crate) fn saw_alive(&mut self, row: Row, at: Instant) {
+        if let Some(member) = self.rows.get_mut(row) {
+            member.since = member.since.max(at);
         }
     }
 

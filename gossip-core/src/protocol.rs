@@ -41,9 +41,7 @@ impl Cx<'_> {
         let mtu = self.peers.get(peer).map(|link| self.mtus.of(self.now, link.address));
         mtu.map_or(0, |mtu| mtu - HEADER_LEN)
     }
-}
 
-impl Cx<'_> {
     /// Adds a row for an origin that has none and last spoke `idle` ago; none where there is no room. What was seen of it
     /// before it was forgotten is remembered where the origin is a member.
     pub(crate) fn insert_origin(&mut self, node: NodeId, incarnation: Incarnation, idle: Duration) -> Option<Row> {

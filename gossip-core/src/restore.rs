@@ -133,7 +133,7 @@ impl Gossip {
     fn restore_origin(&mut self, stored: &StoredRecord<'_>, silent: bool) -> Result<(), RestoreError> {
         let origin = record::read_origin(stored.key, stored.value, self.clock).ok_or(malformed(Table::Origins))?;
         let idle = core::time::Duration::from_millis(origin.idle_ms.into());
-        let is_silent = idle >= self.config.timing.horizon * 5 / 4;
+        let is_silent = idle >= self.config.timing.forgets_after();
         if is_silent != silent || silent && self.origins.is_full() {
             return Ok(());
         }
@@ -169,13 +169,23 @@ impl Gossip {
     fn restore_message(&mut self, stored: &StoredRecord<'_>, records: &[StoredRecord<'_>]) -> Result<(), RestoreError> {
         let id = record::read_message_key(stored.key).ok_or(malformed(Table::Messages))?;
         let message = record::read_message(stored.value, self.clock).ok_or(malformed(Table::Messages))?;
+        if message.base >= id.seq {
+            return Err(malformed(Table::Messages));
+        }
         let row = self.restore_row(id.origin, id.incarnation, message.age_ms)?;
+        let acknowledged = records
+            .binary_search_by_key(&(Table::Acknowledged, Some(id)), |stored| {
+                (stored.table, record::read_message_key(stored.key))
+            })
+            .is_ok();
+        if self.origins.get(row).is_some_and(|origin| origin.is_told_lost(id.seq)) {
+            // It was told as lost, and its removal did not get on record any more.
+            self.purged.push((id, acknowledged));
+            return Ok(());
+        }
         let len = message.path.len() + message.payload.len();
         if !self.make_room_for_restored(len) {
             return Err(RestoreError::TooMany { table: Table::Messages, max: self.config.limits.messages });
-        }
-        if message.base >= id.seq {
-            return Err(malformed(Table::Messages));
         }
         self.origins.pass_over(self.now, row, message.base);
         let freshness = self.origins.get(row).map(|origin| origin.freshness(id.seq, WINDOW_MAX));
@@ -201,11 +211,6 @@ impl Gossip {
             unshared: false,
         };
         let slot = self.messages.insert(self.now, &mut self.origins, &new).ok_or(malformed(Table::Messages))?;
-        let acknowledged = records
-            .binary_search_by_key(&(Table::Acknowledged, Some(id)), |stored| {
-                (stored.table, record::read_message_key(stored.key))
-            })
-            .is_ok();
         if let Some(message) = self.messages.get_mut(slot) {
             message.acknowledged = acknowledged;
         }
@@ -223,6 +228,7 @@ impl Gossip {
             let Some(message) = self.messages.get(slot) else { return false };
             let (row, id, delivered) = (message.row, message.id, message.stage == Stage::Delivered);
             self.purged.push((id, message.acknowledged));
+            self.unrecorded_origins.set(row as usize);
             self.messages.remove(&mut self.origins, slot, false);
             if !delivered {
                 self.note_gap(row, id.seq, id.seq);

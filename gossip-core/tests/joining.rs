@@ -229,11 +229,7 @@ fn a_clock_that_went_back_is_made_good_before_anything_was_said() {
 #[test]
 fn who_leaves_hands_over_the_last_message_even_over_a_bad_wire() {
     let mut cluster = Cluster::joined(4, |_, _| {});
-    let mut count = 0;
-    cluster.lose = Box::new(move |_| {
-        count += 1;
-        count % 3 == 0
-    });
+    cluster.lose_every_third();
     cluster.submit(3, Order::Fifo, "the last word");
     cluster.nodes[3].leave(cluster.now);
     assert_eq!(cluster.nodes[3].submit(cluster.now, Order::Fifo, b"x"), Err(SubmitError::Leaving));

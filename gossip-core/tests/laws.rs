@@ -41,15 +41,9 @@ fn busy(configure: impl Fn(usize, &mut Config), prepare: impl Fn(&mut Cluster)) 
     cluster
 }
 
-/// All that a cluster has done, as text.
-fn trace(cluster: &Cluster) -> String {
-    let stats: Vec<_> = cluster.nodes.iter().map(Gossip::stats).collect();
-    format!("{:?}\n{:?}\n{stats:?}", cluster.log, cluster.events)
-}
-
 #[test]
 fn the_same_inputs_give_the_same_outputs() {
-    let [first, second] = [(); 2].map(|()| trace(&busy(|_, _| {}, |_| {})));
+    let [first, second] = [(); 2].map(|()| busy(|_, _| {}, |_| {}).trace());
     assert!(first == second && first.len() > 100_000);
 }
 
@@ -63,16 +57,16 @@ fn another_seed_gives_other_outputs() {
 
 #[test]
 fn the_order_in_which_outputs_are_taken_does_not_matter() {
-    let expected = trace(&busy(|_, _| {}, |_| {}));
+    let expected = busy(|_, _| {}, |_| {}).trace();
     for drains in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-        assert!(trace(&busy(|_, _| {}, |cluster| cluster.drains = drains)) == expected, "{drains:?}");
+        assert!(busy(|_, _| {}, |cluster| cluster.drains = drains).trace() == expected, "{drains:?}");
     }
 }
 
 #[test]
 fn a_tick_after_every_datagram_changes_nothing() {
-    let expected = trace(&busy(|_, _| {}, |_| {}));
-    assert!(trace(&busy(|_, _| {}, |cluster| cluster.ticked = true)) == expected);
+    let expected = busy(|_, _| {}, |_| {}).trace();
+    assert!(busy(|_, _| {}, |cluster| cluster.ticked = true).trace() == expected);
 }
 
 #[test]

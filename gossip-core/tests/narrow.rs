@@ -171,21 +171,16 @@ fn busy(drains: [usize; 3], ticked: bool) -> Cluster {
     cluster
 }
 
-fn trace(cluster: &Cluster) -> String {
-    let stats: Vec<_> = cluster.nodes.iter().map(Gossip::stats).collect();
-    format!("{:?}\n{:?}\n{stats:?}", cluster.log, cluster.events)
-}
-
 /// That no node spins is asserted at every tick of every run.
 #[test]
 fn narrow_ways_break_no_law() {
     let cluster = busy([0, 1, 2], false);
     assert!(too_long(&cluster).iter().all(|&count| count > 0), "{:?}", too_long(&cluster));
     assert!(cluster.nodes.iter().any(|node| node.stats().unsendable > 0));
-    let expected = trace(&cluster);
-    assert!(trace(&busy([0, 1, 2], false)) == expected, "the same inputs");
-    assert!(trace(&busy([2, 1, 0], false)) == expected, "outputs in another order");
-    assert!(trace(&busy([0, 1, 2], true)) == expected, "a tick after every input");
+    let expected = cluster.trace();
+    assert!(busy([0, 1, 2], false).trace() == expected, "the same inputs");
+    assert!(busy([2, 1, 0], false).trace() == expected, "outputs in another order");
+    assert!(busy([0, 1, 2], true).trace() == expected, "a tick after every input");
     for (empty, unsendable, sent) in
         cluster.nodes.iter().map(Gossip::stats).map(|stats| (stats.empty_turns, stats.unsendable, stats.datagrams_sent))
     {

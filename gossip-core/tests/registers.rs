@@ -138,6 +138,58 @@ fn a_removed_register_is_not_there_for_whoever_comes_later() {
 }
 
 #[test]
+fn a_removal_is_no_news_to_whoever_never_had_the_register() {
+    let mut cluster = Cluster::new(2, |_, _| {});
+    set(&mut cluster, 0, "gone", "1");
+    remove(&mut cluster, 0, "gone");
+    cluster.nodes[1].join(cluster.now, address(0)).expect("room");
+    cluster.run(secs(3));
+    assert!(cluster.nodes[1].stats().registers_applied > 0, "the removal came");
+    assert_eq!(cluster.count(1, |event| matches!(event, Event::Register { .. })), 0);
+}
+
+fn removals(cluster: &Cluster, index: usize) -> usize {
+    cluster.count(index, |event| matches!(event, Event::Register { value: None, .. }))
+}
+
+#[test]
+fn whoever_is_heard_of_through_others_is_not_forgotten_though_it_cannot_be_reached() {
+    let mut cluster = Cluster::joined(3, |_, config| config.timing.horizon = secs(20));
+    cluster.connect(0, 1, false);
+    for round in 0..10 {
+        set(&mut cluster, 1, "round", &round.to_string());
+        cluster.run(secs(5));
+        assert_eq!(known(&cluster, 0, ""), [(id(1), "round".into(), round.to_string())]);
+    }
+    assert_eq!(
+        cluster.count(0, |event| *event == Event::PeerDown { node: id(1) }),
+        1,
+        "it was unreachable all the time"
+    );
+    assert_eq!(removals(&cluster, 0), 0);
+}
+
+#[test]
+fn the_board_of_a_member_that_was_forgotten_comes_back_with_it() {
+    let mut cluster = Cluster::joined(3, |_, config| config.timing.horizon = secs(20));
+    set(&mut cluster, 1, "color", "red");
+    cluster.run(secs(1));
+    cluster.connect(0, 1, false);
+    cluster.connect(0, 2, false);
+    for _ in 0..400 {
+        if removals(&cluster, 0) > 0 {
+            break;
+        }
+        cluster.run(ms(100));
+    }
+    assert_eq!((removals(&cluster, 0), known(&cluster, 0, "")), (1, vec![]), "the horizon is over");
+    cluster.connect(0, 1, true);
+    cluster.connect(0, 2, true);
+    cluster.run(secs(20));
+    assert_eq!(known(&cluster, 0, ""), [(id(1), "color".into(), "red".into())]);
+}
+
+#[test]
 fn keys_have_bounds() {
     let mut cluster = Cluster::joined(2, |_, _| {});
     let now = cluster.now;

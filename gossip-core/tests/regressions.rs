@@ -85,11 +85,7 @@ fn a_raised_incarnation_keeps_the_restored_registers() {
 #[test]
 fn who_has_left_stays_left_even_if_its_goodbye_was_lost() {
     let mut cluster = Cluster::joined(4, |_, _| {});
-    let mut count = 0;
-    cluster.lose = Box::new(move |_| {
-        count += 1;
-        count % 3 == 0
-    });
+    cluster.lose_every_third();
     cluster.submit(3, Order::Fifo, "the last word");
     cluster.nodes[3].leave(cluster.now);
     cluster.run(secs(13));

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::store::Store;
+use common::store::{Store, with_less_room};
 use common::{Cluster, address, id, ms, secs, seed};
 use gossip_core::{Config, Durability, Gossip, Instant, Order, Record, Redelivery, RestoreError, Table};
 
@@ -150,13 +150,7 @@ fn a_gap_that_was_not_told_before_a_crash_is_told_after_it() {
 
 #[test]
 fn what_does_not_fit_any_more_leaves_the_store_too() {
-    let mut cluster = recording(|_| {});
-    for _ in 0..40 {
-        cluster.submit(0, Order::Unordered, "x");
-        cluster.run(ms(20));
-    }
-    let mut config = cluster.nodes[1].config().clone();
-    config.limits.messages = 16;
+    let (cluster, config) = with_less_room();
     let mut again = restore(config, &cluster.records[1]).expect("a lower limit is no error");
     let mut records = cluster.records[1].clone();
     while let Some(record) = again.poll_persist() {

@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::store::{Store, durable, node, recording, told};
+use common::store::{Store, durable, node, recording, told, with_less_room};
 use common::{address, id, ms, secs, seed};
 use gossip_core::{ConfigError, Event, Gossip, Incarnation, Instant, Order, RestoreError, Scope, Table};
 
@@ -112,13 +112,7 @@ fn more_than_there_is_room_for_is_refused_by_name() {
 
 #[test]
 fn with_lower_limits_the_newest_messages_are_kept_and_nothing_comes_twice() {
-    let mut cluster = recording(|_| {});
-    for _ in 0..40 {
-        cluster.submit(0, Order::Unordered, "x");
-        cluster.run(ms(20));
-    }
-    let mut config = cluster.nodes[1].config().clone();
-    config.limits.messages = 16;
+    let (mut cluster, config) = with_less_room();
     let mut again = Store::of(&cluster.records[1]).restore(config, cluster.now).expect("a lower limit is no error");
     let kept: Vec<_> = again.messages().map(|message| message.id.seq).collect();
     assert_eq!(kept, (25..=40).collect::<Vec<_>>());

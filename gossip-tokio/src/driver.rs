@@ -199,7 +199,7 @@ impl Driver {
         let Some(deadline) = self.gossip.poll_timeout() else {
             return;
         };
-        if deadline <= now && (!inbound || now.saturating_since(deadline) > TICK_LATE_MAX) {
+        if is_tick_due(deadline, now, inbound) {
             // A tick has no answer.
             let _ = self.gossip.handle(now, Input::Tick);
         }
@@ -304,6 +304,12 @@ async fn sleep(until: Option<Instant>) {
     }
 }
 
+/// Whether time is to be told to the core. An answer that waits in the socket is read first, or a node that was held up
+/// would take for lost what has long arrived.
+fn is_tick_due(deadline: gossip_core::Instant, now: gossip_core::Instant, inbound: bool) -> bool {
+    deadline <= now && (!inbound || now.saturating_since(deadline) > TICK_LATE_MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -329,5 +335,22 @@ mod tests {
             assert!(driver.unsent.is_none(), "nothing is gained by trying again");
             assert_eq!(driver.gossip.stats().too_long, 1);
         });
+    }
+
+    #[test]
+    fn datagrams_that_wait_come_before_timers_but_not_for_ever() {
+        let at = |ms: u64| gossip_core::Instant::from_micros(1_000 * ms);
+        // (deadline, now, more datagrams wait): is a tick due?
+        let table = [
+            ((100, 99, false), false),
+            ((100, 100, false), true),
+            ((100, 99, true), false),
+            ((100, 100, true), false),
+            ((100, 120, true), false),
+            ((100, 121, true), true),
+        ];
+        for ((deadline, now, inbound), due) in table {
+            assert_eq!(is_tick_due(at(deadline), at(now), inbound), due, "{deadline} {now} {inbound}");
+        }
     }
 }

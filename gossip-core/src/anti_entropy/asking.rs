@@ -43,29 +43,37 @@ impl AntiEntropy {
         if !self.asked.contains(to.row()) {
             return Ok(());
         }
-        if self.wishes(cx).next().is_some() {
-            let written = packet.list(Kind::PULL, self.wishes(cx));
+        let turn = self.turns[to.row()] as usize;
+        if self.wishes(cx, turn).next().is_some() {
+            let written = packet.list(Kind::PULL, self.wishes(cx, turn));
             if written == 0 {
                 return Err(Full);
             }
-            cx.stats.pulls_sent += self.wishes(cx).take(written).map(|range| range.more + 1).sum::<u64>();
-            self.cursor = self.cursor.wrapping_add(1);
+            cx.stats.pulls_sent += self.wishes(cx, turn).take(written).map(|range| range.more + 1).sum::<u64>();
+            self.turns[to.row()] = next_turn(turn, written, self.lacking.len_set()) as u32;
         }
         self.asked.clear(to.row());
         Ok(())
     }
 
-    /// What to ask for: holes that are old enough. Another origin comes first in each pull, so that one with many holes does
-    /// not keep out the others.
-    fn wishes(&self, cx: &Cx<'_>) -> impl Iterator<Item = Wanted> {
+    /// What to ask for: holes that are old enough. The first hole of each origin goes before any other, as it is what
+    /// verdicts are about. Each link is asked on from where its last pull ended: with one turn for all of them, as many
+    /// links as origins would ask each link for the same origin for ever.
+    fn wishes(&self, cx: &Cx<'_>, turn: usize) -> impl Iterator<Item = Wanted> {
+        let turn = turn % self.lacking.len_set().max(1);
+        let rows = move || self.lacking.iter().skip(turn).chain(self.lacking.iter().take(turn));
         let (origins, now, grace) = (&*cx.origins, cx.now, self.grace);
-        let turn = self.cursor % self.lacking.len_set().max(1);
-        let rows = self.lacking.iter().skip(turn).chain(self.lacking.iter().take(turn));
-        rows.filter_map(|row| origins.get(row as Row))
-            .filter(move |origin| now >= origin.hole_since + grace)
-            .flat_map(|origin| origin.holes().map(|hole| wanted(origin, &hole)))
-            .take(RANGES_MAX)
+        let ripe = move |row| origins.get(row as Row).filter(|origin| now >= origin.hole_since + grace);
+        let first = rows().filter_map(ripe).flat_map(|origin| origin.holes().take(1).map(|hole| wanted(origin, &hole)));
+        let others =
+            rows().filter_map(ripe).flat_map(|origin| origin.holes().skip(1).map(|hole| wanted(origin, &hole)));
+        first.chain(others).take(RANGES_MAX)
     }
+}
+
+/// Where the next pull begins, after one that named so many holes: behind the origins whose first hole it named.
+const fn next_turn(turn: usize, named: usize, origins: usize) -> usize {
+    turn.wrapping_add(if named < origins { named } else { 1 })
 }
 
 fn wanted(origin: &Origin, hole: &RangeInclusive<u64>) -> Wanted {
@@ -74,5 +82,25 @@ fn wanted(origin: &Origin, hole: &RangeInclusive<u64>) -> Wanted {
         incarnation: origin.incarnation,
         first: *hole.start(),
         more: hole.end() - hole.start(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_link_is_asked_for_the_first_hole_of_every_origin_in_as_few_pulls_as_hold_them() {
+        for origins in 1..200_usize {
+            for named in 1..=RANGES_MAX {
+                let mut turn = 7;
+                let mut asked = alloc::vec![false; origins];
+                for _ in 0..origins.div_ceil(named) {
+                    (turn..turn + named.min(origins)).for_each(|place| asked[place % origins] = true);
+                    turn = next_turn(turn, named, origins);
+                }
+                assert!(asked.iter().all(|&asked| asked), "{origins} origins, {named} in a pull: {asked:?}");
+            }
+        }
     }
 }

@@ -44,15 +44,17 @@ impl Verdict {
         self.lacking &= !(1 << peer.row());
     }
 
-    /// Whether all of these links say that they do not hold it any more.
-    fn is_gone(&self, links: u64) -> bool {
-        links != 0 && self.gone & links == links
-    }
-
-    /// Whether the hole is lost, given the set of links and for how long it has been there.
-    fn is_lost(&self, links: u64, age: Duration, patience: Duration) -> bool {
+    /// Up to where the hole is lost, if it is, given the set of links. `patient` up to where it has been missing for so
+    /// long that who lacks it now will not get it; 0 for nowhere.
+    fn lost_upto(&self, links: u64, patient: u64) -> Option<u64> {
         let all_answered = (self.gone | self.lacking) & links == links;
-        self.is_gone(links) || all_answered && self.gone & links != 0 && age >= patience
+        if links != 0 && self.gone & links == links {
+            Some(self.upto)
+        } else if all_answered && self.gone & links != 0 {
+            Some(self.upto.min(patient)).filter(|&upto| upto > self.top)
+        } else {
+            None
+        }
     }
 }
 
@@ -101,16 +103,12 @@ impl AntiEntropy {
             let origin = cx.origins.get(row as Row)?;
             let hole = origin.first_hole()?;
             let age = hole_age(cx, origin);
-            let verdict = self.verdicts[row];
             // What is missing beyond the mark has not been missing for so long.
             let upto = if age >= self.horizon {
                 origin.hole_mark
-            } else if verdict.top == origin.top && verdict.is_gone(links) {
-                verdict.upto
-            } else if verdict.top == origin.top && verdict.is_lost(links, age, self.patience) {
-                verdict.upto.min(origin.hole_mark)
             } else {
-                return None;
+                let verdict = Some(self.verdicts[row]).filter(|verdict| verdict.top == origin.top)?;
+                verdict.lost_upto(links, if age >= self.patience { origin.hole_mark } else { 0 })?
             };
             let upto = upto.min(*hole.end());
             let tellable = origin.gap.is_none_or(|(_, last)| last + 1 == *hole.start());
@@ -147,25 +145,22 @@ mod tests {
 
     #[test]
     fn when_a_hole_is_lost() {
-        let patience = Duration::from_secs(15);
-        // (links that say gone, links that lack it, all links, seconds): lost?
+        // (links that say gone, links that lack it, all links, patient up to): lost up to?
         let table = [
-            ((0b11, 0b00, 0b11, 0), true),
-            ((0b01, 0b00, 0b11, 99), false),
-            ((0b01, 0b10, 0b11, 14), false),
-            ((0b01, 0b10, 0b11, 15), true),
-            ((0b00, 0b11, 0b11, 99), false),
-            ((0b11, 0b00, 0b00, 99), false),
-            ((0b11, 0b00, 0b01, 0), true),
-            ((0b10, 0b01, 0b01, 99), false),
+            ((0b11, 0b00, 0b11, 0), Some(9)),
+            ((0b01, 0b00, 0b11, 99), None),
+            ((0b01, 0b10, 0b11, 0), None),
+            ((0b01, 0b10, 0b11, 15), Some(9)),
+            ((0b01, 0b10, 0b11, 7), Some(7)),
+            ((0b01, 0b10, 0b11, 4), None),
+            ((0b00, 0b11, 0b11, 99), None),
+            ((0b11, 0b00, 0b00, 99), None),
+            ((0b11, 0b00, 0b01, 0), Some(9)),
+            ((0b10, 0b01, 0b01, 99), None),
         ];
-        for ((gone, lacking, links, seconds), lost) in table {
-            let verdict = Verdict { top: 0, gone, lacking, upto: 1 };
-            assert_eq!(
-                verdict.is_lost(links, Duration::from_secs(seconds), patience),
-                lost,
-                "{gone:b} {lacking:b} {links:b}"
-            );
+        for ((gone, lacking, links, patient), lost) in table {
+            let verdict = Verdict { top: 4, gone, lacking, upto: 9 };
+            assert_eq!(verdict.lost_upto(links, patient), lost, "{gone:b} {lacking:b} {links:b} {patient}");
         }
     }
 }

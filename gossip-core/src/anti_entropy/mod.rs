@@ -48,6 +48,7 @@ mod judging;
 use core::time::Duration;
 
 use alloc::boxed::Box;
+use alloc::vec;
 
 use crate::broadcast::{len_max, pass_over};
 use crate::comparison::Comparison;
@@ -93,8 +94,8 @@ pub(crate) struct AntiEntropy {
     /// Origins that may have holes.
     lacking: Bits,
     verdicts: Box<[Verdict]>,
-    /// Where the next pull begins among the origins.
-    cursor: usize,
+    /// For each link, where the next pull begins among the origins that lack something.
+    turns: Box<[u32]>,
     /// The link that was asked last.
     last: usize,
     pull_at: Instant,
@@ -121,7 +122,7 @@ impl AntiEntropy {
             asked: Bits::new(links),
             lacking: Bits::new(origins),
             verdicts: (0..origins).map(|_| Verdict::NONE).collect(),
-            cursor: 0,
+            turns: vec![0; links].into(),
             last: 0,
             pull_at: Instant::NEVER,
             pull_period: timing.repair_period / 4,
@@ -137,6 +138,7 @@ impl AntiEntropy {
             + Grid::heap_bytes(links, messages)
             + Slots::<OwedAbsent>::heap_bytes(2 * links)
             + Bits::heap_bytes(links)
+            + links * size_of::<u32>()
             + Bits::heap_bytes(origins)
             + origins * size_of::<Verdict>()
     }

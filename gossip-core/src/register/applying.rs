@@ -108,7 +108,9 @@ impl Register {
                 if known.is_some_and(|(known, _)| known == version) {
                     self.table.trust(slot);
                 }
-                return true;
+                // A board that was forgotten is filled anew, but the application is told of its end first.
+                let complete = cx.members.get(owner).map_or(0, |member| member.complete);
+                return known.is_none_or(|(_, state)| state != State::Forgotten) || version.number <= complete;
             }
         }
         let age = Duration::from_millis(update.age_ms.into());
@@ -143,6 +145,7 @@ impl Register {
             return false;
         };
         cx.stats.registers_applied += 1;
+        cx.members.saw_alive(owner, change.changed_at);
         self.spread(cx, slot, Some(from));
         if change.key == MEMBER_KEY {
             own::read_member(cx, owner, change.value);

@@ -39,7 +39,7 @@
 //!
 //! `Limits::registers` and `Limits::register_bytes` over all owners, `Limits::peers` owners. Without room a change is
 //! refused and counted, `complete` stays, and the comparison brings it again. Removed registers stay for the horizon.
-//! Boards of members that left, or that were not reachable for the horizon, go.
+//! Boards of members that left, or that were not reachable and changed nothing for the horizon, go.
 //!
 //! # Sources, and where this differs
 //!
@@ -266,8 +266,9 @@ impl Register {
         let Some(member) = cx.members.get(row) else { return };
         let as_of = Version { incarnation: member.incarnation, number: member.complete + 1 };
         self.forget_all(cx, row, as_of);
+        // Who comes back before the row goes is handed the whole board again.
+        self.set_complete(cx.members, row, 0);
         if self.table.iter().all(|(_, register)| register.owner != row) {
-            self.set_complete(cx.members, row, 0);
             self.closings.clear_column(row as usize);
             cx.members.remove(row);
         }

@@ -265,7 +265,10 @@ impl Registers {
         };
         self.bytes = self.bytes - freed + len;
         self.list_by_version(members, slot);
-        self.untold.set(slot as usize);
+        // That something is gone which was never there, or whose end was told before it was forgotten, is no news.
+        if found.is_some() || !change.removed {
+            self.untold.set(slot as usize);
+        }
         Ok(slot)
     }
 

@@ -119,8 +119,7 @@ impl Gossip {
     }
 
     fn on_duplicate(&mut self, from: Option<PeerIdx>, row: Row, id: MessageId, flags: u8) {
-        let is_lost = self.origins.get(row).and_then(|origin| origin.last_gap);
-        if is_lost.is_some_and(|(first, last)| (first..=last).contains(&id.seq)) {
+        if self.origins.get(row).is_some_and(|origin| origin.is_told_lost(id.seq)) {
             self.stats.refused_gapped += 1;
         } else {
             self.stats.duplicates += 1;
@@ -164,7 +163,6 @@ impl Gossip {
         if self.may_tell_gap(row, seq) {
             self.origins.see(self.now, row, seq);
             self.note_gap(row, seq, seq);
-            self.unrecorded_origins.set(row as usize);
             order::release(&mut self.origins, &mut self.messages, row);
         }
     }
@@ -189,6 +187,7 @@ impl Gossip {
     /// Drops the row of an origin that holds nothing.
     pub(crate) fn forget_origin(&mut self, row: Row) {
         self.unrecorded_origins.clear(row as usize);
+        self.unrecorded_losses.clear(row as usize);
         self.split().0.remove_origin(row);
         self.tell(Fact::Forgotten { row });
     }
@@ -223,7 +222,6 @@ impl Gossip {
         let last = upto.min(*hole.end());
         self.note_gap(row, *hole.start(), last);
         self.origins.advance(self.now, row, last);
-        self.unrecorded_origins.set(row as usize);
         order::release(&mut self.origins, &mut self.messages, row);
     }
 
@@ -267,7 +265,7 @@ impl Gossip {
 
     /// Whether nothing holds the row of an origin any more, and its origin has been silent for 5/4 of the horizon.
     fn is_silent(&self, row: Row) -> bool {
-        let patience = self.config.timing.horizon * 5 / 4;
+        let patience = self.config.timing.forgets_after();
         self.origins.get(row).is_some_and(|origin| {
             origin.held.is_empty()
                 && origin.gap.is_none()

@@ -84,6 +84,15 @@ impl Cluster {
         }
     }
 
+    /// Every third datagram gets lost from now on.
+    pub(crate) fn lose_every_third(&mut self) {
+        let mut count = 0;
+        self.lose = Box::new(move |_| {
+            count += 1;
+            count % 3 == 0
+        });
+    }
+
     /// All join the first one, and get some time to find each other.
     pub(crate) fn joined(count: usize, configure: impl Fn(usize, &mut Config)) -> Self {
         let mut cluster = Self::new(count, configure);

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gossip_core::{Config, Durability, Event, Gossip, Instant, MessageId, Record, RestoreError, StoredRecord, Table};
+use gossip_core::{
+    Config, Durability, Event, Gossip, Instant, MessageId, Order, Record, RestoreError, StoredRecord, Table,
+};
 
-use super::{Cluster, local, seed};
+use super::{Cluster, local, ms, seed};
 
 /// A key-value store in memory, which has got as far as some prefix of the records.
 #[derive(Clone, Default)]
@@ -51,6 +53,18 @@ pub(crate) fn recording(configure: impl Fn(&mut Config)) -> Cluster {
         config.durability = Durability::Records;
         configure(config);
     })
+}
+
+/// Three nodes that have recorded forty messages, and for the second of them a configuration with room for 16.
+pub(crate) fn with_less_room() -> (Cluster, Config) {
+    let mut cluster = recording(|_| {});
+    for _ in 0..40 {
+        cluster.submit(0, Order::Unordered, "x");
+        cluster.run(ms(20));
+    }
+    let mut config = cluster.nodes[1].config().clone();
+    config.limits.messages = 16;
+    (cluster, config)
 }
 
 /// What the application was told in some steps: deliveries, and what was lost.

@@ -1,10 +1,16 @@
 //! What a test asks a cluster.
 
-use gossip_core::{Delivery, Event, MessageId, NodeId, Order, PeerState};
+use gossip_core::{Delivery, Event, Gossip, MessageId, NodeId, Order, PeerState};
 
 use super::Cluster;
 
 impl Cluster {
+    /// All that the cluster has done, as text.
+    pub(crate) fn trace(&self) -> String {
+        let stats: Vec<_> = self.nodes.iter().map(Gossip::stats).collect();
+        format!("{:?}\n{:?}\n{stats:?}", self.log, self.events)
+    }
+
     pub(crate) fn submit(&mut self, index: usize, order: Order, text: &str) -> MessageId {
         self.nodes[index].submit(self.now, order, text.as_bytes()).expect("the test leaves room for the message")
     }

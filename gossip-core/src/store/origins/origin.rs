@@ -40,6 +40,9 @@ pub(crate) struct Origin {
     /// Everything missing up to `hole_mark` has been missing since `hole_since` at least.
     pub(crate) hole_since: Instant,
     pub(crate) hole_mark: u64,
+    /// The same of what became known meanwhile; no mark beyond the other one: of nothing.
+    later_since: Instant,
+    later_mark: u64,
     /// The last fifo message that was released to the application, or told as lost.
     pub(crate) fifo_done: u64,
     /// Fifo messages that wait for earlier ones, in the order of their numbers.
@@ -70,6 +73,8 @@ impl Origin {
             heard: now,
             hole_since: now,
             hole_mark: 0,
+            later_since: now,
+            later_mark: 0,
             fifo_done: 0,
             waiting: List::default(),
             held: List::default(),
@@ -87,6 +92,11 @@ impl Origin {
             Some(offset) if self.bit(offset) => Freshness::Seen,
             Some(_) => Freshness::New,
         }
+    }
+
+    /// Whether a number is of the range that was last told as lost.
+    pub(crate) fn is_told_lost(&self, seq: u64) -> bool {
+        self.last_gap.is_some_and(|(first, last)| (first..=last).contains(&seq))
     }
 
     /// The first run of numbers that are missing, up to `known`.
@@ -109,10 +119,15 @@ impl Origin {
         &self.window
     }
 
-    /// Once all that was dated is here, what is missing now is dated.
+    /// Once all that was dated is here, what became known meanwhile comes next. Two dates and not one, or a node that
+    /// catches up would wait for each loss anew; and not more, as what is dated late is only told late.
     pub(super) fn date_holes(&mut self, now: Instant) {
         if self.top >= self.hole_mark {
-            (self.hole_since, self.hole_mark) = (now, self.known);
+            let later = (self.later_since, self.later_mark);
+            (self.hole_since, self.hole_mark) = if self.top < later.1 { later } else { (now, self.known) };
+        }
+        if self.later_mark <= self.hole_mark && self.known > self.hole_mark {
+            (self.later_since, self.later_mark) = (now, self.known);
         }
     }
 

@@ -7,8 +7,8 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use gossip_core::pack::Packer;
 use gossip_core::wire::{
     Absence, Absent, Ack, Address, Announce, Blob, Child, ChildOk, Conflict, Data, DataAck, Digest, Fetch, Frontier,
-    HEADER_LEN, Hello, Injected, Kind, NotChild, PageHead, PeerEntry, Probe, RegisterFrontier, RegisterState, Retry,
-    Root, Unlink, Update, Verdict, Wanted, Wave, WaveRequest, Welcome,
+    HEADER_LEN, Heard, Hello, Injected, Kind, NotChild, PageHead, PeerEntry, Probe, RegisterFrontier, RegisterState,
+    Retry, Root, Unlink, Update, Verdict, Wanted, Wave, WaveRequest, Welcome,
 };
 use gossip_core::{Incarnation, NodeId};
 
@@ -40,7 +40,7 @@ impl Liar<'_> {
     /// One frame; one that does not fit is left out, as it would be in a node.
     fn frame(&self, u: &mut Unstructured<'_>, packer: &mut Packer<'_>) -> Result<()> {
         match u.int_in_range(0..=5)? {
-            5 => self.tree(u, packer)?,
+            5 => self.broadcast(u, packer)?,
             0 => self.greeting(u, packer)?,
             1 => {
                 let data = self.data(u)?;
@@ -80,11 +80,13 @@ impl Liar<'_> {
         Ok(())
     }
 
-    fn tree(&self, u: &mut Unstructured<'_>, packer: &mut Packer<'_>) -> Result<()> {
+    /// Frames of rumors and of the tree.
+    fn broadcast(&self, u: &mut Unstructured<'_>, packer: &mut Packer<'_>) -> Result<()> {
         let (root, incarnation) = self.node(u)?;
         let (tree, number, cost) = (u.int_in_range(0..=2)?, small(u)? as u32, small(u)? as u32);
         let (depth, ids) = (u.arbitrary()?, blob(u)?);
-        let _ = match u.int_in_range(0..=9)? {
+        let heard = Heard { origin: root, incarnation, seq: number.into() };
+        let _ = match u.int_in_range(0..=11)? {
             0 => {
                 let address = Address(address(u.int_in_range(0..=4)?));
                 let (priority, refresh_s) = (u.arbitrary()?, small(u)? as u16);
@@ -100,7 +102,9 @@ impl Liar<'_> {
             6 => packer.frame(Kind::DATA_ACK, &DataAck { highest: number, missing: small(u)?, flags: depth }),
             7 => packer.frame(Kind::DIGEST, &Digest { number, ids }),
             8 => packer.frame(Kind::ANNOUNCE, &Announce { number, ids }),
-            _ => packer.frame(Kind::FETCH, &Fetch { ids }),
+            9 => packer.frame(Kind::FETCH, &Fetch { ids }),
+            10 => packer.list_or_empty(Kind::HEARD, [heard]).map(drop),
+            _ => packer.list_or_empty(Kind::ASK, [heard]).map(drop),
         };
         Ok(())
     }

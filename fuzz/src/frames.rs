@@ -71,6 +71,12 @@ fn emit(kind: Kind, frame: &Frame<'_>) -> Option<Vec<u8>> {
         Frame::Updates(list) => {
             packer.list(kind, list.iter());
         }
+        Frame::Heard(list) => {
+            packer.list(kind, list.iter());
+        }
+        Frame::Ask(list) => {
+            packer.list_or_empty(kind, list.iter()).expect(fits);
+        }
         Frame::Frontiers(page) => emit_page(&mut packer, kind, page),
         Frame::RegisterFrontiers(page) => emit_page(&mut packer, kind, page),
     }
@@ -100,6 +106,7 @@ pub(crate) fn describe(frame: &Frame<'_>) -> String {
         Frame::Pull(list) => entries(list.iter()),
         Frame::Absent(list) => entries(list.iter()),
         Frame::Updates(list) => entries(list.iter()),
+        Frame::Heard(list) | Frame::Ask(list) => entries(list.iter()),
         Frame::Frontiers(page) => {
             page.entries.iter().for_each(|entry| check_runs(entry.top, &entry.runs().collect::<Vec<_>>()));
             format!("{:?}{}", page.head, entries(page.entries.iter()))

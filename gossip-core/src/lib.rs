@@ -86,7 +86,7 @@
 //! | | |
 //! |---|---|
 //! | membership | joining through any node, full knowledge of the members or [configured neighbors](Membership::Static), proof of address before anything is kept or amplified |
-//! | spreading | [flood](Broadcast::Flood), [rumor](Broadcast::Rumor) and [tree](Broadcast::Tree) |
+//! | spreading | [flood](Broadcast::Flood), [rumor](Broadcast::Rumor), also [asked for and answered](Broadcast::Mongering), and [tree](Broadcast::Tree) |
 //! | repair | comparison of what was seen, pulls of what is missing, gaps where it is gone |
 //! | order | as it comes, or first in, first out per origin |
 //! | registers | each node's own keys and values, known to all, the newest wins: [`Gossip::set`], [`Event::Register`] |
@@ -175,7 +175,8 @@ mod view;
 
 pub use auth::Security;
 pub use config::{
-    Broadcast, Config, Durability, KEY_MAX, MTU_MAX, MTU_MIN, Membership, Neighbor, Redelivery, Repair, Rounds, Timing,
+    Broadcast, Config, Durability, Feedback, KEY_MAX, MTU_MAX, MTU_MIN, Membership, Neighbor, Redelivery, Repair,
+    Rounds, Spread, Stop, Timing,
 };
 pub use error::{ConfigError, JoinError, RestoreError, SubmitError};
 pub use event::{Delivery, Event, Key, Order, Path, Scope, Warning};

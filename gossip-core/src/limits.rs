@@ -13,6 +13,12 @@ use crate::register::Register;
 use crate::storage::Bits;
 use crate::store::{Messages, Origins};
 
+/// The most links that a node can have.
+pub(crate) const LINKS_MAX: u16 = 1_024;
+
+/// The most links of which a set fits into one word.
+pub(crate) const LINK_SET_MAX: u16 = 64;
+
 /// The capacity of every table, allocated once in [`Gossip::new`](crate::Gossip::new).
 ///
 /// [`Limits::bytes`] is the promise: the heap owned by one node never exceeds it, whatever is received (for a restored node,
@@ -32,11 +38,12 @@ use crate::store::{Messages, Origins};
 /// | `window` | 256 | 256 | 64 | 256 |
 /// | `registers` | 4096 | 4096 | 64 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
-/// | `bytes()`, KiB, rounded up | 4926 | 11933 | 59 | 1873 |
+/// | `bytes()`, KiB, rounded up | 4927 | 11935 | 59 | 1873 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Links, 1 to 64. Spreading, probing and repair run over links. With full membership a node asks for
+    /// Links, 1 to 64; up to 1,024 with [`Repair::Off`](crate::Repair::Off) and without a tree, for experiments in which
+    /// everybody is linked with everybody. Spreading, probing and repair run over links. With full membership a node asks for
     /// `links × 3/4` (10 of 14 in `lan`) and leaves the rest for those who ask it.
     pub links: u16,
     /// Known members, 1 to 65,535, this node included.
@@ -144,7 +151,7 @@ impl Limits {
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        within("limits.links", self.links.into(), 1, 64)?;
+        within("limits.links", self.links.into(), 1, LINKS_MAX.into())?;
         within("limits.peers", self.peers.into(), 1, 65_535)?;
         within("limits.contacts", self.contacts.into(), 1, 64)?;
         within("limits.messages", self.messages.into(), 1, 1_000_000)?;

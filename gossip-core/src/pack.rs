@@ -92,6 +92,23 @@ impl<'b> Packer<'b> {
         written
     }
 
+    /// A frame that is a list and says something also without entries: as many as fit, at most [`LIST_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] if not even the head of the frame fits.
+    pub fn list_or_empty<T: Serialize>(
+        &mut self,
+        kind: Kind,
+        entries: impl IntoIterator<Item = T>,
+    ) -> Result<usize, Full> {
+        let mut frame = self.begin()?;
+        let written = frame.put_all(&mut entries.into_iter()).entries;
+        let len = frame.len;
+        self.commit(kind, len);
+        Ok(written)
+    }
+
     /// A frame that is a page: the rows of a sorted table from `head` on, as many as fit, at most [`LIST_MAX`].
     ///
     /// A table without rows from there on gives a page without entries, which says just that.
@@ -170,6 +187,11 @@ impl Packer<'_> {
             Frame::Digest(body) => self.frame(Kind::DIGEST, body),
             Frame::Announce(body) => self.frame(Kind::ANNOUNCE, body),
             Frame::Fetch(body) => self.frame(Kind::FETCH, body),
+            Frame::Heard(list) => self.whole_list(Kind::HEARD, list),
+            Frame::Ask(list) => match self.list_or_empty(Kind::ASK, list.iter())? {
+                written if written == list.iter().count() => Ok(()),
+                _ => Err(Full),
+            },
             Frame::Root(body) => self.frame(Kind::ROOT, body),
             Frame::Frontiers(page) => self.whole_page(Kind::FRONTIERS, page),
             Frame::Pull(list) => self.whole_list(Kind::PULL, list),

@@ -74,6 +74,12 @@ counters! {
         announced,
         /// Messages asked for by name.
         fetches_sent,
+        /// Links asked for rumors.
+        asks_sent,
+        /// Messages of which this node told who sent them that it had heard them.
+        heard_sent,
+        /// Rumors in which this node lost interest.
+        cooled,
         /// Acknowledgements of copies sent.
         acks_sent,
         /// Copies sent again as they were not acknowledged, among `data_sent`.

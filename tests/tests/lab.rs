@@ -119,13 +119,14 @@ fn a_recording_replays_and_a_damaged_one_does_not() {
 fn what_cannot_be_done_is_refused() {
     refused("replay /nowhere/at/all", "/nowhere/at/all");
     refused(concat!("replay ", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "Cargo.toml");
-    refused("broadcast --broadcast tree", "later issue");
     refused("broadcast --churn 0.005", "later issue");
     refused("broadcast --warmup 100", "--warmup");
     refused("broadcast --payload 100000", "--payload");
     refused("broadcast --loss 1.5", "share");
     refused("broadcast --latency 50..10", "range");
-    refused("demers --variant push-blind-coin", "later issue");
+    refused("demers --variant push-deaf-coin", "push-deaf-coin");
+    refused("demers --fanout 65", "broadcast.fanout");
+    refused("glomers", "later issue");
     refused("chaoss", "no experiment");
     refused("chaos --seeds 2 --trace x", "--seeds 1");
 }

@@ -19,7 +19,7 @@
 //!
 //! # Rules
 //!
-//! - What is younger than `grace` (two rounds of a rumor; with a tree two repair periods) is neither sent unasked nor pulled: it is probably under way.
+//! - What is younger than `grace` (two rounds of a rumor, four where it waits for rounds; with a tree two repair periods) is neither sent unasked nor pulled: it is probably under way.
 //! - While something is missing, one link in turn gets a `Pull` every quarter of `repair_period`, for the holes of all origins.
 //! - The first hole of an origin is given up when (a) all links say *gone*; or (b) one said *gone*, `patience` (30 repair
 //!   periods) has passed, and all others have said *lacking* after that: it was thrown away where it was had, and nobody
@@ -114,6 +114,8 @@ impl AntiEntropy {
         let (factor, grace) = match config.broadcast {
             Broadcast::Tree { .. } => (TREE_FACTOR, 2 * timing.repair_period),
             Broadcast::Flood { .. } | Broadcast::Rumor { .. } => (1, 2 * timing.round_period),
+            // It is told in the next round after it was heard, not at once.
+            Broadcast::Mongering { .. } => (1, 4 * timing.round_period),
         };
         Self {
             comparison: Comparison::new(Due::Repair, links, timing.repair_period * factor),

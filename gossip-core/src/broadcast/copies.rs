@@ -48,9 +48,11 @@ impl Copies {
         }
     }
 
-    /// A copy need not go there any more.
-    pub(super) fn spare(&mut self, peer: PeerIdx, slot: Slot) {
+    /// A copy need not go there any more. Whether one was to go.
+    pub(super) fn spare(&mut self, peer: PeerIdx, slot: Slot) -> bool {
+        let owed = self.owed.contains(peer.row(), slot as usize);
         self.owed.clear(peer.row(), slot as usize);
+        owed
     }
 
     pub(super) fn forget_message(&mut self, slot: Slot) {

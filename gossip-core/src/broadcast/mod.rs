@@ -2,7 +2,8 @@
 //!
 //! # Intuition
 //!
-//! News in a village. In a [`flood`] everybody tells all neighbors; a [`rumor`] is told to a few of them, a few times. In a
+//! News in a village. In a [`flood`] everybody tells all neighbors; a [`rumor`] is told to a few of them, a few times; in
+//! [`mongering`] until it is old, or who wants to know asks. In a
 //! [`tree`], the default, everybody has agreed beforehand who tells whom, so each hears it once. What any of them
 //! misses is found by comparing notes with a neighbor (`anti_entropy`), so each has to be quick and cheap, not perfect.
 //!
@@ -13,15 +14,17 @@
 //! # Messages
 //!
 //! `Data`, one per message and link, composed when the datagram is, so it always carries the present age. Copies that
-//! repair asks for are `Data` too, written by [`write()`] and marked as resent. The other frames are the tree's.
+//! repair asks for are `Data` too, written by [`write()`] and marked as resent. The other frames are those of [`mongering`] and of the [`tree`].
 //!
 //! # Bounds
 //!
 //! What came from a node with a larger MTU and does not fit into a datagram for some link is kept and delivered, but not
 //! passed on there; that is counted. Work per message: see each way of spreading.
 
+mod candidates;
 mod copies;
 mod flood;
+mod mongering;
 mod rumor;
 mod tree;
 
@@ -30,6 +33,7 @@ use core::net::SocketAddr;
 use alloc::boxed::Box;
 
 use copies::Copies;
+use mongering::{Manner, Mongering};
 use rumor::Rumor;
 use tree::Forest;
 pub(crate) use tree::TREES_MAX;
@@ -65,6 +69,7 @@ pub(crate) struct Broadcast {
 enum Way {
     Flood { ttl: u8 },
     Rumor(Rumor),
+    Mongering(Box<Mongering>),
     Tree(Box<Forest>),
 }
 
@@ -74,14 +79,19 @@ impl Broadcast {
         let way = match config.broadcast {
             Mode::Flood { ttl } => Way::Flood { ttl },
             Mode::Rumor { fanout, rounds } => Way::Rumor(Rumor::new(config, fanout, rounds, rng)),
+            Mode::Mongering { fanout, ttl, spread, stop, feedback } => {
+                let manner = Manner { fanout, ttl, spread, stop, feedback };
+                Way::Mongering(Box::new(Mongering::new(config, manner, now, rng)))
+            }
             Mode::Tree { trees } => Way::Tree(Box::new(Forest::new(config, trees, id_key, now, rng))),
         };
         Self { copies: Copies::new(config), way }
     }
 
-    /// Of the way that takes the most.
+    /// Of the way that takes the most: simple rumors take less than mongering.
     pub(crate) const fn heap_bytes(links: usize, messages: usize) -> usize {
-        let (rumor, tree) = (Rumor::heap_bytes(messages), Forest::heap_bytes(links, messages));
+        let rumor = Mongering::heap_bytes(links, messages) + size_of::<Mongering>();
+        let tree = Forest::heap_bytes(links, messages);
         Copies::heap_bytes(links, messages) + if rumor > tree { rumor } else { tree }
     }
 
@@ -110,6 +120,7 @@ impl Broadcast {
     pub(crate) fn on_frame(&mut self, cx: &mut Cx<'_>, from: PeerIdx, frame: &Frame<'_>) {
         match &mut self.way {
             Way::Tree(forest) => forest.on_frame(cx, &mut self.copies, from, frame),
+            Way::Mongering(rumors) => rumors.on_frame(cx, &mut self.copies, from, frame),
             Way::Flood { .. } | Way::Rumor(_) => cx.stats.refused_unasked += 1,
         }
     }
@@ -136,7 +147,7 @@ impl Broadcast {
     pub(crate) fn trees<'a>(&'a self, peers: &'a Peers) -> impl Iterator<Item = TreeView> + 'a {
         let forest = match &self.way {
             Way::Tree(forest) => Some(forest),
-            Way::Flood { .. } | Way::Rumor(_) => None,
+            Way::Flood { .. } | Way::Rumor(_) | Way::Mongering(_) => None,
         };
         forest.into_iter().flat_map(|forest| forest.views(peers))
     }
@@ -148,6 +159,7 @@ impl Broadcast {
         match &self.way {
             Way::Flood { .. } => {}
             Way::Rumor(rumor) => rumor.check_invariants(messages),
+            Way::Mongering(rumors) => rumors.check_invariants(peers, messages),
             Way::Tree(forest) => forest.check_invariants(peers, messages),
         }
     }
@@ -163,16 +175,29 @@ impl Protocol for Broadcast {
             Fact::Accepted { slot, from, .. } => match &mut self.way {
                 Way::Flood { ttl } => flood::start(&mut self.copies, cx, *ttl, slot, from),
                 Way::Rumor(rumor) => rumor.start(&mut self.copies, cx, slot, from),
+                Way::Mongering(rumors) => rumors.start(cx, slot, from),
                 Way::Tree(_) => {}
             },
-            Fact::Duplicate { slot, from, .. } => self.copies.spare(from, slot),
+            Fact::Duplicate { slot, from, flags } => match &mut self.way {
+                Way::Mongering(rumors) => rumors.on_duplicate(&mut self.copies, cx, slot, from, flags),
+                Way::Flood { .. } | Way::Rumor(_) | Way::Tree(_) => {
+                    self.copies.spare(from, slot);
+                }
+            },
             Fact::Evicted { slot } => {
                 self.copies.forget_message(slot);
-                if let Way::Rumor(rumor) = &mut self.way {
-                    rumor.forget_message(slot);
+                match &mut self.way {
+                    Way::Rumor(rumor) => rumor.forget_message(slot),
+                    Way::Mongering(rumors) => rumors.forget_message(slot),
+                    Way::Flood { .. } | Way::Tree(_) => {}
                 }
             }
-            Fact::LinkUp { peer } | Fact::LinkDown { peer } => self.copies.forget_link(peer),
+            Fact::LinkUp { peer } | Fact::LinkDown { peer } => {
+                self.copies.forget_link(peer);
+                if let Way::Mongering(rumors) = &mut self.way {
+                    rumors.forget_link(cx.now, peer);
+                }
+            }
             _ => {}
         }
         if let Way::Tree(forest) = &mut self.way {
@@ -184,6 +209,7 @@ impl Protocol for Broadcast {
         match &mut self.way {
             Way::Flood { .. } => {}
             Way::Rumor(rumor) => rumor.on_timeout(&mut self.copies, cx),
+            Way::Mongering(rumors) => rumors.on_timeout(&mut self.copies, cx),
             Way::Tree(forest) => forest.on_timeout(cx, &mut self.copies),
         }
         None
@@ -196,6 +222,7 @@ impl Protocol for Broadcast {
     fn on_transmit(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) {
         let written = match &mut self.way {
             Way::Tree(forest) => forest.on_transmit(cx, &mut self.copies, to, packet),
+            Way::Mongering(rumors) => rumors.on_transmit(cx, &mut self.copies, to, packet),
             Way::Flood { .. } | Way::Rumor(_) => self.copies.write_all(cx, to, packet),
         };
         if written.is_ok() {
@@ -207,13 +234,14 @@ impl Protocol for Broadcast {
         match &self.way {
             Way::Flood { .. } => Instant::NEVER,
             Way::Rumor(rumor) => rumor.next_round,
+            Way::Mongering(rumors) => rumors.next_round,
             Way::Tree(forest) => forest.deadline(),
         }
     }
 
     fn reason(&self) -> Reason {
         match &self.way {
-            Way::Flood { .. } | Way::Rumor(_) => Reason::Round,
+            Way::Flood { .. } | Way::Rumor(_) | Way::Mongering(_) => Reason::Round,
             Way::Tree(_) => Reason::Tree,
         }
     }

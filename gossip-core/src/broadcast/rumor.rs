@@ -17,8 +17,8 @@
 //!
 //! # Sources, and where this differs
 //!
-//! Rumor mongering is Demers et al. 1987 §1.4, blind and with a counter of rounds (their variants with feedback belong to
-//! a later step). Rounds are `⌈(ln n + 2) / fanout⌉`: after `k` random copies per node a node is missed with probability
+//! Rumor mongering is Demers et al. 1987 §1.4, blind and with a counter of rounds; all of their variants are in
+//! [`mongering`](super::mongering). Rounds are `⌈(ln n + 2) / fanout⌉`: after `k` random copies per node a node is missed with probability
 //! about `e^−k`, so `e⁻² / n` here. Where they draw from all sites, this draws from the links; the overlay is random,
 //! so to the message it is the same. A peer that sends a message is not sent it back: in the first round of a rumor it is
 //! left out of the draw, and a copy that still waits for it is dropped.
@@ -27,6 +27,7 @@ use core::time::Duration;
 
 use alloc::boxed::Box;
 
+use super::candidates::Candidates;
 use super::copies::Copies;
 use crate::config::{Config, Rounds};
 use crate::peer::{PeerIdx, Peers};
@@ -66,10 +67,6 @@ impl Rumor {
         }
     }
 
-    pub(super) const fn heap_bytes(messages: usize) -> usize {
-        messages + Bits::heap_bytes(messages)
-    }
-
     /// A new message starts its way.
     pub(super) fn start(&mut self, copies: &mut Copies, cx: &mut Cx<'_>, slot: Slot, from: Option<PeerIdx>) {
         self.rounds_left[slot as usize] = rounds_for(self.rounds, self.fanout, cx.members.alive()) - 1;
@@ -107,14 +104,13 @@ impl Rumor {
 
     /// One round of one rumor: `fanout` links, drawn without repetition.
     fn round(&mut self, copies: &mut Copies, peers: &mut Peers, slot: Slot, except: Option<PeerIdx>) {
-        let mut candidates = peers.mask();
+        let mut candidates = Candidates::of(peers);
         if let Some(except) = except {
-            candidates &= !(1 << except.row());
+            candidates.remove(except.row());
         }
         for _ in 0..self.fanout {
-            let Some(row) = draw_bit(&mut self.rng, candidates) else { return };
-            candidates &= !(1 << row);
-            copies.owe(peers, row as usize, slot);
+            let Some(row) = candidates.draw(&mut self.rng) else { return };
+            copies.owe(peers, row, slot);
         }
     }
 
@@ -131,7 +127,7 @@ impl Rumor {
 }
 
 /// How many rounds a rumor lasts at each of `n` nodes; at least one.
-fn rounds_for(rounds: Rounds, fanout: u8, n: u32) -> u8 {
+pub(super) fn rounds_for(rounds: Rounds, fanout: u8, n: u32) -> u8 {
     match rounds {
         Rounds::Fixed(rounds) => rounds.max(1),
         Rounds::Auto => {
@@ -140,13 +136,6 @@ fn rounds_for(rounds: Rounds, fanout: u8, n: u32) -> u8 {
             u8::try_from(copies.div_ceil(u32::from(fanout.max(1)))).unwrap_or(u8::MAX).max(1)
         }
     }
-}
-
-/// A set bit of `bits`, drawn by chance.
-pub(super) fn draw_bit(rng: &mut Rng, bits: u64) -> Option<u32> {
-    let skip = rng.below(bits.count_ones());
-    let rest = (0..skip).fold(bits, |rest, _| rest & rest.wrapping_sub(1));
-    (rest != 0).then(|| rest.trailing_zeros())
 }
 
 #[cfg(test)]
@@ -161,14 +150,5 @@ mod tests {
             assert!(f64::from(copies) <= f64::from(n).ln() + 4.0 + f64::from(fanout), "{n} nodes, fan-out {fanout}");
         }
         assert_eq!(rounds_for(Rounds::Fixed(2), 3, 1_000), 2);
-    }
-
-    #[test]
-    fn every_bit_is_drawn_and_no_other() {
-        let mut rng = Rng::new(&[3; 32], 0);
-        let bits = 1 << 63 | 1 << 5 | 1;
-        let drawn = (0..200).fold(0, |drawn, _| drawn | 1_u64 << draw_bit(&mut rng, bits).expect("three bits"));
-        assert_eq!(drawn, bits);
-        assert_eq!(draw_bit(&mut rng, 0), None);
     }
 }

@@ -48,7 +48,8 @@ impl Answers {
     pub(super) fn push(&mut self, answer: Answer) {
         let kind = core::mem::discriminant(&answer.say);
         let same = |known: &Answer| known.to == answer.to && core::mem::discriminant(&known.say) == kind;
-        let known = self.0.iter().find(|(_, known)| same(known)).map(|(row, _)| row);
+        // No walk over the empty places behind the last note.
+        let known = self.0.iter().take(self.0.len()).find(|(_, known)| same(known)).map(|(row, _)| row);
         match known.and_then(|row| self.0.get_mut(row)) {
             Some(known) => *known = answer,
             None => drop(self.0.insert(answer)),
@@ -61,6 +62,10 @@ impl Answers {
     }
 
     pub(super) fn pop(&mut self) -> Option<Answer> {
+        // Nearly always there is none: no walk over the empty places then.
+        if self.0.len() == 0 {
+            return None;
+        }
         let row = self.0.iter().next()?.0;
         self.0.remove(row)
     }

@@ -14,7 +14,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::ids::NodeId;
-use crate::storage::{Deadlines, Slots};
+use crate::storage::{Bits, Deadlines, Slots};
 use crate::time::Instant;
 
 /// How often a candidate is greeted before it is taken for dead (our choice: at 30 % loss, where half of the greetings are
@@ -47,7 +47,6 @@ pub(super) struct Attempt {
     pub(super) nonce: u64,
     pub(super) cookie: u64,
     pub(super) tries: u8,
-    pub(super) owed: bool,
     /// Whether the application is to be warned about this neighbor.
     pub(super) warning: Notice,
 }
@@ -65,23 +64,30 @@ pub(super) enum Notice {
 pub(super) struct Attempts {
     rows: Slots<Attempt>,
     deadlines: Deadlines,
+    /// Rows whose greeting is due.
+    owed: Bits,
     retry_first: Duration,
     retry_cap: Duration,
 }
 
 impl Attempts {
     pub(super) fn new(capacity: usize, retry_first: Duration, retry_cap: Duration) -> Self {
-        Self { rows: Slots::new(capacity), deadlines: Deadlines::new(capacity), retry_first, retry_cap }
+        Self {
+            rows: Slots::new(capacity),
+            deadlines: Deadlines::new(capacity),
+            owed: Bits::new(capacity),
+            retry_first,
+            retry_cap,
+        }
     }
 
     pub(super) const fn heap_bytes(capacity: usize) -> usize {
-        Slots::<Attempt>::heap_bytes(capacity) + Deadlines::heap_bytes(capacity)
+        Slots::<Attempt>::heap_bytes(capacity) + Deadlines::heap_bytes(capacity) + Bits::heap_bytes(capacity)
     }
 
     /// Starts at `at`. False where there is no room.
     pub(super) fn add(&mut self, address: SocketAddr, node: Option<NodeId>, purpose: Purpose, at: Instant) -> bool {
-        let attempt =
-            Attempt { address, node, purpose, nonce: 0, cookie: 0, tries: 0, owed: false, warning: Notice::None };
+        let attempt = Attempt { address, node, purpose, nonce: 0, cookie: 0, tries: 0, warning: Notice::None };
         match self.rows.insert(attempt) {
             Ok(row) => {
                 self.deadlines.set(row as usize, at);
@@ -93,6 +99,7 @@ impl Attempts {
 
     pub(super) fn remove(&mut self, row: u32) {
         self.deadlines.set(row as usize, Instant::NEVER);
+        self.owed.clear(row as usize);
         self.rows.remove(row);
     }
 
@@ -120,6 +127,16 @@ impl Attempts {
         self.rows.iter().filter(|(_, attempt)| fits(attempt)).count()
     }
 
+    /// The first row whose greeting is due.
+    pub(super) fn next_owed(&self) -> Option<u32> {
+        self.owed.first().map(|row| row as u32)
+    }
+
+    /// Whether the greeting of a row is due.
+    pub(super) fn is_owed(&self, row: u32) -> bool {
+        self.owed.contains(row as usize)
+    }
+
     pub(super) fn earliest(&self) -> Instant {
         self.deadlines.earliest()
     }
@@ -139,7 +156,8 @@ impl Attempts {
             return false;
         }
         attempt.tries = attempt.tries.saturating_add(1);
-        (attempt.nonce, attempt.owed) = (nonce, true);
+        attempt.nonce = nonce;
+        self.owed.set(row as usize);
         self.deadlines.set(row as usize, Instant::NEVER);
         true
     }
@@ -147,7 +165,7 @@ impl Attempts {
     /// The greeting was composed: wait for an answer.
     pub(super) fn sent(&mut self, now: Instant, row: u32, linked: bool) {
         let Some(attempt) = self.rows.get_mut(row) else { return };
-        attempt.owed = false;
+        self.owed.clear(row as usize);
         let patient = matches!(attempt.purpose, Purpose::Contact | Purpose::Neighbor);
         let doublings = u32::from(attempt.tries.saturating_sub(1)).min(16);
         let pause = if linked && patient { self.retry_first * (1 << doublings) } else { self.retry_first };
@@ -157,7 +175,8 @@ impl Attempts {
     /// Rests until `at`.
     pub(super) fn rest(&mut self, row: u32, at: Instant) {
         if let Some(attempt) = self.rows.get_mut(row) {
-            (attempt.tries, attempt.nonce, attempt.owed) = (0, 0, false);
+            (attempt.tries, attempt.nonce) = (0, 0);
+            self.owed.clear(row as usize);
             self.deadlines.set(row as usize, at);
         }
     }
@@ -167,9 +186,11 @@ impl Attempts {
     pub(super) fn check_invariants(&self) {
         self.rows.check_invariants();
         self.deadlines.check_invariants();
+        self.owed.check_invariants();
         for row in 0..self.capacity() {
             let runs = self.deadlines.get(row as usize) != Instant::NEVER;
-            assert!(!runs || self.get(row).is_some_and(|attempt| !attempt.owed), "a timer runs for nothing");
+            assert!(!runs || self.get(row).is_some() && !self.is_owed(row), "a timer runs for nothing");
+            assert!(!self.is_owed(row) || self.get(row).is_some(), "a greeting is owed for nothing");
         }
     }
 

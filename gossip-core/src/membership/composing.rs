@@ -28,7 +28,7 @@ impl Membership {
             let node = compose_answer(cx, &answer, &mut packet);
             return Some((answer.to, node, packet.len()));
         }
-        let row = self.attempts.find(|attempt| attempt.owed)?;
+        let row = self.attempts.next_owed()?;
         let attempt = *self.attempts.get(row)?;
         self.attempts.sent(cx.now, row, cx.peers.len() > 0);
         let heal = if attempt.purpose == Purpose::Heal { Hello::HEAL } else { 0 };

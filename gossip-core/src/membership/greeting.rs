@@ -314,6 +314,7 @@ impl Membership {
                     (Verdict::NotNeighbor, notice) => notice,
                     _ => Notice::None,
                 };
+                self.warns |= attempt.warning == Notice::Due;
                 // A linked contact rests until its link ends; one that had no room, for a while.
                 let at = if verdict == Verdict::Linked { Instant::NEVER } else { again };
                 self.attempts.rest(row, at);

@@ -96,6 +96,8 @@ pub(crate) struct Membership {
     closed: bool,
     /// The datagram that is being read has answered a greeting.
     answered: bool,
+    /// The application may have to be warned of a neighbor.
+    warns: bool,
 }
 
 impl Membership {
@@ -129,6 +131,7 @@ impl Membership {
             mtu: config.mtu.into(),
             closed: false,
             answered: false,
+            warns: false,
         }
     }
 
@@ -195,7 +198,12 @@ impl Membership {
             self.conflict_told = incarnation;
             return Some(Event::IdentityConflict { address, incarnation });
         }
-        let row = self.attempts.find(|attempt| attempt.warning == Notice::Due)?;
+        if !self.warns {
+            return None;
+        }
+        let row = self.attempts.find(|attempt| attempt.warning == Notice::Due);
+        self.warns = row.is_some();
+        let row = row?;
         let attempt = self.attempts.get_mut(row)?;
         attempt.warning = Notice::Told;
         Some(Event::Warning(Warning::NotNeighbor { node: attempt.node? }))

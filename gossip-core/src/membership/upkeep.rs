@@ -83,7 +83,8 @@ impl Membership {
         let lonely = cx.peers.len() <= 1;
         let again = cx.now + self.attempts.retry_first();
         for row in 0..self.attempts.capacity() {
-            if self.attempts.get(row).is_some_and(|attempt| !attempt.owed && (attempt.node == node || lonely)) {
+            let fits = |attempt: &Attempt| attempt.node == node || lonely;
+            if !self.attempts.is_owed(row) && self.attempts.get(row).is_some_and(fits) {
                 self.attempts.rest(row, again);
             }
         }

@@ -171,7 +171,9 @@ impl Gossip {
             | Frame::DataAck(_)
             | Frame::Digest(_)
             | Frame::Announce(_)
-            | Frame::Fetch(_) => protocols.broadcast.on_frame(&mut cx, from, &frame),
+            | Frame::Fetch(_)
+            | Frame::Heard(_)
+            | Frame::Ask(_) => protocols.broadcast.on_frame(&mut cx, from, &frame),
             Frame::Root(root) => protocols.repair.on_root(&mut cx, from, root),
             Frame::Frontiers(page) => protocols.repair.on_frontiers(&mut cx, from, &page),
             Frame::Pull(pull) => protocols.repair.on_pull(&mut cx, from, pull),

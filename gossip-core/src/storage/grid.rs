@@ -68,7 +68,6 @@ impl Grid {
     }
 
     /// The columns of `row`, ascending.
-    #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn columns_of(&self, row: usize) -> impl Iterator<Item = usize> {
         let next = move |from| next_bit(self.row(row), from);
         core::iter::successors(next(0), move |column| next(column + 1))

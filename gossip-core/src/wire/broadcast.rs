@@ -14,6 +14,8 @@
 //! 0x48 Digest       number varint · ids blob
 //! 0x49 Announce     number varint · ids blob
 //! 0x4a Fetch        ids blob
+//! 0x4b Heard        entries: origin 8 · incarnation 8 · seq varint
+//! 0x4c Ask          entries: as in Heard; may be none
 //!
 //! blob              length varint · bytes
 //! ids               4 bytes for each message: see [`Digest`]
@@ -215,4 +217,17 @@ pub struct Fetch<'a> {
     /// As in [`Digest`].
     #[serde(borrow)]
     pub ids: Blob<'a>,
+}
+
+/// One message, in a list of those that the sender has heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// As in [`Data`].
+    #[serde(with = "fixed")]
+    pub origin: NodeId,
+    /// As in [`Data`].
+    #[serde(with = "fixed")]
+    pub incarnation: Incarnation,
+    /// As in [`Data`].
+    pub seq: u64,
 }

@@ -66,6 +66,10 @@ impl Kind {
     pub const ANNOUNCE: Self = Self(0x49);
     /// [`Fetch`](super::Fetch)
     pub const FETCH: Self = Self(0x4a);
+    /// A list of [`Heard`](super::Heard): "I had heard these"
+    pub const HEARD: Self = Self(0x4b);
+    /// A list of [`Heard`](super::Heard): "What is new? I have heard these"
+    pub const ASK: Self = Self(0x4c);
 
     // Anti-entropy: 0x60 to 0x7f.
     /// [`Root`](super::Root) of the table of frontiers

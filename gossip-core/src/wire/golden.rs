@@ -66,6 +66,8 @@ pub(super) fn samples() -> Vec<Sample> {
         record("digest", Kind::DIGEST, &Digest { number: 300, ids: IDS }),
         record("announce", Kind::ANNOUNCE, &Announce { number: 0, ids: IDS }),
         record("fetch", Kind::FETCH, &Fetch { ids: IDS }),
+        sample("heard", true, |packer| assert_eq!(packer.list(Kind::HEARD, heard()), 2)),
+        sample("ask", true, |packer| assert_eq!(packer.list_or_empty(Kind::ASK, heard()), Ok(2))),
         record("root", Kind::ROOT, &Root { sum: 0x3132_3334_3536_3738, rows: 1_000 }),
         sample("frontiers", true, |packer| {
             let head = PageHead { node: NODE, incarnation: LIFE };
@@ -122,6 +124,11 @@ fn pinned_frames_are_read() {
     assert_eq!(frame("digest"), Frame::Digest(Digest { number: 300, ids: IDS }));
     assert_eq!(frame("announce"), Frame::Announce(Announce { number: 0, ids: IDS }));
     assert_eq!(frame("fetch"), Frame::Fetch(Fetch { ids: IDS }));
+    let (Frame::Heard(answered), Frame::Ask(asked)) = (frame("heard"), frame("ask")) else { panic!("another kind") };
+    assert_eq!(
+        (answered.iter().collect::<Vec<_>>(), asked.iter().collect::<Vec<_>>()),
+        (heard().into(), heard().into())
+    );
     assert_eq!(frame("root"), Frame::Root(Root { sum: 0x3132_3334_3536_3738, rows: 1_000 }));
     assert_eq!(frame("register-root"), Frame::RegisterRoot(Root { sum: 0, rows: 0 }));
 
@@ -223,6 +230,10 @@ fn welcome() -> Welcome {
 fn peers() -> Vec<PeerEntry> {
     let other = PeerEntry { id: NodeId(2), incarnation: Incarnation(3), address: v6() };
     vec![PeerEntry { id: NODE, incarnation: LIFE, address: v4() }, other]
+}
+
+fn heard() -> [Heard; 2] {
+    [300, 1].map(|seq| Heard { origin: NODE, incarnation: LIFE, seq })
 }
 
 fn wave() -> Wave<'static> {

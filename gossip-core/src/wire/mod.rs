@@ -37,7 +37,9 @@ mod golden;
 mod tests;
 
 pub use anti_entropy::{Absence, Absent, Frontier, Root, Wanted};
-pub use broadcast::{Announce, Child, ChildOk, Data, DataAck, Digest, Fetch, Injected, NotChild, Wave, WaveRequest};
+pub use broadcast::{
+    Announce, Child, ChildOk, Data, DataAck, Digest, Fetch, Heard, Injected, NotChild, Wave, WaveRequest,
+};
 pub use failure_detector::{Ack, Probe};
 pub use field::{Address, Blob};
 pub use frames::{FRAME_HEAD_LEN, Frames, Kind};
@@ -90,6 +92,10 @@ pub enum Frame<'a> {
     Announce(Announce<'a>),
     /// [`Kind::FETCH`]
     Fetch(Fetch<'a>),
+    /// [`Kind::HEARD`]
+    Heard(List<'a, Heard>),
+    /// [`Kind::ASK`]
+    Ask(List<'a, Heard>),
     /// [`Kind::ROOT`]
     Root(Root),
     /// [`Kind::FRONTIERS`]
@@ -134,6 +140,8 @@ impl<'a> Frame<'a> {
             Kind::DIGEST => Self::Digest(record(body)?),
             Kind::ANNOUNCE => Self::Announce(record(body)?),
             Kind::FETCH => Self::Fetch(record(body)?),
+            Kind::HEARD => Self::Heard(List::new(body)),
+            Kind::ASK => Self::Ask(List::new(body)),
             Kind::ROOT => Self::Root(record(body)?),
             Kind::FRONTIERS => Self::Frontiers(list::page(body).ok_or(FrameError::Broken)?),
             Kind::PULL => Self::Pull(List::new(body)),

@@ -35,6 +35,7 @@ fn read_all(bytes: &[u8]) -> usize {
             Ok(Frame::Absent(list)) => entries(&list, |absent| usize::from(absent.last() < absent.first)),
             Ok(Frame::RegisterFrontiers(page)) => entries(&page.entries, |_| 0),
             Ok(Frame::Updates(list)) => entries(&list, |_| 0),
+            Ok(Frame::Heard(list) | Frame::Ask(list)) => entries(&list, |_| 0),
             Ok(_) | Err(_) => 0,
         })
         .sum()
@@ -168,6 +169,17 @@ proptest! {
         let bytes = frame_bytes(|packer| assert_eq!(packer.list(Kind::PULL, &wanted), wanted.len()));
         let Frame::Pull(list) = only_frame(&bytes) else { panic!("another kind") };
         prop_assert_eq!(list.iter().collect::<Vec<_>>(), wanted);
+
+        let heard: Vec<_> = rows_of_table
+            .iter()
+            .map(|&((origin, incarnation), (seq, _), _)| Heard { origin, incarnation, seq })
+            .collect();
+        let bytes = frame_bytes(|packer| assert_eq!(packer.list(Kind::HEARD, &heard), heard.len()));
+        let Frame::Heard(list) = only_frame(&bytes) else { panic!("another kind") };
+        prop_assert_eq!(&list.iter().collect::<Vec<_>>(), &heard);
+        let bytes = frame_bytes(|packer| assert_eq!(packer.list_or_empty(Kind::ASK, &heard), Ok(heard.len())));
+        let Frame::Ask(list) = only_frame(&bytes) else { panic!("another kind") };
+        prop_assert_eq!(list.iter().collect::<Vec<_>>(), heard);
 
         let absent: Vec<_> = rows_of_table
             .iter()

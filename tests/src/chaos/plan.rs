@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use gossip_core::{
-    Broadcast, Config, Durability, Limits, Membership, Neighbor, NodeId, Redelivery, Rounds, Security, Timing,
+    Broadcast, Config, Durability, Feedback, Limits, Membership, Neighbor, NodeId, Redelivery, Rounds, Security,
+    Spread, Stop, Timing,
 };
 
 use crate::sim::rng::{Chance, Rng};
@@ -273,11 +274,22 @@ fn world(seed: u64, nodes: u32, preset: Preset, rng: &mut Rng) -> sim::Options {
 
 /// How messages spread.
 fn broadcast(rng: &mut Rng) -> Broadcast {
-    match rng.below(4) {
+    match rng.below(5) {
         0 => Broadcast::Flood { ttl: rng.pick(&[1, 3, 16, 255]) },
         1 => Broadcast::Rumor {
             fanout: rng.range(1, 5) as u8,
             rounds: rng.pick(&[Rounds::Auto, Rounds::Auto, Rounds::Fixed(1), Rounds::Fixed(3)]),
+        },
+        2 => Broadcast::Mongering {
+            fanout: rng.range(1, 3) as u8,
+            ttl: rng.pick(&[2, 16, 255]),
+            spread: rng.pick(&[Spread::Push, Spread::Pull, Spread::PushPull]),
+            stop: rng.pick(&[
+                Stop::Counter { rounds: Rounds::Auto },
+                Stop::Counter { rounds: Rounds::Fixed(2) },
+                Stop::Coin { one_in: 3 },
+            ]),
+            feedback: rng.pick(&[Feedback::Blind, Feedback::Answers, Feedback::Lists]),
         },
         _ => Broadcast::Tree { trees: rng.pick(&[1, 1, 2, 4]) },
     }
@@ -339,6 +351,7 @@ mod tests {
             ("crash", share(|plan| plan.kinds.crash)),
             ("partition", share(|plan| plan.kinds.partition)),
             ("static", share(|plan| !plan.is_full())),
+            ("mongering", share(|plan| matches!(plan.broadcast, Broadcast::Mongering { .. }))),
             ("small", share(|plan| plan.small)),
             ("durable", share(Plan::is_durable)),
             ("short", share(|plan| plan.short)),

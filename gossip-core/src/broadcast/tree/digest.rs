@@ -32,7 +32,7 @@ use alloc::boxed::Box;
 use super::links::ANSWER_SLACK;
 use super::recent::{Card, CardNo};
 use super::{Forest, Timer, bit, mark, micros, round_trip};
-use crate::broadcast::rumor::draw_bit;
+use crate::broadcast::candidates::draw_bit;
 use crate::config::Timing;
 use crate::pack::{Full, Packer};
 use crate::peer::PeerIdx;

@@ -31,7 +31,8 @@
 //! - A copy is *in vain* if its receiver knew the message when its own present round began: two copies that arrive in one round
 //!   were both needed, as neither sender could know of the other. Thus the state at the begin of the round counts.
 //! - A round is in vain if all contacts in it were. Counters count rounds in vain in a row; a useful contact resets
-//!   them. Who does not answer counts as who had not heard: under loss a rumor lasts longer, which is what loss needs.
+//!   them. Who does not answer counts as who had not heard, so under loss a rumor lasts longer: of a share `p` lost, a counter of
+//!   `k` takes about `(1 − p)^−2k` rounds. Where much is lost, small counters do.
 //! - Nobody is told what he told. If he asks for it, that counts as a contact in vain and is not sent.
 //! - Where nobody is left to be told, the round was in vain.
 //! - Who heard a message with `ttl` hops does not pass it on.

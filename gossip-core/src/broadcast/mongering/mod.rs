@@ -278,8 +278,11 @@ impl Mongering {
     pub(super) fn on_frame(&mut self, cx: &mut Cx<'_>, copies: &mut Copies, from: PeerIdx, frame: &Frame<'_>) {
         match frame {
             Frame::Heard(list) => {
-                for slot in slots(cx, list) {
-                    self.interests[slot as usize].in_vain();
+                for heard in list.iter() {
+                    if let Some(slot) = find(cx, &heard) {
+                        self.interests[slot as usize].in_vain();
+                        cx.messages.share(slot);
+                    }
                 }
             }
             Frame::Ask(list) => self.on_ask(cx, copies, from, list),
@@ -301,7 +304,9 @@ impl Mongering {
                 copies.owe(cx.peers, from.row(), slot as Slot);
             }
         }
-        for slot in slots(cx, list) {
+        for heard in list.iter() {
+            let Some(slot) = find(cx, &heard) else { continue };
+            cx.messages.share(slot);
             if copies.spare(from, slot) {
                 self.interests[slot as usize].in_vain();
             }
@@ -363,9 +368,9 @@ impl Mongering {
     }
 }
 
-/// The messages of a list that are kept here.
-fn slots(cx: &Cx<'_>, list: &List<'_, Heard>) -> impl Iterator<Item = Slot> {
-    list.iter().filter_map(|heard| cx.messages.find(cx.origins.find(heard.origin, heard.incarnation)?, heard.seq))
+/// The message of an entry, if it is kept here.
+fn find(cx: &Cx<'_>, heard: &Heard) -> Option<Slot> {
+    cx.messages.find(cx.origins.find(heard.origin, heard.incarnation)?, heard.seq)
 }
 
 fn entry(messages: &Messages, slot: usize) -> Option<Heard> {

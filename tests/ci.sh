@@ -67,6 +67,7 @@ step_lab_long() {
   for loss in 0 0.05 0.1 0.2 0.3; do
     lab broadcast --nodes 1000 --loss "$loss" --bootstrap-loss "$loss"
   done
+  GOSSIP_LONG=1 cargo test --release --locked -p gossip-tests --test paper_demers
   lab chaos --seeds 1000
 }
 

@@ -6,9 +6,10 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use gossip_core::pack::Packer;
 use gossip_core::wire::{
-    Absence, Absent, Ack, Address, Ask, Beat, Blob, Conflict, Data, Deny, ExchangeHead, Frontier, HEADER_LEN, Hello,
-    Kind, MemberStatus, PageHead, PeerEntry, Probe, RegisterFrontier, RegisterState, Retry, Root, Sketch, Unlink,
-    Update, Verdict, ViewEntry, Vouch, Walk, Wanted, Welcome,
+    Absence, Absent, Ack, Address, Announce, Ask, Beat, Blob, Child, ChildOk, Conflict, Data, DataAck, Deny, Digest,
+    ExchangeHead, Fetch, Frontier, HEADER_LEN, Heard, Hello, Injected, Kind, MemberStatus, NotChild, PageHead,
+    PeerEntry, Probe, RegisterFrontier, RegisterState, Retry, Root, Sketch, Unlink, Update, Verdict, ViewEntry, Vouch,
+    Walk, Wanted, Wave, WaveRequest, Welcome,
 };
 use gossip_core::{Incarnation, NodeId};
 
@@ -39,7 +40,8 @@ impl Liar<'_> {
 
     /// One frame; one that does not fit is left out, as it would be in a node.
     fn frame(&self, u: &mut Unstructured<'_>, packer: &mut Packer<'_>) -> Result<()> {
-        match u.int_in_range(0..=4)? {
+        match u.int_in_range(0..=5)? {
+            5 => self.broadcast(u, packer)?,
             0 => self.greeting(u, packer)?,
             1 => {
                 let data = self.data(u)?;
@@ -109,6 +111,35 @@ impl Liar<'_> {
                 packer.list(Kind::PEERS, [PeerEntry { id, incarnation, address: place }]);
                 Ok(())
             }
+        };
+        Ok(())
+    }
+
+    /// Frames of rumors and of the tree.
+    fn broadcast(&self, u: &mut Unstructured<'_>, packer: &mut Packer<'_>) -> Result<()> {
+        let (root, incarnation) = self.node(u)?;
+        let (tree, number, cost) = (u.int_in_range(0..=2)?, small(u)? as u32, small(u)? as u32);
+        let (depth, ids) = (u.arbitrary()?, blob(u)?);
+        let heard = Heard { origin: root, incarnation, seq: number.into() };
+        let _ = match u.int_in_range(0..=11)? {
+            0 => {
+                let address = Address(address(u.int_in_range(0..=4)?));
+                let (priority, refresh_s) = (u.arbitrary()?, small(u)? as u16);
+                let path = ids;
+                let wave = Wave { tree, root, incarnation, address, priority, number, refresh_s, cost, depth, path };
+                packer.frame(Kind::WAVE, &wave)
+            }
+            1 => packer.frame(Kind::CHILD, &Child { tree, number }),
+            2 => packer.frame(Kind::CHILD_OK, &ChildOk { tree, number, cost, depth, path: ids }),
+            3 => packer.frame(Kind::NOT_CHILD, &NotChild { tree }),
+            4 => packer.frame(Kind::WAVE_REQUEST, &WaveRequest { tree, incarnation, number }),
+            5 => packer.frame(Kind::INJECTED, &Injected { tree, incarnation, number, data: self.data(u)? }),
+            6 => packer.frame(Kind::DATA_ACK, &DataAck { highest: number, missing: small(u)?, flags: depth }),
+            7 => packer.frame(Kind::DIGEST, &Digest { number, ids }),
+            8 => packer.frame(Kind::ANNOUNCE, &Announce { number, ids }),
+            9 => packer.frame(Kind::FETCH, &Fetch { ids }),
+            10 => packer.list_or_empty(Kind::HEARD, [heard]).map(drop),
+            _ => packer.list_or_empty(Kind::INQUIRY, [heard]).map(drop),
         };
         Ok(())
     }

@@ -55,6 +55,16 @@ fn emit(kind: Kind, frame: &Frame<'_>) -> Option<Vec<u8>> {
         Frame::Vouch(record) => packer.frame(kind, record).expect(fits),
         Frame::Deny(record) => packer.frame(kind, record).expect(fits),
         Frame::Data(record) => packer.frame(kind, record).expect(fits),
+        Frame::Wave(record) => packer.frame(kind, record).expect(fits),
+        Frame::Child(record) => packer.frame(kind, record).expect(fits),
+        Frame::ChildOk(record) => packer.frame(kind, record).expect(fits),
+        Frame::NotChild(record) => packer.frame(kind, record).expect(fits),
+        Frame::WaveRequest(record) => packer.frame(kind, record).expect(fits),
+        Frame::Injected(record) => packer.frame(kind, record).expect(fits),
+        Frame::DataAck(record) => packer.frame(kind, record).expect(fits),
+        Frame::Digest(record) => packer.frame(kind, record).expect(fits),
+        Frame::Announce(record) => packer.frame(kind, record).expect(fits),
+        Frame::Fetch(record) => packer.frame(kind, record).expect(fits),
         Frame::Root(record) | Frame::RegisterRoot(record) => packer.frame(kind, record).expect(fits),
         Frame::ViewRequest(exchange) | Frame::ViewReply(exchange) => {
             packer.headed(kind, &exchange.head, exchange.entries).expect(fits);
@@ -73,6 +83,12 @@ fn emit(kind: Kind, frame: &Frame<'_>) -> Option<Vec<u8>> {
         }
         Frame::Updates(list) => {
             packer.list(kind, list.iter());
+        }
+        Frame::Heard(list) => {
+            packer.list(kind, list.iter());
+        }
+        Frame::Inquiry(list) => {
+            packer.list_or_empty(kind, list.iter()).expect(fits);
         }
         Frame::Frontiers(page) => emit_page(&mut packer, kind, page),
         Frame::RegisterFrontiers(page) => emit_page(&mut packer, kind, page),
@@ -107,6 +123,7 @@ pub(crate) fn describe(frame: &Frame<'_>) -> String {
         Frame::Pull(list) => entries(list.iter()),
         Frame::Absent(list) => entries(list.iter()),
         Frame::Updates(list) => entries(list.iter()),
+        Frame::Heard(list) | Frame::Inquiry(list) => entries(list.iter()),
         Frame::Frontiers(page) => {
             page.entries.iter().for_each(|entry| check_runs(entry.top, &entry.runs().collect::<Vec<_>>()));
             format!("{:?}{}", page.head, entries(page.entries.iter()))

@@ -3,6 +3,8 @@
 //! Start from a preset ([`Config::lan`], [`Config::wan`], [`Config::embedded`], [`Config::local`]) and change fields.
 //! Every number has a bound; an error names the field and the bound that it breaks.
 
+mod mongering;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -13,9 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::auth::Security;
 use crate::error::ConfigError;
 use crate::ids::NodeId;
-use crate::limits::Limits;
+use crate::limits::{LINK_SET_MAX, LINKS_MAX, Limits};
 use crate::membership::Sampling;
 use crate::wire::HEADER_LEN;
+
+pub use mongering::{Feedback, Spread, Stop};
 
 /// The smallest datagram size that a node can be told to use, in bytes of UDP payload.
 ///
@@ -122,6 +126,13 @@ pub enum Broadcast {
         /// The largest number of hops, 1 to 255.
         ttl: u8,
     },
+    /// Every node passes a new message along a tree that all have agreed on beforehand, and what it misses is fetched at once
+    /// by who misses it. All nodes of a cluster must say the same.
+    Tree {
+        /// Trees, 1 to 4. Each message goes over one of them, so that more of them share the load among more nodes, and each
+        /// costs its own waves.
+        trees: u8,
+    },
     /// Every node passes a new message to `fanout` random links in each of `rounds` rounds, never back to where it came
     /// from in the first.
     Rumor {
@@ -129,6 +140,22 @@ pub enum Broadcast {
         fanout: u8,
         /// How many rounds.
         rounds: Rounds,
+    },
+    /// Every node passes a new message on in rounds, [`Timing::round_period`] apart, until it has lost interest: rumor
+    /// mongering in all the variants of Demers et al. 1987 §1.4. [`Broadcast::Rumor`] tells at once and then a fixed number of
+    /// times; this can ask as well as tell, and can take the answer "I had heard that" into account. All nodes of a cluster
+    /// should say the same.
+    Mongering {
+        /// Random links that each rumor is told to in a round, and links that are asked for rumors in a round; 1 to 64.
+        fanout: u8,
+        /// The largest number of hops, 1 to 255: who gets a message with so many does not pass it on.
+        ttl: u8,
+        /// Whether who knows tells, or who wants to know asks.
+        spread: Spread,
+        /// When a node loses interest in a rumor.
+        stop: Stop,
+        /// Whether it matters for that who had heard it already.
+        feedback: Feedback,
     },
 }
 
@@ -269,6 +296,7 @@ impl Config {
         self.check_broadcast()?;
         self.timing.check()?;
         self.limits.check()?;
+        self.check_links()?;
         match &self.membership {
             Membership::Full => {}
             Membership::Sampled { sampling, known } => {
@@ -287,14 +315,24 @@ impl Config {
     fn check_broadcast(&self) -> Result<(), ConfigError> {
         match self.broadcast {
             Broadcast::Flood { ttl } => within("broadcast.ttl", ttl.into(), 1, 255),
+            Broadcast::Tree { trees } => within("broadcast.trees", trees.into(), 1, crate::broadcast::TREES_MAX.into()),
             Broadcast::Rumor { fanout, rounds } => {
                 within("broadcast.fanout", fanout.into(), 1, 255)?;
-                match rounds {
-                    Rounds::Auto => Ok(()),
-                    Rounds::Fixed(rounds) => within("broadcast.rounds", rounds.into(), 1, 255),
-                }
+                rounds.check("broadcast.rounds")
+            }
+            Broadcast::Mongering { fanout, ttl, stop, .. } => {
+                within("broadcast.fanout", fanout.into(), 1, 64)?;
+                within("broadcast.ttl", ttl.into(), 1, 255)?;
+                stop.check()
             }
         }
+    }
+
+    /// Repair and trees keep sets of links in one word for each origin or message.
+    fn check_links(&self) -> Result<(), ConfigError> {
+        let sets = self.repair == Repair::On || matches!(self.broadcast, Broadcast::Tree { .. });
+        let max = if sets { LINK_SET_MAX } else { LINKS_MAX };
+        within("limits.links", self.limits.links.into(), 1, max.into())
     }
 
     fn check_neighbors(&self, neighbors: &[Neighbor]) -> Result<(), ConfigError> {
@@ -307,6 +345,15 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+impl Rounds {
+    fn check(self, field: &'static str) -> Result<(), ConfigError> {
+        match self {
+            Self::Auto => Ok(()),
+            Self::Fixed(rounds) => within(field, rounds.into(), 1, 255),
+        }
     }
 }
 
@@ -440,6 +487,43 @@ mod tests {
             let actual: String = columns.iter().map(|column| std::format!(" {} |", column[row].as_millis())).collect();
             assert_eq!(figures, actual.trim_start(), "row {row}");
         }
+    }
+
+    #[test]
+    fn what_a_rumor_cannot_be_is_named() {
+        let stop = |rounds| Stop::Counter { rounds: Rounds::Fixed(rounds) };
+        let coin = |one_in| Stop::Coin { one_in };
+        let table = [
+            ((1, 1, stop(1)), None),
+            ((64, 255, coin(255)), None),
+            ((1, 1, Stop::Counter { rounds: Rounds::Auto }), None),
+            ((0, 1, stop(1)), Some("broadcast.fanout")),
+            ((65, 1, stop(1)), Some("broadcast.fanout")),
+            ((1, 0, stop(1)), Some("broadcast.ttl")),
+            ((1, 1, stop(0)), Some("broadcast.stop.rounds")),
+            ((1, 1, coin(0)), Some("broadcast.stop.one_in")),
+        ];
+        for ((fanout, ttl, stop), wrong) in table {
+            let mut config = Config::local(NodeId(1));
+            config.broadcast =
+                Broadcast::Mongering { fanout, ttl, spread: Spread::Push, stop, feedback: Feedback::Blind };
+            let named = config.check().err().map(|error| match error {
+                ConfigError::TooSmall { field, .. } | ConfigError::TooLarge { field, .. } => field,
+                other => panic!("{other}"),
+            });
+            assert_eq!(named, wrong, "{fanout} {ttl} {stop:?}");
+        }
+    }
+
+    #[test]
+    fn many_links_need_a_node_without_sets_of_links() {
+        let mut config = Config::local(NodeId(1));
+        config.limits.links = 1_000;
+        assert_eq!(config.check(), Err(ConfigError::TooLarge { field: "limits.links", value: 1_000, max: 64 }));
+        config.repair = Repair::Off;
+        assert_eq!(config.check(), Ok(()));
+        config.broadcast = Broadcast::Tree { trees: 1 };
+        assert_eq!(config.check(), Err(ConfigError::TooLarge { field: "limits.links", value: 1_000, max: 64 }));
     }
 
     #[test]

@@ -88,7 +88,7 @@
 //! | | |
 //! |---|---|
 //! | membership | joining through any node, full knowledge of the members, [some drawn from all](Membership::Sampled) by peer sampling (the 27 protocols of 2004, healer and swapper of 2007, leases), or [configured neighbors](Membership::Static), proof of address before anything is kept or amplified |
-//! | spreading | [flood](Broadcast::Flood) and [rumor](Broadcast::Rumor) |
+//! | spreading | [flood](Broadcast::Flood), [rumor](Broadcast::Rumor), also [asked for and answered](Broadcast::Mongering), and [tree](Broadcast::Tree) |
 //! | repair | comparison of what was seen, pulls of what is missing, gaps where it is gone |
 //! | order | as it comes, or first in, first out per origin |
 //! | registers | each node's own keys and values, known to all, the newest wins: [`Gossip::set`], [`Event::Register`] |
@@ -177,7 +177,8 @@ mod view;
 
 pub use auth::Security;
 pub use config::{
-    Broadcast, Config, Durability, KEY_MAX, MTU_MAX, MTU_MIN, Membership, Neighbor, Redelivery, Repair, Rounds, Timing,
+    Broadcast, Config, Durability, Feedback, KEY_MAX, MTU_MAX, MTU_MIN, Membership, Neighbor, Redelivery, Repair,
+    Rounds, Spread, Stop, Timing,
 };
 pub use error::{ConfigError, JoinError, RestoreError, SubmitError};
 pub use event::{Delivery, Event, Key, Order, Path, Scope, Warning};
@@ -189,4 +190,4 @@ pub use membership::{Freshness, ParseSamplingError, PeerSelection, Sampling, Uns
 pub use persist::{PersistSeq, RECORD_KEY_MAX, Record, StoredRecord, Table, Value};
 pub use stats::Stats;
 pub use time::Instant;
-pub use view::{LinkView, MessageView, PeerState, PeerView, Reason, RegisterView, ViewEntry};
+pub use view::{LinkView, MessageView, PeerState, PeerView, Reason, RegisterView, TreeView, ViewEntry};

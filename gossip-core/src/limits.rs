@@ -13,6 +13,12 @@ use crate::register::Register;
 use crate::storage::Bits;
 use crate::store::{Messages, Origins};
 
+/// The most links that a node can have.
+pub(crate) const LINKS_MAX: u16 = 1_024;
+
+/// The most links of which a set fits into one word.
+pub(crate) const LINK_SET_MAX: u16 = 64;
+
 /// The capacity of every table, allocated once in [`Gossip::new`](crate::Gossip::new).
 ///
 /// [`Limits::bytes`] is the promise: the heap owned by one node never exceeds it, whatever is received (for a restored node,
@@ -33,11 +39,12 @@ use crate::store::{Messages, Origins};
 /// | `window` | 256 | 256 | 64 | 256 |
 /// | `registers` | 4096 | 4096 | 64 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
-/// | `bytes()`, KiB, rounded up | 4889 | 11874 | 60 | 1832 |
+/// | `bytes()`, KiB, rounded up | 4983 | 11991 | 73 | 1911 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Links, 1 to 64. Spreading, probing and repair run over links. With full membership a node asks for
+    /// Links, 1 to 64; up to 1,024 with [`Repair::Off`](crate::Repair::Off) and without a tree, for experiments in which
+    /// everybody is linked with everybody. Spreading, probing and repair run over links. With full membership a node asks for
     /// `links × 3/4` (10 of 14 in `lan`) and leaves the rest for those who ask it.
     pub links: u16,
     /// Known members, 1 to 65,535, this node included, and those who died or left as long as anybody lists them: nodes do not
@@ -153,7 +160,7 @@ impl Limits {
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        within("limits.links", self.links.into(), 1, 64)?;
+        within("limits.links", self.links.into(), 1, LINKS_MAX.into())?;
         within("limits.peers", self.peers.into(), 1, 65_535)?;
         within("limits.contacts", self.contacts.into(), 1, 64)?;
         within("limits.view", self.view.into(), VIEW_MIN.into(), 1_000)?;

@@ -111,6 +111,23 @@ impl<'b> Packer<'b> {
         Ok(())
     }
 
+    /// A frame that is a list and says something also without entries: as many as fit, at most [`LIST_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] if not even the head of the frame fits.
+    pub fn list_or_empty<T: Serialize>(
+        &mut self,
+        kind: Kind,
+        entries: impl IntoIterator<Item = T>,
+    ) -> Result<usize, Full> {
+        let mut frame = self.begin()?;
+        let written = frame.put_all(&mut entries.into_iter()).entries;
+        let len = frame.len;
+        self.commit(kind, len);
+        Ok(written)
+    }
+
     /// A frame that is a page: the rows of a sorted table from `head` on, as many as fit, at most [`LIST_MAX`].
     ///
     /// A table without rows from there on gives a page without entries, which says just that.
@@ -190,6 +207,21 @@ impl Packer<'_> {
             Frame::Statuses(list) => self.whole_list(Kind::STATUSES, list),
             Frame::Accusations(list) => self.whole_list(Kind::ACCUSATIONS, list),
             Frame::Data(body) => self.frame(Kind::DATA, body),
+            Frame::Wave(body) => self.frame(Kind::WAVE, body),
+            Frame::Child(body) => self.frame(Kind::CHILD, body),
+            Frame::ChildOk(body) => self.frame(Kind::CHILD_OK, body),
+            Frame::NotChild(body) => self.frame(Kind::NOT_CHILD, body),
+            Frame::WaveRequest(body) => self.frame(Kind::WAVE_REQUEST, body),
+            Frame::Injected(body) => self.frame(Kind::INJECTED, body),
+            Frame::DataAck(body) => self.frame(Kind::DATA_ACK, body),
+            Frame::Digest(body) => self.frame(Kind::DIGEST, body),
+            Frame::Announce(body) => self.frame(Kind::ANNOUNCE, body),
+            Frame::Fetch(body) => self.frame(Kind::FETCH, body),
+            Frame::Heard(list) => self.whole_list(Kind::HEARD, list),
+            Frame::Inquiry(list) => match self.list_or_empty(Kind::INQUIRY, list.iter())? {
+                written if written == list.iter().count() => Ok(()),
+                _ => Err(Full),
+            },
             Frame::Root(body) => self.frame(Kind::ROOT, body),
             Frame::Frontiers(page) => self.whole_page(Kind::FRONTIERS, page),
             Frame::Pull(list) => self.whole_list(Kind::PULL, list),

@@ -102,6 +102,10 @@ impl Peer {
 #[derive(Clone, Debug)]
 pub(crate) struct Peers {
     rows: Box<[Option<Peer>]>,
+    /// Who is in each row, so that a search touches few bytes.
+    nodes: Box<[NodeId]>,
+    /// Which rows are in use.
+    linked: Bits,
     generations: Box<[u16]>,
     due: [Bits; Due::ALL.len()],
     /// Where the search for the next due peer of each kind starts: takes turns among peers.
@@ -117,6 +121,8 @@ impl Peers {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
             rows: (0..capacity).map(|_| None).collect(),
+            nodes: (0..capacity).map(|_| NodeId(0)).collect(),
+            linked: Bits::new(capacity),
             generations: (0..capacity).map(|_| 0).collect(),
             due: core::array::from_fn(|_| Bits::new(capacity)),
             cursors: [0; Due::ALL.len()],
@@ -127,7 +133,8 @@ impl Peers {
     }
 
     pub(crate) const fn heap_bytes(capacity: usize) -> usize {
-        capacity * (size_of::<Option<Peer>>() + size_of::<u16>()) + Due::ALL.len() * Bits::heap_bytes(capacity)
+        capacity * (size_of::<Option<Peer>>() + size_of::<NodeId>() + size_of::<u16>())
+            + (1 + Due::ALL.len()) * Bits::heap_bytes(capacity)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -171,7 +178,7 @@ impl Peers {
         now: Instant,
     ) -> Option<PeerIdx> {
         debug_assert!(self.find(node).is_none(), "one link for each node");
-        let index = self.rows.iter().position(Option::is_none)?;
+        let index = (0..self.capacity()).find(|&row| !self.linked.contains(row))?;
         let epoch = self.next_epoch()?;
         self.rows[index] = Some(Peer {
             node,
@@ -190,6 +197,8 @@ impl Peers {
             epoch,
             sequence: 0,
         });
+        self.nodes[index] = node;
+        self.linked.set(index);
         self.generations[index] = self.generations[index].wrapping_add(1);
         self.len += 1;
         Some(self.idx(index))
@@ -201,6 +210,7 @@ impl Peers {
             due.clear(peer.row());
         }
         self.len -= 1;
+        self.linked.clear(peer.row());
         self.rows[peer.row()].take()
     }
 
@@ -212,10 +222,17 @@ impl Peers {
         if self.generations[peer.row()] == peer.generation { self.rows[peer.row()].as_mut() } else { None }
     }
 
-    /// The link with `node`. There are at most 64 rows, so a walk is as quick as any index.
+    /// The link with `node`. There are at most 64 rows, or 1,024 in experiments: a walk over ids is as quick as an index.
     pub(crate) fn find(&self, node: NodeId) -> Option<PeerIdx> {
-        let index = self.rows.iter().position(|row| row.as_ref().is_some_and(|peer| peer.node == node))?;
-        Some(self.idx(index))
+        let mut from = 0;
+        loop {
+            let index = from + self.nodes[from..].iter().position(|&other| other == node)?;
+            // Of who had the row before, the id is still there.
+            if self.linked.contains(index) {
+                return Some(self.idx(index));
+            }
+            from = index + 1;
+        }
     }
 
     /// Whether there is a link with whoever lives at `address`.
@@ -239,14 +256,24 @@ impl Peers {
         (1..=count).find_map(|step| self.at((row + step) % count))
     }
 
-    /// The set of links as one bit for each row.
+    /// The set of links as one bit for each row; of the first 64 rows, where there are more.
     pub(crate) fn mask(&self) -> u64 {
-        self.rows.iter().enumerate().filter(|(_, row)| row.is_some()).fold(0, |mask, (index, _)| mask | 1 << index)
+        self.linked.words().first().copied().unwrap_or(0)
+    }
+
+    /// The set of links.
+    pub(crate) const fn linked(&self) -> &Bits {
+        &self.linked
     }
 
     /// The number of a datagram for `node` alone that belongs to no link any more: later than all of its link.
     pub(crate) fn next_last_number(&mut self) -> Option<u64> {
         Some(crate::wire::datagram_number(self.next_epoch()?, 1))
+    }
+
+    /// The lower half of the number that the next datagram to `peer` will have.
+    pub(crate) fn upcoming(&self, peer: PeerIdx) -> u32 {
+        self.get(peer).map_or(1, |row| row.sequence.wrapping_add(1).max(1))
     }
 
     /// The number of the next datagram to `peer`: this link's epoch, and a sequence without gaps from 1. None where
@@ -307,6 +334,8 @@ impl Peers {
     #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn check_invariants(&self) {
         assert_eq!(self.iter().count(), self.len(), "how many links there are");
+        self.linked.check_invariants();
+        assert!(self.linked.iter().eq(self.iter().map(|(peer, _)| peer.row())), "which rows are in use");
         for due in &self.due {
             due.check_invariants();
             assert!(due.iter().all(|row| self.rows[row].is_some()), "something is owed to nobody");
@@ -322,6 +351,11 @@ impl Peers {
     fn idx(&self, index: usize) -> PeerIdx {
         PeerIdx { index: index as u16, generation: self.generations[index] }
     }
+}
+
+/// A row as a set of links in one word; none of the rows beyond, for which no word has room.
+pub(crate) const fn bit(row: usize) -> u64 {
+    if row < u64::BITS as usize { 1 << row } else { 0 }
 }
 
 #[cfg(test)]

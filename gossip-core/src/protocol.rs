@@ -87,10 +87,11 @@ pub(crate) struct Me {
 /// A note from one specialist to the others, by way of the router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fact {
-    /// A message was accepted, from a peer or from this node's own application.
-    Accepted { slot: Slot, from: Option<PeerIdx> },
+    /// A message was accepted, from a peer with these flags of `Data`, or else from this node's own application, or
+    /// injected by its origin.
+    Accepted { slot: Slot, from: Option<PeerIdx>, flags: u8 },
     /// A peer sent a message that is here already: it needs no copy.
-    Duplicate { slot: Slot, from: PeerIdx },
+    Duplicate { slot: Slot, from: PeerIdx, flags: u8 },
     /// A message is given up; its slot may be used again.
     Evicted { slot: Slot },
     /// There is a link, or the one that there was begins anew.

@@ -60,6 +60,32 @@ counters! {
         origins_forgotten,
         /// Register changes of others applied.
         registers_applied,
+        /// Waves of a tree sent, to each link counted.
+        waves_sent,
+        /// Parents in a tree changed.
+        parents_changed,
+        /// Frames that told a neighbor that it is no parent of this node, or that this is none of its.
+        unparented,
+        /// Messages sent to the root directly, among `data_sent`.
+        injected,
+        /// Digests of recent messages sent.
+        digests_sent,
+        /// Messages announced by alarm, to each link counted.
+        announced,
+        /// Messages asked for by name.
+        fetches_sent,
+        /// Links asked for rumors.
+        inquiries_sent,
+        /// Messages of which this node told who sent them that it had heard them.
+        heard_sent,
+        /// Rumors in which this node lost interest.
+        cooled,
+        /// Acknowledgements of copies sent.
+        acks_sent,
+        /// Copies sent again as they were not acknowledged, among `data_sent`.
+        resent,
+        /// Losses of received datagrams noticed, each run of them counted once.
+        losses_seen,
         /// Links made.
         links_made,
         /// Links ended because their far end did not answer.
@@ -130,6 +156,8 @@ counters! {
         refused_work,
         /// Refused: an answer to something that was not asked.
         refused_unasked,
+        /// Refused: something for the root of a tree, by a stranger or for a root that this node is not, or no longer.
+        refused_injected,
         /// Refused: a message older than the horizon.
         refused_old,
         /// Refused: a message of a new origin for which no row is free.

@@ -1,5 +1,6 @@
 //! What can be looked at without changing anything.
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -138,6 +139,22 @@ pub struct RegisterView {
     pub value: Bytes,
 }
 
+/// A node's place in one of the trees of [`Broadcast::Tree`](crate::Broadcast::Tree).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TreeView {
+    /// The root, once there is one.
+    pub root: Option<NodeId>,
+    /// The number of the last wave.
+    pub wave: u32,
+    /// Links between the root and this node.
+    pub depth: u8,
+    /// Whom this node hears from first; none at the root, and without a place.
+    pub parent: Option<NodeId>,
+    /// Who hears from this node first.
+    pub children: Vec<NodeId>,
+}
+
 /// Why the next tick is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -158,6 +175,8 @@ pub enum Reason {
     Round,
     /// Views are to be exchanged, or a reply did not come.
     Sample,
+    /// A wave, a parent or a copy of the tree is to be sent, or was not answered.
+    Tree,
 }
 
 impl fmt::Display for Reason {
@@ -171,6 +190,7 @@ impl fmt::Display for Reason {
             Self::Repair => "repair",
             Self::Round => "round",
             Self::Sample => "sample",
+            Self::Tree => "tree",
         })
     }
 }

@@ -11,7 +11,10 @@ use std::net::SocketAddr;
 
 use gossip_core::auth::{Auth, Envelope};
 use gossip_core::wire::{HEADER_LEN, Header};
-use gossip_core::{Config, Durability, Gossip, Instant, NodeId, Order, Record, Scope, Security, StoredRecord, Table};
+use gossip_core::{
+    Broadcast, Config, Durability, Feedback, Gossip, Instant, NodeId, Order, Record, Rounds, Scope, Security, Spread,
+    Stop, StoredRecord, Table,
+};
 use gossip_tests::sim::rng::Rng;
 
 /// Counts what the present thread allocates.
@@ -396,6 +399,18 @@ fn also_under_noise_in_sealed_mode() {
         small(config);
         config.security = Security::Sealed { key_id: 1, key: [7; 32] };
     });
+}
+
+#[test]
+fn also_where_rumors_are_told_asked_for_and_answered() {
+    for (seed, hostile) in [(7, false), (8, true)] {
+        run(seed, hostile, |config| {
+            small(config);
+            let stop = Stop::Counter { rounds: Rounds::Fixed(2) };
+            let (spread, feedback) = (Spread::PushPull, Feedback::Lists);
+            config.broadcast = Broadcast::Mongering { fanout: 2, ttl: 255, spread, stop, feedback };
+        });
+    }
 }
 
 /// All that the fuzzer keeps, in the name of nodes that the receiver knows.

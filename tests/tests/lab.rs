@@ -160,7 +160,6 @@ fn a_recording_replays_and_a_damaged_one_does_not() {
 fn what_cannot_be_done_is_refused() {
     refused("replay /nowhere/at/all", "/nowhere/at/all");
     refused(concat!("replay ", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "Cargo.toml");
-    refused("broadcast --broadcast tree", "later issue");
     refused("broadcast --churn 0.005", "later issue");
     refused("broadcast --warmup 100", "--warmup");
     refused("broadcast --payload 100000", "--payload");
@@ -170,7 +169,9 @@ fn what_cannot_be_done_is_refused() {
     refused("detect --nodes 5 --slow 6", "slow");
     refused("heal --for 1e9", "time");
     refused("overlay --fail 1.0", "share");
-    refused("demers --variant push-blind-coin", "later issue");
+    refused("demers --variant push-deaf-coin", "push-deaf-coin");
+    refused("demers --fanout 65", "broadcast.fanout");
+    refused("glomers", "later issue");
     refused("chaoss", "no experiment");
     refused("chaos --seeds 2 --trace x", "--seeds 1");
     refused("chaos --seeds 1000000 --svg x.svg", "no picture");

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::AntiEntropy;
-use crate::peer::PeerIdx;
+use crate::peer::{PeerIdx, bit};
 use crate::protocol::{Cx, Fact};
 use crate::store::{Origin, Row};
 use crate::wire::{Absence, Absent, Frontier, List};
@@ -29,19 +29,19 @@ impl Verdict {
     }
 
     fn hear(&mut self, peer: PeerIdx, why: Absence, last: u64) {
-        let bit = 1 << peer.row();
+        let link = bit(peer.row());
         if why == Absence::Gone {
-            self.gone |= bit;
-            self.lacking &= !bit;
-        } else if self.gone & bit == 0 {
-            self.lacking |= bit;
+            self.gone |= link;
+            self.lacking &= !link;
+        } else if self.gone & link == 0 {
+            self.lacking |= link;
         }
         self.upto = self.upto.min(last);
     }
 
     fn forget(&mut self, peer: PeerIdx) {
-        self.gone &= !(1 << peer.row());
-        self.lacking &= !(1 << peer.row());
+        self.gone &= !bit(peer.row());
+        self.lacking &= !bit(peer.row());
     }
 
     /// Up to where the hole is lost, if it is, given the set of links. `patient` up to where it has been missing for so
@@ -127,8 +127,10 @@ impl AntiEntropy {
         self.owed.clear_row(peer.row());
         self.asked.clear(peer.row());
         self.comparison.on_link_down(peer);
-        for verdict in &mut self.verdicts {
-            verdict.forget(peer);
+        if self.enabled {
+            for verdict in &mut self.verdicts {
+                verdict.forget(peer);
+            }
         }
         self.forget_absences(peer);
     }

@@ -19,7 +19,7 @@
 //!
 //! # Rules
 //!
-//! - What is younger than `grace` (two rounds) is neither sent unasked nor pulled: it is probably under way.
+//! - What is younger than `grace` (two rounds of a rumor, four where it waits for rounds; with a tree two repair periods) is neither sent unasked nor pulled: it is probably under way.
 //! - While something is missing, one link in turn gets a `Pull` every quarter of `repair_period`, for the holes of all origins.
 //! - The first hole of an origin is given up when (a) all links say *gone*; or (b) one said *gone*, `patience` (30 repair
 //!   periods) has passed, and all others have said *lacking* after that: it was thrown away where it was had, and nobody
@@ -54,7 +54,7 @@ use alloc::vec;
 
 use crate::broadcast::{len_max, pass_over};
 use crate::comparison::Comparison;
-use crate::config::{Config, Repair};
+use crate::config::{Broadcast, Config, Repair};
 use crate::pack::{Full, Packer};
 use crate::peer::{Due, PeerIdx, Peers};
 use crate::protocol::{Cx, Fact, Protocol};
@@ -109,6 +109,13 @@ impl AntiEntropy {
     pub(crate) fn new(config: &Config) -> Self {
         let (limits, timing) = (&config.limits, &config.timing);
         let (links, origins) = (usize::from(limits.links), limits.origins as usize);
+        let grace = match config.broadcast {
+            // It finds its losses by itself, and its messages are under way for longer.
+            Broadcast::Tree { .. } => 2 * timing.repair_period,
+            Broadcast::Flood { .. } | Broadcast::Rumor { .. } => 2 * timing.round_period,
+            // It is told in the next round after it was heard, not at once.
+            Broadcast::Mongering { .. } => 4 * timing.round_period,
+        };
         Self {
             comparison: Comparison::new(Due::Repair, links, timing.repair_period, config.repair == Repair::On),
             owed: Grid::new(links, limits.message_slots()),
@@ -120,7 +127,7 @@ impl AntiEntropy {
             last: 0,
             pull_at: Instant::NEVER,
             pull_period: timing.repair_period / 4,
-            grace: 2 * timing.round_period,
+            grace,
             patience: 30 * timing.repair_period,
             horizon: timing.horizon,
             enabled: config.repair == Repair::On,
@@ -183,7 +190,7 @@ impl Protocol for AntiEntropy {
 
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
         match fact {
-            Fact::Accepted { slot, from } => {
+            Fact::Accepted { slot, from, .. } => {
                 if self.enabled {
                     self.comparison.note_change(cx.now);
                 }
@@ -194,7 +201,7 @@ impl Protocol for AntiEntropy {
                     self.note_holes(cx, row);
                 }
             }
-            Fact::Duplicate { slot, from } => self.owed.clear(from.row(), slot as usize),
+            Fact::Duplicate { slot, from, .. } => self.owed.clear(from.row(), slot as usize),
             Fact::Evicted { slot } => self.owed.clear_column(slot as usize),
             Fact::LinkUp { peer } => {
                 self.forget_link(peer);

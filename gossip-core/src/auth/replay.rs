@@ -27,6 +27,30 @@ impl Window {
         }
     }
 
+    /// The highest number seen; 0 for none.
+    pub const fn highest(&self) -> u64 {
+        self.highest
+    }
+
+    /// Bit `i`: the number `highest - 1 - i` was not seen, for the 63 below the highest; the last bit is clear.
+    pub const fn missing(&self) -> u64 {
+        !(self.seen >> 1 | 1 << 63)
+    }
+
+    /// Whether all numbers above `after`, up to `upto`, were seen. What the window has forgotten was not.
+    pub const fn has_all(&self, after: u64, upto: u64) -> bool {
+        let Some(count) = upto.checked_sub(after) else { return true };
+        let Some(back) = self.highest.checked_sub(upto) else { return false };
+        if count == 0 {
+            return true;
+        }
+        if count > 64 || back + count > 64 {
+            return false;
+        }
+        let wanted = u64::MAX >> (64 - count);
+        self.seen >> back & wanted == wanted
+    }
+
     /// Takes the number for seen. To be called only for a datagram that was found genuine.
     pub const fn mark(&mut self, number: u64) {
         if number > self.highest {
@@ -97,6 +121,20 @@ mod tests {
         window.mark(37);
         window.mark(101);
         assert!(!window.test(37) && window.test(38) && !window.test(100));
+    }
+
+    #[test]
+    fn what_is_missing_can_be_told() {
+        let mut window = Window::new();
+        for number in [100, 101, 103, 106] {
+            window.mark(number);
+        }
+        assert_eq!((window.highest(), window.missing() & 0x7f), (106, 0b100_1011));
+        assert!(window.has_all(99, 101) && window.has_all(102, 103) && window.has_all(105, 106));
+        assert!(!window.has_all(101, 103) && !window.has_all(99, 106) && !window.has_all(106, 107));
+        assert!(window.has_all(106, 106) && window.has_all(107, 106));
+        window.mark(300);
+        assert!(!window.has_all(100, 101), "forgotten");
     }
 
     #[test]

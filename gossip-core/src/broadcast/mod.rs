@@ -2,164 +2,165 @@
 //!
 //! # Intuition
 //!
-//! News in a village. In a *flood* everybody who hears something new tells all neighbors at once, except the one it
-//! came from: nobody is missed, and nearly everybody hears it many times. A *rumor* is told to a few neighbors drawn by
-//! chance, a few times over, and then it is old: far fewer words, and a few people never hear it. They find out by
-//! comparing notes with a neighbor (`anti_entropy`), so the rumor only has to be good, not perfect.
+//! News in a village. In a [`flood`] everybody tells all neighbors; a [`rumor`] is told to a few of them, a few times; in
+//! [`mongering`] until it is old, or who wants to know asks. In a
+//! [`tree`], the default, everybody has agreed beforehand who tells whom, so each hears it once. What any of them
+//! misses is found by comparing notes with a neighbor (`anti_entropy`), so each has to be quick and cheap, not perfect.
 //!
 //! # State
 //!
-//! One bit for each link and message: "still to be sent there". For rumors, how many rounds each message has left, and
-//! one deadline for the next round of all of them.
+//! One bit for each link and message, "still to be sent there" ([`copies`]); and what the way of spreading keeps for itself.
 //!
 //! # Messages
 //!
 //! `Data`, one per message and link, composed when the datagram is, so it always carries the present age. Copies that
-//! repair asks for are `Data` too, written by [`write()`] here and marked as resent.
+//! repair asks for are `Data` too, written by [`write()`] and marked as resent. The other frames are those of [`mongering`] and of the [`tree`].
 //!
 //! # Bounds
 //!
-//! Work per accepted message is one draw per link (rumor) or one bit per link (flood); per round, that much for each hot
-//! message. What came from a node with a larger MTU and does not fit into a datagram for some link is kept and delivered, but not
-//! passed on there; that is counted. A message is sent at most once per link by a flood, at most `rounds` times by a rumor.
-//!
-//! # Sources, and where this differs
-//!
-//! Rumor mongering is Demers et al. 1987 §1.4, blind and with a counter of rounds (their variants with feedback belong to
-//! a later step). Rounds are `⌈(ln n + 2) / fanout⌉`: after `k` random copies per node a node is missed with probability
-//! about `e^−k`, so `e⁻² / n` here. Where they draw from all sites, this draws from the links; the overlay is random,
-//! so to the message it is the same. A peer that sends a message is not sent it back: in the first round of a rumor it is
-//! left out of the draw, and a copy that still waits for it is dropped.
+//! What came from a node with a larger MTU and does not fit into a datagram for some link is kept and delivered, but not
+//! passed on there; that is counted. Work per message: see each way of spreading.
 
-use core::time::Duration;
+mod candidates;
+mod copies;
+mod flood;
+mod mongering;
+mod rumor;
+mod tree;
+
+use core::net::SocketAddr;
 
 use alloc::boxed::Box;
 
-use crate::config::{Broadcast as Mode, Config, Rounds};
-use crate::event::{Order, Path};
-use crate::ids::NodeId;
-use crate::pack::{Full, Packer};
+use copies::Copies;
+use mongering::{Manner, Mongering};
+use rumor::Rumor;
+use tree::Forest;
+pub(crate) use tree::TREES_MAX;
+
+#[cfg(any(test, feature = "__internals"))]
+pub(crate) use copies::check_owed;
+pub(crate) use copies::{len_max, pass_over, write};
+
+use crate::config::{Broadcast as Mode, Config};
+use crate::ids::Incarnation;
+use crate::pack::Packer;
 use crate::peer::{Due, PeerIdx, Peers};
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::rng::Rng;
-use crate::storage::{Bits, Grid};
 #[cfg(any(test, feature = "__internals"))]
 use crate::store::Messages;
-use crate::store::{Message, Slot};
 use crate::time::Instant;
-use crate::view::Reason;
-use crate::wire::{Blob, Data, Kind};
+use crate::view::{Reason, TreeView};
+use crate::wire::Frame;
 
 /// Bytes kept for new messages in each datagram: the head of a message and a short payload.
 const SHARE: usize = 300;
 
-/// ln 2 in thousandths, rounded up.
-const LN_2_MILLI: u32 = 694;
-
 /// The sub-protocol.
 #[derive(Clone, Debug)]
 pub(crate) struct Broadcast {
-    mode: Mode,
-    period: Duration,
-    /// Links by messages: a copy is to be sent.
-    owed: Grid,
-    /// Where to go on in each link's line.
-    cursors: Box<[u32]>,
-    /// Rounds that each message has left.
-    rounds_left: Box<[u8]>,
-    hot: Bits,
-    next_round: Instant,
-    rng: Rng,
+    copies: Copies,
+    way: Way,
+}
+
+/// The way of spreading, and what it keeps.
+#[derive(Clone, Debug)]
+enum Way {
+    Flood { ttl: u8 },
+    Rumor(Rumor),
+    Mongering(Box<Mongering>),
+    Tree(Box<Forest>),
 }
 
 impl Broadcast {
-    pub(crate) fn new(config: &Config, rng: Rng) -> Self {
-        let (links, messages) = (usize::from(config.limits.links), config.limits.message_slots());
-        Self {
-            mode: config.broadcast,
-            period: config.timing.round_period,
-            owed: Grid::new(links, messages),
-            cursors: (0..links).map(|_| 0).collect(),
-            rounds_left: (0..messages).map(|_| 0).collect(),
-            hot: Bits::new(messages),
-            next_round: Instant::NEVER,
-            rng,
-        }
+    /// `id_key` is the same on all nodes of the cluster.
+    pub(crate) fn new(config: &Config, id_key: u64, now: Instant, rng: Rng) -> Self {
+        let way = match config.broadcast {
+            Mode::Flood { ttl } => Way::Flood { ttl },
+            Mode::Rumor { fanout, rounds } => Way::Rumor(Rumor::new(config, fanout, rounds, rng)),
+            Mode::Mongering { fanout, ttl, spread, stop, feedback } => {
+                let manner = Manner { fanout, ttl, spread, stop, feedback };
+                Way::Mongering(Box::new(Mongering::new(config, manner, now, rng)))
+            }
+            Mode::Tree { trees } => Way::Tree(Box::new(Forest::new(config, trees, id_key, now, rng))),
+        };
+        Self { copies: Copies::new(config), way }
     }
 
+    /// Of the way that takes the most: simple rumors take less than mongering.
     pub(crate) const fn heap_bytes(links: usize, messages: usize) -> usize {
-        Grid::heap_bytes(links, messages) + links * size_of::<u32>() + messages + Bits::heap_bytes(messages)
+        let rumor = Mongering::heap_bytes(links, messages) + size_of::<Mongering>();
+        let tree = Forest::heap_bytes(links, messages);
+        Copies::heap_bytes(links, messages) + if rumor > tree { rumor } else { tree }
     }
 
-    /// A new message starts its way.
-    fn start(&mut self, cx: &mut Cx<'_>, slot: Slot, from: Option<PeerIdx>) {
-        let hops = cx.messages.get(slot).map_or(u8::MAX, |message| message.hops);
-        match self.mode {
-            Mode::Flood { ttl } if hops < ttl => {
-                for row in (0..cx.peers.capacity()).filter(|&row| Some(row) != from.map(PeerIdx::row)) {
-                    self.owe(cx.peers, row, slot);
-                }
-            }
-            Mode::Flood { .. } => {}
-            Mode::Rumor { fanout, rounds } => {
-                self.rounds_left[slot as usize] = rounds_for(rounds, fanout, cx.size) - 1;
-                self.round(cx.peers, slot, fanout, from);
-                self.keep_hot(cx.now, slot);
-            }
+    /// This node can be reached there.
+    pub(crate) fn set_address(&mut self, address: Option<SocketAddr>) {
+        if let Way::Tree(forest) = &mut self.way {
+            forest.set_address(address);
         }
     }
 
-    fn keep_hot(&mut self, now: Instant, slot: Slot) {
-        if self.rounds_left[slot as usize] == 0 {
-            self.hot.clear(slot as usize);
-        } else {
-            self.hot.set(slot as usize);
-            self.next_round = self.next_round.min(now + self.period);
+    /// A genuine datagram of this number came over a link.
+    pub(crate) fn on_datagram(&mut self, now: Instant, from: PeerIdx, number: u64) {
+        if let Way::Tree(forest) = &mut self.way {
+            forest.on_datagram(now, from, number);
         }
     }
 
-    /// One round of one rumor: `fanout` links, drawn without repetition.
-    fn round(&mut self, peers: &mut Peers, slot: Slot, fanout: u8, except: Option<PeerIdx>) {
-        let mut candidates = peers.mask();
-        if let Some(except) = except {
-            candidates &= !(1 << except.row());
-        }
-        for _ in 0..fanout {
-            let Some(row) = draw_bit(&mut self.rng, candidates) else { return };
-            candidates &= !(1 << row);
-            self.owe(peers, row as usize, slot);
+    /// A copy with these flags came over a link, whatever became of it.
+    pub(crate) fn on_copy(&mut self, cx: &mut Cx<'_>, from: PeerIdx, flags: u8) {
+        if let Way::Tree(forest) = &mut self.way {
+            forest.on_copy(cx, from, flags);
         }
     }
 
-    fn owe(&mut self, peers: &mut Peers, row: usize, slot: Slot) {
-        if let Some(peer) = peers.at(row) {
-            self.owed.set(row, slot as usize);
-            peers.mark(peer, Due::Broadcast);
+    /// A frame of this sub-protocol, other than a message.
+    pub(crate) fn on_frame(&mut self, cx: &mut Cx<'_>, from: PeerIdx, frame: &Frame<'_>) {
+        match &mut self.way {
+            Way::Tree(forest) => forest.on_frame(cx, &mut self.copies, from, frame),
+            Way::Mongering(rumors) => rumors.on_frame(cx, &mut self.copies, from, frame),
+            Way::Flood { .. } | Way::Rumor(_) => cx.stats.refused_unasked += 1,
         }
     }
 
-    /// Panics where a copy is owed of nothing or to nobody, or would never be sent.
+    /// Somebody without a link wants something of the root of a tree. Whether this node is that root, and means it still.
+    pub(crate) fn is_root(&self, tree: u8, incarnation: Incarnation, number: u32, cx: &Cx<'_>) -> bool {
+        matches!(&self.way, Way::Tree(forest) if forest.is_root(tree, incarnation, number, cx))
+    }
+
+    /// Somebody lost its place in a tree of which this node is the root.
+    pub(crate) fn on_wave_request(&mut self, cx: &mut Cx<'_>, tree: u8, number: u32) {
+        if let Way::Tree(forest) = &mut self.way {
+            forest.on_wave_request(cx, tree.into(), number);
+        }
+    }
+
+    /// A datagram to the root of a tree, outside of links: its address and the bytes of its frames.
+    pub(crate) fn compose_open(&mut self, cx: &mut Cx<'_>, datagram: &mut [u8]) -> Option<(SocketAddr, usize)> {
+        let Way::Tree(forest) = &mut self.way else { return None };
+        forest.compose_open(cx, datagram)
+    }
+
+    /// This node's place in each tree.
+    pub(crate) fn trees<'a>(&'a self, peers: &'a Peers) -> impl Iterator<Item = TreeView> + 'a {
+        let forest = match &self.way {
+            Way::Tree(forest) => Some(forest),
+            Way::Flood { .. } | Way::Rumor(_) | Way::Mongering(_) => None,
+        };
+        forest.into_iter().flat_map(|forest| forest.views(peers))
+    }
+
+    /// Panics where a copy or a frame is owed of nothing or to nobody, or would never be sent.
     #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn check_invariants(&self, peers: &Peers, messages: &Messages) {
-        self.owed.check_invariants();
-        self.hot.check_invariants();
-        for slot in self.hot.iter() {
-            assert!(messages.is_kept(slot as Slot), "a rumor without a message");
-            assert!(self.rounds_left[slot] > 0, "a rumor without rounds");
-            assert!(self.next_round != Instant::NEVER, "a rumor without a next round");
-        }
-        check_owed(&self.owed, peers, messages, Due::Broadcast);
-    }
-
-    fn next_round_of_all(&mut self, cx: &mut Cx<'_>) {
-        self.next_round = Instant::NEVER;
-        let Mode::Rumor { fanout, .. } = self.mode else { return };
-        let mut slot = self.hot.first();
-        while let Some(at) = slot {
-            self.rounds_left[at] -= 1;
-            self.round(cx.peers, at as Slot, fanout, None);
-            self.keep_hot(cx.now, at as Slot);
-            slot = self.hot.next_wrapping(at + 1).filter(|&next| next > at);
+        self.copies.check_invariants(peers, messages);
+        match &self.way {
+            Way::Flood { .. } => {}
+            Way::Rumor(rumor) => rumor.check_invariants(messages),
+            Way::Mongering(rumors) => rumors.check_invariants(peers, messages),
+            Way::Tree(forest) => forest.check_invariants(peers, messages),
         }
     }
 }
@@ -171,20 +172,45 @@ impl Protocol for Broadcast {
 
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
         match fact {
-            Fact::Accepted { slot, from } => self.start(cx, slot, from),
-            Fact::Duplicate { slot, from } => self.owed.clear(from.row(), slot as usize),
+            Fact::Accepted { slot, from, .. } => match &mut self.way {
+                Way::Flood { ttl } => flood::start(&mut self.copies, cx, *ttl, slot, from),
+                Way::Rumor(rumor) => rumor.start(&mut self.copies, cx, slot, from),
+                Way::Mongering(rumors) => rumors.start(cx, slot, from),
+                Way::Tree(_) => {}
+            },
+            Fact::Duplicate { slot, from, flags } => match &mut self.way {
+                Way::Mongering(rumors) => rumors.on_duplicate(&mut self.copies, cx, slot, from, flags),
+                Way::Flood { .. } | Way::Rumor(_) | Way::Tree(_) => {
+                    self.copies.spare(from, slot);
+                }
+            },
             Fact::Evicted { slot } => {
-                self.owed.clear_column(slot as usize);
-                self.hot.clear(slot as usize);
+                self.copies.forget_message(slot);
+                match &mut self.way {
+                    Way::Rumor(rumor) => rumor.forget_message(slot),
+                    Way::Mongering(rumors) => rumors.forget_message(slot),
+                    Way::Flood { .. } | Way::Tree(_) => {}
+                }
             }
-            Fact::LinkUp { peer } | Fact::LinkDown { peer } => self.owed.clear_row(peer.row()),
+            Fact::LinkUp { peer } | Fact::LinkDown { peer } => {
+                self.copies.forget_link(peer);
+                if let Way::Mongering(rumors) = &mut self.way {
+                    rumors.forget_link(cx.now, peer);
+                }
+            }
             _ => {}
+        }
+        if let Way::Tree(forest) = &mut self.way {
+            forest.on_fact(cx, &mut self.copies, fact);
         }
     }
 
     fn on_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Fact> {
-        if self.next_round <= cx.now {
-            self.next_round_of_all(cx);
+        match &mut self.way {
+            Way::Flood { .. } => {}
+            Way::Rumor(rumor) => rumor.on_timeout(&mut self.copies, cx),
+            Way::Mongering(rumors) => rumors.on_timeout(&mut self.copies, cx),
+            Way::Tree(forest) => forest.on_timeout(cx, &mut self.copies),
         }
         None
     }
@@ -194,156 +220,29 @@ impl Protocol for Broadcast {
     }
 
     fn on_transmit(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) {
-        let (row, room) = (to.row(), cx.room(to));
-        while let Some(slot) = self.owed.next_in_row(row, self.cursors[row] as usize) {
-            match cx.messages.get(slot as Slot) {
-                Some(message) if len_max(message) > room => pass_over(cx, slot as Slot),
-                Some(message) => {
-                    if write(packet, cx.now, cx.me.node, message, 0).is_err() {
-                        return;
-                    }
-                    cx.messages.sent(cx.now, slot as Slot);
-                    cx.stats.data_sent += 1;
-                }
-                None => {}
-            }
-            self.owed.clear(row, slot);
-            self.cursors[row] = slot as u32 + 1;
+        let written = match &mut self.way {
+            Way::Tree(forest) => forest.on_transmit(cx, &mut self.copies, to, packet),
+            Way::Mongering(rumors) => rumors.on_transmit(cx, &mut self.copies, to, packet),
+            Way::Flood { .. } | Way::Rumor(_) => self.copies.write_all(cx, to, packet),
+        };
+        if written.is_ok() {
+            cx.peers.done(to, Due::Broadcast);
         }
-        cx.peers.done(to, Due::Broadcast);
     }
 
     fn deadline(&self) -> Instant {
-        self.next_round
+        match &self.way {
+            Way::Flood { .. } => Instant::NEVER,
+            Way::Rumor(rumor) => rumor.next_round,
+            Way::Mongering(rumors) => rumors.next_round,
+            Way::Tree(forest) => forest.deadline(),
+        }
     }
 
     fn reason(&self) -> Reason {
-        Reason::Round
-    }
-}
-
-/// The most bytes that the frame of a message takes, here and now or later.
-pub(crate) fn len_max(message: &Message) -> usize {
-    let path = message.path().len();
-    let grows = 0 < path && path < Path::MAX * 8;
-    Data::OVERHEAD_MAX + path + if grows { 8 } else { 0 } + message.payload().len()
-}
-
-/// A copy never fits into a datagram for its link. The message grows older from now on: an own one that fits nowhere must
-/// not stay for ever.
-pub(crate) fn pass_over(cx: &mut Cx<'_>, slot: Slot) {
-    cx.stats.unsendable += 1;
-    cx.messages.sent(cx.now, slot);
-}
-
-/// Writes one message as it is now.
-pub(crate) fn write(
-    packet: &mut Packer<'_>,
-    now: Instant,
-    me: NodeId,
-    message: &Message,
-    flags: u8,
-) -> Result<(), Full> {
-    let mut path = [0; Path::MAX * 8];
-    let path = extend_path(message.path(), me, &mut path);
-    let order = match message.order {
-        Order::Unordered => 0,
-        Order::Fifo => 1,
-    };
-    let data = Data {
-        origin: message.id.origin,
-        incarnation: message.id.incarnation,
-        seq: message.id.seq,
-        order,
-        flags,
-        previous: message.previous,
-        total: 0,
-        age_ms: message.age_ms(now),
-        hops: message.hops.saturating_add(1),
-        predecessors: Blob(&[]),
-        chunk: Blob(&[]),
-        signature: Blob(&[]),
-        path: Blob(path),
-        payload: Blob(message.payload()),
-    };
-    packet.frame(Kind::DATA, &data)
-}
-
-/// Panics where a copy is owed of nothing or to nobody, or would never be sent.
-#[cfg(any(test, feature = "__internals"))]
-pub(crate) fn check_owed(owed: &Grid, peers: &Peers, messages: &Messages, due: Due) {
-    for row in 0..peers.capacity() {
-        let mut copies = owed.columns_of(row).peekable();
-        if copies.peek().is_some() {
-            let peer = peers.at(row).expect("a copy is owed to a link");
-            assert!(peers.is_due(peer, due), "copies are owed without a mark");
+        match &self.way {
+            Way::Flood { .. } | Way::Rumor(_) | Way::Mongering(_) => Reason::Round,
+            Way::Tree(_) => Reason::Tree,
         }
-        assert!(copies.all(|slot| messages.is_kept(slot as Slot)), "a copy of nothing is owed");
-    }
-}
-
-/// The path with this node at its end, where the message has one and there is room.
-fn extend_path<'b>(path: &[u8], me: NodeId, buffer: &'b mut [u8; Path::MAX * 8]) -> &'b [u8] {
-    let len = path.len().min(buffer.len());
-    buffer[..len].copy_from_slice(&path[..len]);
-    let ends_here = path.ends_with(&me.0.to_le_bytes());
-    let end = if len == 0 || ends_here || len + 8 > buffer.len() { len } else { len + 8 };
-    if end > len {
-        buffer[len..end].copy_from_slice(&me.0.to_le_bytes());
-    }
-    &buffer[..end]
-}
-
-/// How many rounds a rumor lasts among `n` nodes; at least one.
-fn rounds_for(rounds: Rounds, fanout: u8, n: u32) -> u8 {
-    match rounds {
-        Rounds::Fixed(rounds) => rounds.max(1),
-        Rounds::Auto => {
-            let bits = u32::BITS - n.max(1).leading_zeros();
-            let copies = (bits * LN_2_MILLI).div_ceil(1_000) + 2;
-            u8::try_from(copies.div_ceil(u32::from(fanout.max(1)))).unwrap_or(u8::MAX).max(1)
-        }
-    }
-}
-
-/// A set bit of `bits`, drawn by chance.
-fn draw_bit(rng: &mut Rng, bits: u64) -> Option<u32> {
-    let skip = rng.below(bits.count_ones());
-    let rest = (0..skip).fold(bits, |rest, _| rest & rest.wrapping_sub(1));
-    (rest != 0).then(|| rest.trailing_zeros())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rounds_reach_everybody_with_room_to_spare() {
-        for (n, fanout) in [(1_u32, 3_u8), (16, 3), (1_000, 3), (1_000, 1), (1_000_000, 5)] {
-            let copies = u32::from(rounds_for(Rounds::Auto, fanout, n)) * u32::from(fanout);
-            assert!(f64::from(copies) >= f64::from(n).ln() + 2.0, "{n} nodes, fan-out {fanout}: {copies} copies");
-            assert!(f64::from(copies) <= f64::from(n).ln() + 4.0 + f64::from(fanout), "{n} nodes, fan-out {fanout}");
-        }
-        assert_eq!(rounds_for(Rounds::Fixed(2), 3, 1_000), 2);
-    }
-
-    #[test]
-    fn every_bit_is_drawn_and_no_other() {
-        let mut rng = Rng::new(&[3; 32], 0);
-        let bits = 1 << 63 | 1 << 5 | 1;
-        let drawn = (0..200).fold(0, |drawn, _| drawn | 1_u64 << draw_bit(&mut rng, bits).expect("three bits"));
-        assert_eq!(drawn, bits);
-        assert_eq!(draw_bit(&mut rng, 0), None);
-    }
-
-    #[test]
-    fn a_path_grows_by_each_node_once_up_to_its_bound() {
-        let mut buffer = [0; Path::MAX * 8];
-        assert!(extend_path(&[], NodeId(1), &mut buffer).is_empty(), "no path was asked for");
-        let one = NodeId(1).0.to_le_bytes();
-        assert_eq!(extend_path(&one, NodeId(1), &mut buffer), one);
-        assert_eq!(extend_path(&one, NodeId(2), &mut buffer).len(), 16);
-        let full = [7; Path::MAX * 8];
-        assert_eq!(extend_path(&full, NodeId(2), &mut buffer), full);
     }
 }

@@ -104,7 +104,7 @@ impl Gossip {
         let sampler = Sampler::new(&config, now, Rng::new(&seed, label::SAMPLING));
         let view = sampler.first_view(&config, now);
         let registers = Register::new(&config, now, Rng::new(&seed, label::REGISTERS), &mut tables);
-        let protocols = sub_protocols(&config, &seed, now, sampler, registers);
+        let protocols = sub_protocols(&config, &seed, now, root_key, sampler, registers);
         let mut gossip = Self {
             subkey: auth.subkey(me.node, me.incarnation),
             auth,
@@ -137,14 +137,17 @@ impl Gossip {
         gossip
     }
 
-    /// Tells everybody where this node is, if that is news. Not with sampled membership, where nobody knows all.
+    /// Tells everybody where this node is, if that is news: as the root of a tree in its waves, as a member in a register. No
+    /// register with sampled membership, where nobody knows all.
     pub(crate) fn publish_address(&mut self) {
-        if matches!(self.config.membership, crate::config::Membership::Sampled { .. }) {
-            return;
-        }
         let leaving = !self.phase.is_active();
+        let sampled = matches!(self.config.membership, crate::config::Membership::Sampled { .. });
         let address = self.protocols.membership.address();
         let (mut cx, protocols) = self.split();
+        protocols.broadcast.set_address(address);
+        if sampled {
+            return;
+        }
         protocols.registers.publish_member(&mut cx, address, leaving);
     }
 
@@ -182,14 +185,21 @@ impl Gossip {
 }
 
 /// All sub-protocols, each with its own stream of random numbers. (`registers` come made: they share the stream of the tables.)
-fn sub_protocols(config: &Config, seed: &[u8; 32], now: Instant, sampler: Sampler, registers: Register) -> Protocols {
+fn sub_protocols(
+    config: &Config,
+    seed: &[u8; 32],
+    now: Instant,
+    id_key: u64,
+    sampler: Sampler,
+    registers: Register,
+) -> Protocols {
     let stream = |label| Rng::new(seed, label);
     Protocols {
         membership: Membership::new(config, now, stream(label::MEMBERSHIP)),
         sampler,
         detector: FailureDetector::new(config, stream(label::DETECTOR)),
         repair: AntiEntropy::new(config),
-        broadcast: Broadcast::new(config, stream(label::BROADCAST)),
+        broadcast: Broadcast::new(config, id_key, now, stream(label::BROADCAST)),
         registers,
     }
 }

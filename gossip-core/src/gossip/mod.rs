@@ -150,7 +150,7 @@ impl Gossip {
         };
         let (row, unshared) = (self.own_row, true);
         let new = NewMessage { id, row, order, previous, hops: 0, age_ms: 0, path, payload, unshared };
-        self.accept(&new, None, self.config.deliver_own).ok_or(SubmitError::Busy)?;
+        self.accept(&new, None, 0, self.config.deliver_own).ok_or(SubmitError::Busy)?;
         if order == Order::Fifo {
             self.last_fifo = seq;
         }

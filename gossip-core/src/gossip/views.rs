@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::event::Path;
 use crate::ids::{Incarnation, MessageId, NodeId};
 use crate::stats::Stats;
-use crate::view::{LinkView, MessageView, PeerView, RegisterView, ViewEntry};
+use crate::view::{LinkView, MessageView, PeerView, RegisterView, TreeView, ViewEntry};
 use crate::wire::{Data, HEADER_LEN};
 
 impl Gossip {
@@ -104,6 +104,11 @@ impl Gossip {
             address: descriptor.address,
             age: descriptor.born.age(self.view.clock(self.now)),
         })
+    }
+
+    /// This node's place in each tree, with [`Broadcast::Tree`](crate::Broadcast::Tree); none otherwise.
+    pub fn trees(&self) -> impl Iterator<Item = TreeView> + '_ {
+        self.protocols.broadcast.trees(&self.peers)
     }
 
     /// The registers whose key starts with `prefix`, of all nodes, by node; of one node the one

@@ -18,8 +18,8 @@ use crate::wire::Data;
 const VICTIMS_MAX: usize = 16;
 
 impl Gossip {
-    /// A peer sent a message.
-    pub(super) fn offer(&mut self, from: PeerIdx, data: &Data<'_>) {
+    /// A message came, over a link or injected.
+    pub(super) fn offer(&mut self, from: Option<PeerIdx>, data: &Data<'_>) {
         self.stats.data_received += 1;
         let order = match data.order {
             0 => Order::Unordered,
@@ -38,7 +38,7 @@ impl Gossip {
         match self.origins.get(row).map(|origin| origin.freshness(id.seq, self.origins.window())) {
             Some(Freshness::New) => {}
             Some(Freshness::Ahead) => return self.on_ahead(row, id),
-            Some(Freshness::Seen) | None => return self.on_duplicate(from, row, id),
+            Some(Freshness::Seen) | None => return self.on_duplicate(from, row, id, data.flags),
         }
         if self.is_own(id) {
             return self.stats.refused_forged += 1;
@@ -63,11 +63,17 @@ impl Gossip {
             unshared: false,
         };
         self.stats.accepted += 1;
-        self.accept(&new, Some(from), true);
+        self.accept(&new, from, data.flags, true);
     }
 
     /// The way of every message into the store.
-    pub(crate) fn accept(&mut self, new: &NewMessage<'_>, from: Option<PeerIdx>, deliver: bool) -> Option<Slot> {
+    pub(crate) fn accept(
+        &mut self,
+        new: &NewMessage<'_>,
+        from: Option<PeerIdx>,
+        flags: u8,
+        deliver: bool,
+    ) -> Option<Slot> {
         self.origins.see(self.now, new.row, new.id.seq);
         let slot = self.messages.insert(self.now, &mut self.origins, new)?;
         if let Some(origin) = self.origins.get_mut(new.row) {
@@ -82,7 +88,7 @@ impl Gossip {
         } else {
             order::release(&mut self.origins, &mut self.messages, new.row);
         }
-        self.tell(Fact::Accepted { slot, from });
+        self.tell(Fact::Accepted { slot, from, flags });
         Some(slot)
     }
 
@@ -112,7 +118,7 @@ impl Gossip {
         protocols.repair.note_holes(&cx, row);
     }
 
-    fn on_duplicate(&mut self, from: PeerIdx, row: Row, id: MessageId) {
+    fn on_duplicate(&mut self, from: Option<PeerIdx>, row: Row, id: MessageId, flags: u8) {
         if self.origins.get(row).is_some_and(|origin| origin.is_told_lost(id.seq)) {
             self.stats.refused_gapped += 1;
         } else {
@@ -120,7 +126,9 @@ impl Gossip {
         }
         if let Some(slot) = self.messages.find(row, id.seq) {
             self.messages.share(slot);
-            self.tell(Fact::Duplicate { slot, from });
+            if let Some(from) = from {
+                self.tell(Fact::Duplicate { slot, from, flags });
+            }
         }
     }
 

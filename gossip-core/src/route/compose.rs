@@ -21,8 +21,10 @@ impl Gossip {
             let (mut cx, protocols) = self.split();
             let open = protocols.detector.compose_open(&mut cx, buffer, mtu).map(|(to, len)| (to, None, len));
             let greeting = open.or_else(|| protocols.membership.compose(&mut cx, buffer));
+            let injected =
+                greeting.or_else(|| protocols.broadcast.compose_open(&mut cx, buffer).map(|(to, len)| (to, None, len)));
             let exchange = || protocols.sampler.compose(cx.now, buffer).map(|(to, len)| (to, None, len));
-            let (to, node, len) = greeting.or_else(exchange)?;
+            let (to, node, len) = injected.or_else(exchange)?;
             if len == 0 {
                 continue;
             }

@@ -14,13 +14,14 @@ use crate::auth::{Opened, Reject};
 use crate::broadcast::Broadcast;
 use crate::failure_detector::FailureDetector;
 use crate::gossip::Gossip;
+use crate::ids::Incarnation;
 use crate::members::{LEFT, Row};
 use crate::membership::{Decision, Greeter, Membership, Sampler, is_question};
 use crate::peer::PeerIdx;
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::register::Register;
 use crate::view::PeerState;
-use crate::wire::{Frame, FrameError, Frames, Header, Kind, Unlink};
+use crate::wire::{Frame, FrameError, Frames, Header, Injected, Kind, Unlink, WaveRequest};
 
 /// The sub-protocols.
 #[derive(Clone, Debug)]
@@ -118,6 +119,7 @@ impl Gossip {
         link.heard = self.now;
         let (mut cx, protocols) = self.split();
         protocols.detector.on_heard(&mut cx, peer, header.number);
+        protocols.broadcast.on_datagram(cx.now, peer, header.number);
         self.each_frame(opened, |gossip, frame| gossip.on_frame(peer, frame));
         if let Some(above) = self.protocols.registers.take_superseded() {
             self.raise_incarnation(above);
@@ -175,7 +177,9 @@ impl Gossip {
             return;
         }
         if let Frame::Data(data) = frame {
-            return self.offer(from, &data);
+            self.offer(Some(from), &data);
+            let (mut cx, protocols) = self.split();
+            return protocols.broadcast.on_copy(&mut cx, from, data.flags);
         }
         if let Frame::Unlink(unlink) = frame {
             return self.on_unlink(from, unlink);
@@ -200,6 +204,16 @@ impl Gossip {
             Frame::Accusations(statuses) => protocols.detector.on_accusations(&mut cx, statuses),
             Frame::Probe(probe) => protocols.detector.on_probe(&mut cx, from, probe),
             Frame::Ack(ack) => protocols.detector.on_ack(&mut cx, from, ack),
+            Frame::Wave(_)
+            | Frame::Child(_)
+            | Frame::ChildOk(_)
+            | Frame::NotChild(_)
+            | Frame::DataAck(_)
+            | Frame::Digest(_)
+            | Frame::Announce(_)
+            | Frame::Fetch(_)
+            | Frame::Heard(_)
+            | Frame::Inquiry(_) => protocols.broadcast.on_frame(&mut cx, from, &frame),
             Frame::Root(root) => protocols.repair.on_root(&mut cx, from, root),
             Frame::Frontiers(page) => protocols.repair.on_frontiers(&mut cx, from, &page),
             Frame::Pull(pull) => protocols.repair.on_pull(&mut cx, from, pull),
@@ -223,12 +237,14 @@ impl Gossip {
             | Frame::Welcome(_)
             | Frame::ViewRequest(_)
             | Frame::ViewReply(_)
-            | Frame::Sketch(_) => cx.stats.refused_unasked += 1,
+            | Frame::Sketch(_)
+            | Frame::WaveRequest(_)
+            | Frame::Injected(_) => cx.stats.refused_unasked += 1,
             Frame::Data(_) | Frame::Unlink(_) => unreachable!("handled above"),
         }
     }
 
-    /// One frame of a greeting.
+    /// One frame of a datagram that is addressed to anyone: a greeting, or for the root of a tree.
     fn on_greeting(&mut self, greeter: &Greeter, frame: Frame<'_>) {
         let (mut cx, protocols) = self.split();
         let decision = match frame {
@@ -276,6 +292,8 @@ impl Gossip {
                 protocols.sampler.on_sketch(&mut cx, &sketch);
                 None
             }
+            Frame::Injected(injected) => return self.on_injected(greeter, &injected),
+            Frame::WaveRequest(request) => return self.on_wave_request(greeter, request),
             _ => {
                 cx.stats.refused_stranger += 1;
                 None
@@ -284,6 +302,34 @@ impl Gossip {
         if let Some(decision) = decision {
             self.decide(decision);
         }
+    }
+
+    /// A message for the root of a tree, by its origin.
+    fn on_injected(&mut self, sender: &Greeter, injected: &Injected<'_>) {
+        let own = (injected.data.origin, injected.data.incarnation) == (sender.node, sender.incarnation);
+        if own && self.is_root_for(sender, injected.tree, injected.incarnation, injected.number) {
+            self.offer(None, &injected.data);
+        } else {
+            self.stats.refused_injected += 1;
+        }
+    }
+
+    fn on_wave_request(&mut self, sender: &Greeter, request: WaveRequest) {
+        if self.is_root_for(sender, request.tree, request.incarnation, request.number) {
+            let (mut cx, protocols) = self.split();
+            protocols.broadcast.on_wave_request(&mut cx, request.tree, request.number);
+        } else {
+            self.stats.refused_injected += 1;
+        }
+    }
+
+    /// Whether somebody without a link may speak to this node as the root of a tree: a member, in its present life, that
+    /// means this life of the root, and one of its last two waves.
+    fn is_root_for(&mut self, sender: &Greeter, tree: u8, incarnation: Incarnation, number: u32) -> bool {
+        let (cx, protocols) = self.split();
+        let member = cx.members.find(sender.node).and_then(|row| cx.members.get(row));
+        member.is_some_and(|member| member.incarnation == sender.incarnation)
+            && protocols.broadcast.is_root(tree, incarnation, number, &cx)
     }
 
     fn decide(&mut self, decision: Decision) {

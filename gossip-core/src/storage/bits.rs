@@ -101,7 +101,8 @@ impl Bits {
         Some(place * WORD + bits.trailing_zeros() as usize)
     }
 
-    fn words(&self) -> &[u64] {
+    /// The set, 64 numbers a word, the lowest bit first.
+    pub(crate) fn words(&self) -> &[u64] {
         &self.cells[..words(self.len)]
     }
 

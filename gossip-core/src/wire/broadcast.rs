@@ -1,17 +1,32 @@
 //! Messages on their way: 0x40 to 0x5f.
 //!
 //! ```text
-//! 0x40 Data   origin 8 · incarnation 8 · seq varint · order 1 · flags 1 · previous varint · total varint
-//!             · age varint · hops 1 · predecessors blob · chunk blob · signature blob · path blob · payload blob
+//! 0x40 Data         origin 8 · incarnation 8 · seq varint · order 1 · flags 1 · previous varint · total varint
+//!                   · age varint · hops 1 · predecessors blob · chunk blob · signature blob · path blob · payload blob
+//! 0x41 Wave         tree 1 · root 8 · incarnation 8 · address · priority 1 · number varint · refresh varint
+//!                   · cost varint · depth 1 · path blob
+//! 0x42 Child        tree 1 · number varint
+//! 0x43 ChildOk      tree 1 · number varint · cost varint · depth 1 · path blob
+//! 0x44 NotChild     tree 1
+//! 0x45 WaveRequest  tree 1 · incarnation 8 · number varint
+//! 0x46 Injected     tree 1 · incarnation 8 · number varint · the fields of Data
+//! 0x47 DataAck      highest varint · missing varint · flags 1
+//! 0x48 Digest       number varint · ids blob
+//! 0x49 Announce     number varint · ids blob
+//! 0x4a Fetch        ids blob
+//! 0x4b Heard        entries: origin 8 · incarnation 8 · seq varint
+//! 0x4c Inquiry      entries: as in Heard; may be none
 //!
-//! blob        length varint · bytes
+//! blob              length varint · bytes
+//! ids               4 bytes for each message: see [`Digest`]
+//! path              2 bytes for each ancestor: see [`Wave`]
 //! ```
 //!
 //! The slots for predecessors, chunk and signature are reserved for later versions and empty today.
 
 use serde::{Deserialize, Serialize};
 
-use super::field::{Blob, fixed};
+use super::field::{Address, Blob, fixed};
 use super::frames::FRAME_HEAD_LEN;
 use crate::ids::{Incarnation, NodeId};
 
@@ -28,7 +43,7 @@ pub struct Data<'a> {
     pub seq: u64,
     /// 0 unordered, 1 fifo, 2 causal, 3 total.
     pub order: u8,
-    /// [`Data::RESENT`], and bits that a later version defines.
+    /// [`Data::RESENT`], [`Data::ALARM`], [`Data::ACK_ME`], [`Data::OFF_TREE`], and bits that a later version defines.
     pub flags: u8,
     /// How far back the previous fifo message of the origin is, in sequence numbers; 0 for none.
     pub previous: u64,
@@ -57,10 +72,162 @@ pub struct Data<'a> {
 }
 
 impl Data<'_> {
-    /// The frame is a repair, so it says nothing about how fast fresh messages spread.
+    /// The frame is a repair, so it says nothing about how fast fresh messages spread, nor about who is whose child.
     pub const RESENT: u8 = 1;
+    /// The message had to be fetched on its way: whoever gets it first announces it to all neighbors.
+    pub const ALARM: u8 = 2;
+    /// The datagram wants a [`DataAck`].
+    pub const ACK_ME: u8 = 4;
+    /// The sender has no place in the tree and sends to all its links: this says nothing about who is whose child.
+    pub const OFF_TREE: u8 = 8;
 
     /// The most bytes that a frame takes besides payload and path, with the reserved slots empty: the frame's head, two
     /// ids, three varints of 64 bits, one of 32, three single bytes, three empty slots, two lengths below 2²¹.
     pub const OVERHEAD_MAX: usize = FRAME_HEAD_LEN + 2 * 8 + 3 * 10 + 5 + 3 + 3 + 2 * 3;
+}
+
+/// "The tree grows from this root, and here is where I stand in it."
+///
+/// Goes over every link once for each number, and to whoever shows that it has an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wave<'a> {
+    /// Which tree, from 0.
+    pub tree: u8,
+    /// The root.
+    #[serde(with = "fixed")]
+    pub root: NodeId,
+    /// The life of the root.
+    #[serde(with = "fixed")]
+    pub incarnation: Incarnation,
+    /// Where messages are injected; with port 0, nowhere.
+    pub address: Address,
+    /// Which of two roots with equal numbers wins: the higher one, then the id with the higher hash.
+    pub priority: u8,
+    /// Which wave; compared in a circle (RFC 1982).
+    pub number: u32,
+    /// When the next wave is to be expected at the latest, in seconds.
+    pub refresh_s: u16,
+    /// Estimated latency from the root to the sender with the hold of each hop, in microseconds.
+    pub cost: u32,
+    /// Links between the root and the sender.
+    pub depth: u8,
+    /// The ancestors of the sender, root first, as 2 bytes of a hash each, little-endian; the nearest 16 at most.
+    #[serde(borrow)]
+    pub path: Blob<'a>,
+}
+
+/// "You are my parent."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Child {
+    /// Which tree.
+    pub tree: u8,
+    /// The wave that the sender has.
+    pub number: u32,
+}
+
+/// "You are my child, and here is where I stand." The answer to [`Child`], and news for children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildOk<'a> {
+    /// Which tree.
+    pub tree: u8,
+    /// The wave that the sender has.
+    pub number: u32,
+    /// As in [`Wave`].
+    pub cost: u32,
+    /// As in [`Wave`].
+    pub depth: u8,
+    /// As in [`Wave`].
+    #[serde(borrow)]
+    pub path: Blob<'a>,
+}
+
+/// "I am not your child." Or: "You cannot be mine."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotChild {
+    /// Which tree.
+    pub tree: u8,
+}
+
+/// "I have lost my place and find none: send a wave." To the root, outside of links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaveRequest {
+    /// Which tree.
+    pub tree: u8,
+    /// The life of the root.
+    #[serde(with = "fixed")]
+    pub incarnation: Incarnation,
+    /// The wave that does not help; a later one is on its way already.
+    pub number: u32,
+}
+
+/// A message for the root, from its origin, outside of links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Injected<'a> {
+    /// Which tree.
+    pub tree: u8,
+    /// The life of the root: a copy that was recorded earlier is void.
+    #[serde(with = "fixed")]
+    pub incarnation: Incarnation,
+    /// The wave that the sender has: a copy that was recorded some waves ago is void.
+    pub number: u32,
+    /// The message.
+    #[serde(borrow)]
+    pub data: Data<'a>,
+}
+
+/// Which datagrams of the receiver have come over this link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataAck {
+    /// The lower half of the highest datagram number that has come.
+    pub highest: u32,
+    /// Bit `i`: `highest - 1 - i` has not come.
+    pub missing: u64,
+    /// [`DataAck::WANTED`], and bits that a later version defines.
+    pub flags: u8,
+}
+
+impl DataAck {
+    /// The sender wants its messages over this link acknowledged from now on; without this bit it does not.
+    pub const WANTED: u8 = 1;
+}
+
+/// "These messages I have got lately." Answered by an [`Announce`] of the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest<'a> {
+    /// Comes back in the answer; not 0.
+    pub number: u32,
+    /// Four bytes for each message: a hash of origin, incarnation and number, keyed alike in the whole cluster.
+    #[serde(borrow)]
+    pub ids: Blob<'a>,
+}
+
+/// "These messages can be had from me."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announce<'a> {
+    /// The [`Digest`] that this answers; 0 for none.
+    pub number: u32,
+    /// As in [`Digest`].
+    #[serde(borrow)]
+    pub ids: Blob<'a>,
+}
+
+/// "Send me these messages."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch<'a> {
+    /// As in [`Digest`].
+    #[serde(borrow)]
+    pub ids: Blob<'a>,
+}
+
+/// One message, in a list of those that the sender has heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// As in [`Data`].
+    #[serde(with = "fixed")]
+    pub origin: NodeId,
+    /// As in [`Data`].
+    #[serde(with = "fixed")]
+    pub incarnation: Incarnation,
+    /// As in [`Data`].
+    pub seq: u64,
 }

@@ -68,6 +68,30 @@ impl Kind {
     // Broadcast: 0x40 to 0x5f.
     /// [`Data`](super::Data)
     pub const DATA: Self = Self(0x40);
+    /// [`Wave`](super::Wave)
+    pub const WAVE: Self = Self(0x41);
+    /// [`Child`](super::Child)
+    pub const CHILD: Self = Self(0x42);
+    /// [`ChildOk`](super::ChildOk)
+    pub const CHILD_OK: Self = Self(0x43);
+    /// [`NotChild`](super::NotChild)
+    pub const NOT_CHILD: Self = Self(0x44);
+    /// [`WaveRequest`](super::WaveRequest)
+    pub const WAVE_REQUEST: Self = Self(0x45);
+    /// [`Injected`](super::Injected)
+    pub const INJECTED: Self = Self(0x46);
+    /// [`DataAck`](super::DataAck)
+    pub const DATA_ACK: Self = Self(0x47);
+    /// [`Digest`](super::Digest)
+    pub const DIGEST: Self = Self(0x48);
+    /// [`Announce`](super::Announce)
+    pub const ANNOUNCE: Self = Self(0x49);
+    /// [`Fetch`](super::Fetch)
+    pub const FETCH: Self = Self(0x4a);
+    /// A list of [`Heard`](super::Heard): "I had heard these"
+    pub const HEARD: Self = Self(0x4b);
+    /// A list of [`Heard`](super::Heard): "What is new? I have heard these"
+    pub const INQUIRY: Self = Self(0x4c);
 
     // Anti-entropy: 0x60 to 0x7f.
     /// [`Root`](super::Root) of the table of frontiers

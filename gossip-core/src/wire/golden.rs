@@ -18,6 +18,9 @@ use crate::pack::Packer;
 pub(super) const NODE: NodeId = NodeId(0x0102_0304_0506_0708);
 pub(super) const LIFE: Incarnation = Incarnation(0x1112_1314_1516_1718);
 
+const PATH: Blob<'_> = Blob(&[1, 2, 3, 4]);
+const IDS: Blob<'_> = Blob(&[0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8]);
+
 /// One frame as the code writes it.
 pub(super) struct Sample {
     pub(super) name: &'static str,
@@ -72,6 +75,18 @@ pub(super) fn samples() -> Vec<Sample> {
         sample("statuses", true, |packer| assert_eq!(packer.list(Kind::STATUSES, statuses()), 2)),
         sample("accusations", true, |packer| assert_eq!(packer.list(Kind::ACCUSATIONS, [accusation()]), 1)),
         record("data", Kind::DATA, &data()),
+        record("wave", Kind::WAVE, &wave()),
+        record("child", Kind::CHILD, &Child { tree: 1, number: 300 }),
+        record("child-ok", Kind::CHILD_OK, &child_ok()),
+        record("not-child", Kind::NOT_CHILD, &NotChild { tree: 1 }),
+        record("wave-request", Kind::WAVE_REQUEST, &WaveRequest { tree: 1, incarnation: LIFE, number: 300 }),
+        record("injected", Kind::INJECTED, &injected()),
+        record("data-ack", Kind::DATA_ACK, &DataAck { highest: 300, missing: 5, flags: DataAck::WANTED }),
+        record("digest", Kind::DIGEST, &Digest { number: 300, ids: IDS }),
+        record("announce", Kind::ANNOUNCE, &Announce { number: 0, ids: IDS }),
+        record("fetch", Kind::FETCH, &Fetch { ids: IDS }),
+        sample("heard", true, |packer| assert_eq!(packer.list(Kind::HEARD, heard()), 2)),
+        sample("inquiry", true, |packer| assert_eq!(packer.list_or_empty(Kind::INQUIRY, heard()), Ok(2))),
         record("root", Kind::ROOT, &Root { sum: 0x3132_3334_3536_3738, rows: 1_000 }),
         sample("frontiers", true, |packer| {
             let head = PageHead { node: NODE, incarnation: LIFE };
@@ -125,6 +140,23 @@ fn pinned_frames_are_read() {
     assert_eq!(frame("vouch"), Frame::Vouch(Vouch { number: 300 }));
     assert_eq!(frame("deny"), Frame::Deny(Deny { number: 300 }));
     assert_eq!(frame("data"), Frame::Data(data()));
+    assert_eq!(frame("wave"), Frame::Wave(wave()));
+    assert_eq!(frame("child"), Frame::Child(Child { tree: 1, number: 300 }));
+    assert_eq!(frame("child-ok"), Frame::ChildOk(child_ok()));
+    assert_eq!(frame("not-child"), Frame::NotChild(NotChild { tree: 1 }));
+    assert_eq!(frame("wave-request"), Frame::WaveRequest(WaveRequest { tree: 1, incarnation: LIFE, number: 300 }));
+    assert_eq!(frame("injected"), Frame::Injected(injected()));
+    assert_eq!(frame("data-ack"), Frame::DataAck(DataAck { highest: 300, missing: 5, flags: 1 }));
+    assert_eq!(frame("digest"), Frame::Digest(Digest { number: 300, ids: IDS }));
+    assert_eq!(frame("announce"), Frame::Announce(Announce { number: 0, ids: IDS }));
+    assert_eq!(frame("fetch"), Frame::Fetch(Fetch { ids: IDS }));
+    let (Frame::Heard(answered), Frame::Inquiry(asked)) = (frame("heard"), frame("inquiry")) else {
+        panic!("another kind")
+    };
+    assert_eq!(
+        (answered.iter().collect::<Vec<_>>(), asked.iter().collect::<Vec<_>>()),
+        (heard().into(), heard().into())
+    );
     assert_eq!(frame("root"), Frame::Root(Root { sum: 0x3132_3334_3536_3738, rows: 1_000 }));
     assert_eq!(frame("register-root"), Frame::RegisterRoot(Root { sum: 0, rows: 0 }));
 
@@ -249,6 +281,34 @@ fn view_entries() -> [ViewEntry; 2] {
         ViewEntry { id: NODE, age_ds: 0, copies: 4, address: nowhere },
         ViewEntry { id: NodeId(2), age_ds: 300, copies: 1, address: v6() },
     ]
+}
+
+fn heard() -> [Heard; 2] {
+    [300, 1].map(|seq| Heard { origin: NODE, incarnation: LIFE, seq })
+}
+
+fn wave() -> Wave<'static> {
+    let (address, refresh_s, cost) = (v4(), 600, 70_000);
+    Wave {
+        tree: 1,
+        root: NODE,
+        incarnation: LIFE,
+        address,
+        priority: 9,
+        number: 300,
+        refresh_s,
+        cost,
+        depth: 3,
+        path: PATH,
+    }
+}
+
+fn child_ok() -> ChildOk<'static> {
+    ChildOk { tree: 1, number: 300, cost: 70_000, depth: 3, path: PATH }
+}
+
+fn injected() -> Injected<'static> {
+    Injected { tree: 1, incarnation: LIFE, number: 300, data: data() }
 }
 
 fn data() -> Data<'static> {

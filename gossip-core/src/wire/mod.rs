@@ -39,7 +39,9 @@ mod golden_nodes;
 mod tests;
 
 pub use anti_entropy::{Absence, Absent, Frontier, Root, Wanted};
-pub use broadcast::Data;
+pub use broadcast::{
+    Announce, Child, ChildOk, Data, DataAck, Digest, Fetch, Heard, Injected, NotChild, Wave, WaveRequest,
+};
 pub use failure_detector::{Ack, Ask, Beat, Deny, MemberStatus, Probe, Vouch};
 pub use field::{Address, Blob};
 pub use frames::{FRAME_HEAD_LEN, Frames, Kind};
@@ -96,6 +98,30 @@ pub enum Frame<'a> {
     Accusations(List<'a, MemberStatus>),
     /// [`Kind::DATA`]
     Data(Data<'a>),
+    /// [`Kind::WAVE`]
+    Wave(Wave<'a>),
+    /// [`Kind::CHILD`]
+    Child(Child),
+    /// [`Kind::CHILD_OK`]
+    ChildOk(ChildOk<'a>),
+    /// [`Kind::NOT_CHILD`]
+    NotChild(NotChild),
+    /// [`Kind::WAVE_REQUEST`]
+    WaveRequest(WaveRequest),
+    /// [`Kind::INJECTED`]
+    Injected(Injected<'a>),
+    /// [`Kind::DATA_ACK`]
+    DataAck(DataAck),
+    /// [`Kind::DIGEST`]
+    Digest(Digest<'a>),
+    /// [`Kind::ANNOUNCE`]
+    Announce(Announce<'a>),
+    /// [`Kind::FETCH`]
+    Fetch(Fetch<'a>),
+    /// [`Kind::HEARD`]
+    Heard(List<'a, Heard>),
+    /// [`Kind::INQUIRY`]
+    Inquiry(List<'a, Heard>),
     /// [`Kind::ROOT`]
     Root(Root),
     /// [`Kind::FRONTIERS`]
@@ -141,6 +167,18 @@ impl<'a> Frame<'a> {
             Kind::STATUSES => Self::Statuses(List::new(body)),
             Kind::ACCUSATIONS => Self::Accusations(List::new(body)),
             Kind::DATA => Self::Data(record(body)?),
+            Kind::WAVE => Self::Wave(record(body)?),
+            Kind::CHILD => Self::Child(record(body)?),
+            Kind::CHILD_OK => Self::ChildOk(record(body)?),
+            Kind::NOT_CHILD => Self::NotChild(record(body)?),
+            Kind::WAVE_REQUEST => Self::WaveRequest(record(body)?),
+            Kind::INJECTED => Self::Injected(record(body)?),
+            Kind::DATA_ACK => Self::DataAck(record(body)?),
+            Kind::DIGEST => Self::Digest(record(body)?),
+            Kind::ANNOUNCE => Self::Announce(record(body)?),
+            Kind::FETCH => Self::Fetch(record(body)?),
+            Kind::HEARD => Self::Heard(List::new(body)),
+            Kind::INQUIRY => Self::Inquiry(List::new(body)),
             Kind::ROOT => Self::Root(record(body)?),
             Kind::FRONTIERS => Self::Frontiers(list::page(body).ok_or(FrameError::Broken)?),
             Kind::PULL => Self::Pull(List::new(body)),

@@ -36,6 +36,7 @@ fn read_all(bytes: &[u8]) -> usize {
             Ok(Frame::Absent(list)) => entries(&list, |absent| usize::from(absent.last() < absent.first)),
             Ok(Frame::RegisterFrontiers(page)) => entries(&page.entries, |_| 0),
             Ok(Frame::Updates(list)) => entries(&list, |_| 0),
+            Ok(Frame::Heard(list) | Frame::Inquiry(list)) => entries(&list, |_| 0),
             Ok(_) | Err(_) => 0,
         })
         .sum()
@@ -150,6 +151,32 @@ proptest! {
             path: Blob(&path), payload: Blob(&payload),
         };
         record_comes_back(Kind::DATA, &data, Frame::Data(data))?;
+        let injected = Injected { tree: hops, incarnation, number: age_ms, data };
+        record_comes_back(Kind::INJECTED, &injected, Frame::Injected(injected))?;
+    }
+
+    #[test]
+    fn tree(
+        ((root, incarnation), address, path) in (id(), address(), bytes()),
+        (tree, priority, depth, refresh_s) in any::<(u8, u8, u8, u16)>(),
+        (number, cost, missing) in any::<(u32, u32, u64)>(),
+    ) {
+        let path = Blob(&path);
+        let wave =
+            Wave { tree, root, incarnation, address, priority, number, refresh_s, cost, depth, path };
+        record_comes_back(Kind::WAVE, &wave, Frame::Wave(wave))?;
+        record_comes_back(Kind::CHILD, &Child { tree, number }, Frame::Child(Child { tree, number }))?;
+        let ok = ChildOk { tree, number, cost, depth, path };
+        record_comes_back(Kind::CHILD_OK, &ok, Frame::ChildOk(ok))?;
+        record_comes_back(Kind::NOT_CHILD, &NotChild { tree }, Frame::NotChild(NotChild { tree }))?;
+        let request = WaveRequest { tree, incarnation, number };
+        record_comes_back(Kind::WAVE_REQUEST, &request, Frame::WaveRequest(request))?;
+        let ack = DataAck { highest: number, missing, flags: tree };
+        record_comes_back(Kind::DATA_ACK, &ack, Frame::DataAck(ack))?;
+        record_comes_back(Kind::DIGEST, &Digest { number, ids: path }, Frame::Digest(Digest { number, ids: path }))?;
+        let announce = Announce { number, ids: path };
+        record_comes_back(Kind::ANNOUNCE, &announce, Frame::Announce(announce))?;
+        record_comes_back(Kind::FETCH, &Fetch { ids: path }, Frame::Fetch(Fetch { ids: path }))?;
     }
 
     #[test]
@@ -183,6 +210,17 @@ proptest! {
         let bytes = frame_bytes(|packer| assert_eq!(packer.list(Kind::PULL, &wanted), wanted.len()));
         let Frame::Pull(list) = only_frame(&bytes) else { panic!("another kind") };
         prop_assert_eq!(list.iter().collect::<Vec<_>>(), wanted);
+
+        let heard: Vec<_> = rows_of_table
+            .iter()
+            .map(|&((origin, incarnation), (seq, _), _)| Heard { origin, incarnation, seq })
+            .collect();
+        let bytes = frame_bytes(|packer| assert_eq!(packer.list(Kind::HEARD, &heard), heard.len()));
+        let Frame::Heard(list) = only_frame(&bytes) else { panic!("another kind") };
+        prop_assert_eq!(&list.iter().collect::<Vec<_>>(), &heard);
+        let bytes = frame_bytes(|packer| assert_eq!(packer.list_or_empty(Kind::INQUIRY, &heard), Ok(heard.len())));
+        let Frame::Inquiry(list) = only_frame(&bytes) else { panic!("another kind") };
+        prop_assert_eq!(list.iter().collect::<Vec<_>>(), heard);
 
         let absent: Vec<_> = rows_of_table
             .iter()

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use gossip_core::{
-    Broadcast, Config, Durability, Limits, Membership, Neighbor, NodeId, Redelivery, Rounds, Security, Timing,
+    Broadcast, Config, Durability, Feedback, Limits, Membership, Neighbor, NodeId, Redelivery, Rounds, Security,
+    Spread, Stop, Timing,
 };
 
 use crate::sim::rng::{Chance, Rng, hash};
@@ -48,6 +49,8 @@ pub struct Plan {
     preset: Preset,
     security: Security,
     broadcast: Broadcast,
+    /// How messages spread instead, where it is neither flood nor simple rumor.
+    pub newer: Option<Broadcast>,
     membership: Whom,
     durability: Durability,
     redelivery: Redelivery,
@@ -137,14 +140,8 @@ impl Plan {
             } else {
                 Security::Plain
             },
-            broadcast: if rng.chance(0.5) {
-                Broadcast::Flood { ttl: rng.pick(&[1, 3, 16, 255]) }
-            } else {
-                Broadcast::Rumor {
-                    fanout: rng.range(1, 5) as u8,
-                    rounds: rng.pick(&[Rounds::Auto, Rounds::Auto, Rounds::Fixed(1), Rounds::Fixed(3)]),
-                }
-            },
+            broadcast: flood_or_rumor(rng),
+            newer: newer_broadcast(&mut Rng::new(seed, 104)),
             membership,
             durability: if durable { Durability::Records } else { Durability::None },
             redelivery: if durable && rng.chance(0.25) { Redelivery::UntilAcknowledged } else { Redelivery::Never },
@@ -183,7 +180,7 @@ impl Plan {
             config.timing.horizon = HORIZON.max(2 * config.timing.retry_cap);
         }
         config.security = self.security.clone();
-        config.broadcast = self.broadcast;
+        config.broadcast = self.newer.unwrap_or(self.broadcast);
         config.durability = self.durability;
         config.redelivery = self.redelivery;
         config.trace_path = self.trace_path;
@@ -337,6 +334,36 @@ fn world(seed: u64, nodes: u32, preset: Preset, rng: &mut Rng) -> sim::Options {
     }
 }
 
+fn flood_or_rumor(rng: &mut Rng) -> Broadcast {
+    if rng.chance(0.5) {
+        Broadcast::Flood { ttl: rng.pick(&[1, 3, 16, 255]) }
+    } else {
+        Broadcast::Rumor {
+            fanout: rng.range(1, 5) as u8,
+            rounds: rng.pick(&[Rounds::Auto, Rounds::Auto, Rounds::Fixed(1), Rounds::Fixed(3)]),
+        }
+    }
+}
+
+/// From a stream of its own, so that all else of a seed is what it was without it.
+fn newer_broadcast(rng: &mut Rng) -> Option<Broadcast> {
+    match rng.below(5) {
+        0 | 1 => None,
+        2 => Some(Broadcast::Mongering {
+            fanout: rng.range(1, 3) as u8,
+            ttl: rng.pick(&[2, 16, 255]),
+            spread: rng.pick(&[Spread::Push, Spread::Pull, Spread::PushPull]),
+            stop: rng.pick(&[
+                Stop::Counter { rounds: Rounds::Auto },
+                Stop::Counter { rounds: Rounds::Fixed(2) },
+                Stop::Coin { one_in: 3 },
+            ]),
+            feedback: rng.pick(&[Feedback::Blind, Feedback::Answers, Feedback::Lists]),
+        }),
+        _ => Some(Broadcast::Tree { trees: rng.pick(&[1, 1, 2, 4]) }),
+    }
+}
+
 /// A ring with chords: up to three neighbors each, symmetric and connected.
 fn neighbors(nodes: u32, rng: &mut Rng) -> Vec<Vec<u32>> {
     let mut neighbors = vec![Vec::new(); nodes as usize];
@@ -395,6 +422,8 @@ mod tests {
             ("partition", share(|plan| plan.kinds.partition)),
             ("static", share(|plan| !plan.joins())),
             ("sampled", share(|plan| matches!(plan.membership, Whom::Sampled(_)))),
+            ("mongering", share(|plan| matches!(plan.newer, Some(Broadcast::Mongering { .. })))),
+            ("tree", share(|plan| matches!(plan.newer, Some(Broadcast::Tree { .. })))),
             ("small", share(|plan| plan.small)),
             ("durable", share(Plan::is_durable)),
             ("short", share(|plan| plan.short)),

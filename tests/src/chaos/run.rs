@@ -6,7 +6,7 @@ use gossip_core::{Event, Order};
 
 use crate::chaos::plan::Plan;
 use crate::chaos::script::{self, Script};
-use crate::check::{Checks, Links, Violation, missing, unlinked};
+use crate::check::{Checks, Links, Trees, Violation, missing, unlinked, untreed};
 use crate::sim::rng::Chance;
 use crate::sim::{Faults, Observer, Simulation, Step, Weather, What};
 
@@ -124,8 +124,11 @@ impl<W: Observer> Run<'_, W> {
         if let Some(stale) = checks.registers.stale(&self.simulation) {
             return Some(violation("registers converge", stale));
         }
-        let text = unlinked(&Links::of(&self.simulation), self.plan.is_full())?;
-        Some(violation("heal", (0, text)))
+        if let Some(text) = unlinked(&Links::of(&self.simulation), self.plan.is_full()) {
+            return Some(violation("heal", (0, text)));
+        }
+        let text = untreed(&Trees::of(&self.simulation))?;
+        Some(violation("one tree", (0, text)))
     }
 
     fn outcome(self, healed: Option<u64>) -> Outcome {

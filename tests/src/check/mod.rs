@@ -19,6 +19,7 @@ mod heal;
 mod integrity;
 mod laws;
 mod registers;
+mod tree;
 
 use std::fmt;
 
@@ -27,6 +28,7 @@ pub use book::{Book, Seen};
 pub use converged::{Links, unlinked};
 pub use heal::Healing;
 pub use registers::Registers;
+pub use tree::{Position, Trees, untreed, wasted};
 
 use crate::sim::{Observer, Step};
 

@@ -1,11 +1,13 @@
-//! What was sent: data, probes, control.
+//! What was sent: data, probes, digests, control.
 //!
-//! "Data" is a datagram with a payload in it; "probe" one without, in which the failure detector asks or answers (what
-//! else rides on it is free); "control" any other. Readable only in plain mode, as sealed frames are nobody's business.
+//! "Data" is a datagram with a payload in it; "probe" one without, in which the failure detector speaks, by probes or beats
+//! (what else rides on it is free); "digest" one without either, in which neighbors tell each other what they got lately,
+//! which happens so often in a second whatever the number of messages; "control" any other. Readable only in plain mode, as
+//! sealed frames are nobody's business.
 
 use gossip_core::MessageId;
 use gossip_core::auth::Opened;
-use gossip_core::wire::{Data, Frame, Frames, HEADER_LEN, Kind};
+use gossip_core::wire::{Data, Frame, Frames, HEADER_LEN, Injected};
 
 use crate::sim::{Observer, Step, What};
 
@@ -17,8 +19,10 @@ pub(super) const IP_UDP: u64 = 28;
 pub enum Class {
     /// It carries a payload.
     Data,
-    /// The failure detector asks or answers.
+    /// The failure detector says that its node lives, asks or answers.
     Probe,
+    /// Neighbors tell each other what they got lately.
+    Digest,
     /// Anything else.
     Control,
 }
@@ -30,11 +34,14 @@ pub fn classify(datagram: &[u8], mut payload: impl FnMut(MessageId)) -> Option<C
         let (kind, body) = frame.ok()?;
         let parsed = Frame::parse(kind, body).ok()?;
         match parsed {
-            Frame::Data(Data { origin, incarnation, seq, .. }) => {
+            Frame::Data(Data { origin, incarnation, seq, .. })
+            | Frame::Injected(Injected { data: Data { origin, incarnation, seq, .. }, .. }) => {
                 payload(MessageId { origin, incarnation, seq });
                 class = Class::Data;
             }
-            _ if matches!(kind, Kind::PROBE | Kind::ACK) && class == Class::Control => class = Class::Probe,
+            Frame::Beat(_) | Frame::Probe(_) | Frame::Ack(_) if class != Class::Data => class = Class::Probe,
+            Frame::Digest(_) if class == Class::Control => class = Class::Digest,
+            Frame::Announce(answer) if answer.number != 0 && class == Class::Control => class = Class::Digest,
             _ => {}
         }
     }
@@ -48,6 +55,8 @@ pub struct Traffic {
     pub data: u64,
     /// Datagrams of the failure detector.
     pub probes: u64,
+    /// Datagrams in which neighbors tell each other what they got lately.
+    pub digests: u64,
     /// Other datagrams.
     pub control: u64,
     /// Bytes of all of them, those of IP and UDP included.
@@ -68,6 +77,7 @@ impl Traffic {
         *match class {
             Class::Data => &mut self.data,
             Class::Probe => &mut self.probes,
+            Class::Digest => &mut self.digests,
             Class::Control => &mut self.control,
         } += 1;
         self.bytes += len as u64 + IP_UDP;
@@ -103,6 +113,7 @@ impl Observer for Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gossip_core::wire::Kind;
 
     /// A datagram of frames of these kinds, each with this body.
     fn datagram(frames: &[(Kind, &[u8])]) -> Vec<u8> {
@@ -127,6 +138,12 @@ mod tests {
         assert_eq!(class(&[probe, (Kind::DATA, &data)]), Some(Class::Data));
         assert_eq!(class(&[root, probe]), Some(Class::Probe));
         assert_eq!(class(&[root]), Some(Class::Control));
+        let digest: (Kind, &[u8]) = (Kind::DIGEST, &[3, 0]);
+        let answer: (Kind, &[u8]) = (Kind::ANNOUNCE, &[3, 0]);
+        assert_eq!(class(&[digest, root]), Some(Class::Digest));
+        assert_eq!(class(&[answer]), Some(Class::Digest));
+        assert_eq!(class(&[digest, probe]), Some(Class::Probe));
+        assert_eq!(class(&[(Kind::ANNOUNCE, &[0, 0])]), Some(Class::Control), "an alarm");
         assert_eq!(class(&[(Kind::DATA, &data[..9])]), None);
         assert_eq!(seen, [5, 5]);
     }

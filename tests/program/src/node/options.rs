@@ -109,6 +109,8 @@ enum Spread {
     Flood,
     /// To a few links, some times
     Rumor,
+    /// Along a tree that all nodes agree on, so all must say the same
+    Tree,
 }
 
 impl Options {
@@ -146,6 +148,7 @@ impl Options {
         config.trace_path = true; // to be looked at is what this node is for
         config.broadcast = match self.broadcast {
             Spread::Flood => Broadcast::Flood { ttl: self.ttl },
+            Spread::Tree => Broadcast::Tree { trees: 1 },
             Spread::Rumor => {
                 Broadcast::Rumor { fanout: self.fanout, rounds: self.rounds.map_or(Rounds::Auto, Rounds::Fixed) }
             }

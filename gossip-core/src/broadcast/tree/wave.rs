@@ -1,0 +1,425 @@
+//! Roots, and the numbered waves that say so.
+//!
+//! # Intuition
+//!
+//! A stone thrown into a pond. The root throws one; the ring runs outwards over all links, and each node knows by the side
+//! from which the ring came which way the root is. Each stone has a number, so that a late ripple of an earlier one is
+//! recognized. A node does not pass the ring on at once but holds it for a moment: then a ring that took fewer hops
+//! overtakes one that took faster ones, and the tree is flatter.
+//!
+//! # States of a node, per tree
+//!
+//! ```text
+//! no wave ──a neighbor's──▶ below a root ──3 refreshes without one──▶ silent ──nobody else does──▶ root
+//!    │                         │    ▲                                                              │
+//!    │                         │    └──────────────────a better wave──────────────────────────────┘
+//!    └──nobody has one─────────┴──the root is dead──▶ claims to be the root
+//! ```
+//!
+//! # Rules
+//!
+//! - Of two waves the one with the later number is better; of two roots with equal numbers the one with the higher priority
+//!   (the length of its life so far, in doublings of a second), then the higher hash of its id. A live root is replaced in
+//!   no other way: where parts of a network meet, the root that has sent more waves wins.
+//! - The parent is who brought the wave first. Who brings it within a quarter of the hold after that is as good: the one
+//!   with the least depth is taken, and of several the parent that there is, so the tree does not flutter.
+//! - With each wave the parent is told anew that it is the parent, and also when it sends the same wave again: its end of the
+//!   link may have begun anew. So a mistake lasts until the next wave at most, whether there is traffic or not.
+//! - The wave goes to every link over which it has not come. A neighbor with an older wave is sent this one.
+//! - A node without a wave claims after 300 to 600 ms ([`Pace::claim`]; where the root died the same, at its former
+//!   children). Where no wave came for three refreshes, each waits up to 10 s more by chance, so that hardly two claim.
+//! - The root sends a wave again after four times the time it waited before, from two repair periods to 10 minutes; when asked
+//!   ([`WaveRequest`](crate::wire::WaveRequest)) at once, but not twice within three repair periods, and begins anew.
+//!
+//! # Sources, and where this differs
+//!
+//! First arrival makes the parent in the reverse path trees of Dalal and Metcalfe (1978); numbers as in DSDV (Perkins
+//! and Bhagwat 1994). The hold, and that data changes nothing, are our own: the measurements are those of this project.
+
+use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
+
+use super::ancestors::{Ancestors, mix};
+use super::place::Standing;
+use super::{Forest, Timer, Tree, bit, mark, micros, rows};
+use crate::config::Timing;
+use crate::ids::{Incarnation, NodeId};
+use crate::members::Member;
+use crate::pack::{Full, Packer};
+use crate::peer::PeerIdx;
+use crate::protocol::{Cx, Me};
+use crate::time::{Instant, micros as whole_micros};
+use crate::view::PeerState;
+use crate::wire::{self, Address, Blob, Kind};
+
+/// Below this depth the hold is doubled, for a flatter tree.
+const DEPTH_WANTED: u8 = 9;
+
+/// This part of the hold makes no difference between two neighbors.
+const TIE: u32 = 4;
+
+/// How much longer the root waits each time.
+const REFRESH_GROWTH: u32 = 4;
+
+/// The longest time between two waves.
+const REFRESH_MAX: Duration = Duration::from_secs(600);
+
+/// What is derived from the configured pace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// The shortest time that a node without a wave waits; the longest is twice that.
+    pub(super) claim: Duration,
+    /// The shortest time between two waves, when nothing asks for one.
+    refresh_min: Duration,
+    /// The longest: within it and the one before, an injected datagram that was recorded could be taken for new, so it
+    /// must stay well below the horizon.
+    refresh_max: Duration,
+    /// The shortest time between two waves, whoever asks.
+    gap: Duration,
+    /// What a round trip takes where none was measured yet, in microseconds.
+    pub(super) round_trip_guess: u32,
+}
+
+impl Pace {
+    pub(super) fn new(timing: &Timing) -> Self {
+        let period = 2 * timing.repair_period;
+        let guess = u32::try_from(whole_micros(timing.probe_timeout / 2)).unwrap_or(u32::MAX);
+        Self {
+            claim: timing.probe_timeout * 3 / 2,
+            refresh_min: period,
+            refresh_max: REFRESH_MAX.min(timing.horizon / 4).max(period),
+            gap: period * 3 / 2,
+            round_trip_guess: guess,
+        }
+    }
+}
+
+/// What all nodes of a tree agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wave {
+    pub(super) root: NodeId,
+    pub(super) incarnation: Incarnation,
+    /// Where messages are injected, if anywhere.
+    pub(super) address: Option<SocketAddr>,
+    priority: u8,
+    pub(super) number: u32,
+    refresh_s: u16,
+}
+
+impl Wave {
+    fn read(frame: &wire::Wave<'_>) -> Self {
+        Self {
+            root: frame.root,
+            incarnation: frame.incarnation,
+            address: Some(frame.address.0).filter(|&address| crate::membership::is_usable(address)),
+            priority: frame.priority,
+            number: frame.number,
+            refresh_s: frame.refresh_s,
+        }
+    }
+
+    /// Whether this node is the root.
+    pub(super) fn is_of(&self, me: Me) -> bool {
+        (self.root, self.incarnation) == (me.node, me.incarnation)
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        (self.root, self.incarnation, self.number) == (other.root, other.incarnation, other.number)
+    }
+
+    fn beats(&self, other: &Self) -> bool {
+        let rank = |wave: &Self| (wave.priority, mix(wave.root.0), wave.incarnation);
+        is_later(self.number, other.number) || self.number == other.number && rank(self) > rank(other)
+    }
+
+    /// How long to wait for the next one.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(3 * u64::from(self.refresh_s).max(1))
+    }
+}
+
+/// RFC 1982: later by less than half of the circle.
+const fn is_later(number: u32, than: u32) -> bool {
+    0 < (number.wrapping_sub(than) as i32)
+}
+
+impl Forest {
+    pub(super) fn on_wave(&mut self, cx: &mut Cx<'_>, from: PeerIdx, frame: &wire::Wave<'_>) {
+        let (tree, row) = (usize::from(frame.tree), from.row());
+        if tree >= self.trees.len() {
+            return cx.stats.refused_form += 1;
+        }
+        let standing = Standing { cost: frame.cost, depth: frame.depth, ancestors: Ancestors::read(frame.path.0) };
+        self.hear(tree, row, standing);
+        let wave = Wave::read(frame);
+        if wave.is_of(cx.me) {
+            return self.on_own_wave(cx, tree, &wave);
+        }
+        if standing.ancestors.contains(cx.me.node) {
+            return;
+        }
+        let state = &mut self.trees[tree];
+        match &state.wave {
+            Some(known) if known.is_same(&wave) => {
+                let again = state.arrived & bit(row) != 0;
+                state.arrived |= bit(row);
+                state.owed.wave &= !bit(row);
+                if cx.now <= state.tied_until {
+                    state.tied |= bit(row);
+                }
+                if !state.held && state.place.parent.is_none() {
+                    self.look_for_parent(cx, tree, 0);
+                } else if again && state.place.parent == Some(row) {
+                    self.owe_child(cx, tree);
+                }
+            }
+            Some(known) if !wave.beats(known) => {
+                if state.is_attached(cx) {
+                    state.owed.wave |= bit(row);
+                    mark(cx.peers, bit(row));
+                }
+            }
+            _ => self.take(cx, tree, from, wave),
+        }
+    }
+
+    /// A wave of this node's own that it does not know of: only a liar has that. It is outdone.
+    fn on_own_wave(&mut self, cx: &mut Cx<'_>, tree: usize, wave: &Wave) {
+        let state = &self.trees[tree];
+        let is_news = state.wave.is_none_or(|known| is_later(wave.number, known.number));
+        if is_news && cx.now >= state.waved_at + self.pace.gap {
+            self.claim(cx, tree, wave.number);
+        }
+    }
+
+    /// A better wave than any before.
+    fn take(&mut self, cx: &mut Cx<'_>, tree: usize, from: PeerIdx, wave: Wave) {
+        let hold = self.hold(cx, tree);
+        let state = &mut self.trees[tree];
+        state.wave = Some(wave);
+        (state.arrived, state.first) = (bit(from.row()), from.row());
+        (state.tied, state.tied_until) = (bit(from.row()), cx.now + hold / TIE);
+        (state.held, state.silent) = (true, false);
+        state.owed.wave = 0;
+        state.place.refused = 0;
+        let late = Duration::from_micros(self.rng.range_micros(0, 1_000_000));
+        self.timers.set(Timer::Wave(tree), cx.now + wave.patience() + late);
+        self.timers.stop(Timer::Claim(tree));
+        if self.trees[tree].place.parent.is_none() {
+            self.adopt(cx, tree, from.row());
+        }
+        if hold.is_zero() {
+            self.relay(cx, tree);
+        } else {
+            self.timers.set(Timer::Relay(tree), cx.now + hold);
+        }
+    }
+
+    /// A third of the median one-way latency of the links: so much shorter may a way with one hop more be.
+    fn hold(&mut self, cx: &Cx<'_>, tree: usize) -> Duration {
+        self.median = self.median_round_trip(cx.peers);
+        let hold = self.median / 6;
+        micros(if self.trees[tree].place.depth > DEPTH_WANTED { 2 * hold } else { hold })
+    }
+
+    /// The hold is over: decides on the parent, and passes the wave on.
+    pub(super) fn relay(&mut self, cx: &mut Cx<'_>, tree: usize) {
+        let state = &self.trees[tree];
+        let tied = rows(state.tied & cx.peers.mask()).filter_map(|row| Some((row, self.standing(tree, row)?)));
+        let parent = tied
+            .filter(|(_, standing)| !standing.ancestors.contains(cx.me.node))
+            .min_by_key(|&(row, standing)| (standing.depth, state.place.parent != Some(row), state.first != row))
+            .map(|(row, _)| row);
+        self.trees[tree].held = false;
+        match parent {
+            Some(row) => self.adopt(cx, tree, row),
+            None => self.look_for_parent(cx, tree, 0),
+        }
+        self.owe_child(cx, tree);
+        let state = &mut self.trees[tree];
+        if state.is_attached(cx) {
+            state.owed.wave = cx.peers.mask() & !state.arrived;
+            mark(cx.peers, state.owed.wave);
+        }
+    }
+
+    // ---- roots
+
+    /// There is a link: if nobody has a wave, somebody has to begin.
+    pub(super) fn await_wave(&mut self, cx: &Cx<'_>, tree: usize) {
+        if self.trees[tree].wave.is_none() && !self.timers.runs(Timer::Claim(tree)) {
+            self.claim_later(cx.now, tree, self.pace.claim);
+        }
+    }
+
+    /// Looks again after one to two times `least`, whether there has to be another root.
+    pub(super) fn claim_later(&mut self, now: Instant, tree: usize, least: Duration) {
+        let least = whole_micros(least);
+        let wait = self.rng.range_micros(least, 2 * least);
+        self.timers.set(Timer::Claim(tree), now + Duration::from_micros(wait));
+    }
+
+    /// Sees to it that roots that have died are replaced, also where none of their children is left to do so.
+    pub(super) fn look_for_roots(&mut self, cx: &Cx<'_>) {
+        for tree in 0..self.trees.len() {
+            let wave = self.trees[tree].wave;
+            if wave.is_some_and(|wave| is_gone(cx, &wave)) && !self.timers.runs(Timer::Claim(tree)) {
+                self.claim_later(cx.now, tree, self.pace.claim * 8);
+            }
+        }
+    }
+
+    pub(super) fn on_claim_timer(&mut self, cx: &mut Cx<'_>, tree: usize) {
+        let Some(wave) = self.trees[tree].wave else {
+            if cx.peers.len() > 0 {
+                self.claim(cx, tree, 0);
+            }
+            return;
+        };
+        if !wave.is_of(cx.me) && (self.trees[tree].silent || is_gone(cx, &wave)) {
+            self.claim(cx, tree, wave.number);
+        }
+    }
+
+    /// This node is the root from now on.
+    fn claim(&mut self, cx: &mut Cx<'_>, tree: usize, after: u32) {
+        let seconds = cx.now.saturating_since(self.born).as_secs();
+        let wave = Wave {
+            root: cx.me.node,
+            incarnation: cx.me.incarnation,
+            address: self.address,
+            priority: (u64::BITS - seconds.leading_zeros()) as u8,
+            number: after,
+            refresh_s: 0,
+        };
+        self.leave_parents(cx, tree);
+        let state = &mut self.trees[tree];
+        state.wave = Some(wave);
+        (state.held, state.silent) = (false, false);
+        self.timers.stop(Timer::Relay(tree));
+        self.timers.stop(Timer::Claim(tree));
+        self.wave(cx, tree, self.pace.refresh_min);
+    }
+
+    /// Sends the next wave, and says when the one after it will come.
+    fn wave(&mut self, cx: &mut Cx<'_>, tree: usize, refresh: Duration) {
+        let refresh = refresh.clamp(self.pace.refresh_min, self.pace.refresh_max);
+        let address = self.address;
+        let state = &mut self.trees[tree];
+        let Some(wave) = &mut state.wave else { return };
+        wave.number = wave.number.wrapping_add(1);
+        wave.refresh_s = u16::try_from(refresh.as_millis().div_ceil(1_000)).unwrap_or(u16::MAX);
+        wave.address = address;
+        (state.arrived, state.waved_at) = (0, cx.now);
+        state.owed.wave = cx.peers.mask();
+        mark(cx.peers, state.owed.wave);
+        self.timers.set(Timer::Wave(tree), cx.now + refresh);
+    }
+
+    pub(super) fn on_wave_timer(&mut self, cx: &mut Cx<'_>, tree: usize) {
+        let state = &mut self.trees[tree];
+        let Some(wave) = state.wave else { return };
+        if wave.is_of(cx.me) {
+            let waited = cx.now.saturating_since(state.waved_at);
+            return self.wave(cx, tree, waited * REFRESH_GROWTH);
+        }
+        state.silent = true;
+        let wait = self.rng.range_micros(0, 10_000_000);
+        self.timers.set(Timer::Claim(tree), cx.now + Duration::from_micros(wait));
+    }
+
+    /// Whether this node is the root, and what was said of its wave is not long past.
+    pub(crate) fn is_root(&self, tree: u8, incarnation: Incarnation, number: u32, cx: &Cx<'_>) -> bool {
+        let wave = self.trees.get(usize::from(tree)).and_then(|state| state.wave);
+        wave.is_some_and(|wave| {
+            wave.is_of(cx.me) && incarnation == cx.me.incarnation && wave.number.wrapping_sub(number) <= 1
+        })
+    }
+
+    /// Somebody has lost its place and knows no later wave than this one.
+    pub(crate) fn on_wave_request(&mut self, cx: &mut Cx<'_>, tree: usize, number: u32) {
+        if self.trees[tree].wave.is_none_or(|wave| wave.number != number) {
+            return;
+        }
+        let earliest = self.trees[tree].waved_at + self.pace.gap;
+        if earliest <= cx.now {
+            self.wave(cx, tree, self.pace.refresh_min);
+        } else {
+            self.timers.set(Timer::Wave(tree), earliest);
+        }
+    }
+
+    pub(super) fn write_wave(
+        &mut self,
+        cx: &mut Cx<'_>,
+        tree: usize,
+        to: PeerIdx,
+        packet: &mut Packer<'_>,
+    ) -> Result<(), Full> {
+        let state = &mut self.trees[tree];
+        if state.owed.wave & bit(to.row()) == 0 {
+            return Ok(());
+        }
+        if let Some(wave) = state.wave {
+            let mut path = [0; Ancestors::BYTES];
+            let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+            let frame = wire::Wave {
+                tree: tree as u8,
+                root: wave.root,
+                incarnation: wave.incarnation,
+                address: Address(wave.address.unwrap_or(nowhere)),
+                priority: wave.priority,
+                number: wave.number,
+                refresh_s: wave.refresh_s,
+                cost: state.place.cost,
+                depth: state.place.depth,
+                path: Blob(state.place.ancestors.write(&mut path)),
+            };
+            packet.frame(Kind::WAVE, &frame)?;
+            cx.stats.waves_sent += 1;
+        }
+        state.owed.wave &= !bit(to.row());
+        Ok(())
+    }
+}
+
+impl Tree {
+    #[cfg(any(test, feature = "__internals"))]
+    pub(super) fn check_invariants(&self, peers: &crate::peer::Peers) {
+        let linked = peers.mask();
+        let place = &self.place;
+        let parents = place.parent.into_iter().chain(place.former);
+        for row in parents {
+            assert!(linked & bit(row) != 0, "a parent without a link");
+            assert!(place.children & bit(row) == 0, "a parent is a child too");
+        }
+        assert!(place.children & !linked == 0, "a child without a link");
+        assert!(self.wave.is_some() || place.parent.is_none(), "a parent in a tree without a wave");
+    }
+}
+
+/// Whether the root of a wave is known to have died, left, or begun another life.
+fn is_gone(cx: &Cx<'_>, wave: &Wave) -> bool {
+    let member: Option<&Member> = cx.members.find(wave.root).and_then(|row| cx.members.get(row));
+    member.is_some_and(|member| {
+        member.incarnation > wave.incarnation || matches!(member.state, PeerState::Down | PeerState::Left)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wave(root: u64, number: u32, priority: u8) -> Wave {
+        Wave { root: NodeId(root), incarnation: Incarnation(1), address: None, priority, number, refresh_s: 2 }
+    }
+
+    #[test]
+    fn later_waves_win_also_around_the_circle_and_then_the_better_root() {
+        assert!(wave(1, 2, 0).beats(&wave(2, 1, 9)));
+        assert!(wave(1, 3, 0).beats(&wave(2, u32::MAX - 5, 9)));
+        assert!(wave(1, 3, 1).beats(&wave(2, 3, 0)) && !wave(2, 3, 0).beats(&wave(1, 3, 1)));
+        assert!(wave(1, 3, 1).beats(&wave(2, 3, 1)) != wave(2, 3, 1).beats(&wave(1, 3, 1)), "one of the two");
+        assert!(!wave(1, 3, 1).beats(&wave(1, 3, 1)));
+    }
+}

@@ -1,0 +1,93 @@
+//! The shared tree in simulated clusters: built once, used by all, and repaired.
+
+use gossip_core::{Broadcast, Config, NodeId, Order};
+use gossip_tests::check::{Trees, untreed, wasted};
+use gossip_tests::sim::{Options, Simulation, Weather};
+
+const SECOND: u64 = 1_000_000;
+
+/// Nodes that have joined through the first one, and have been left in peace for half a minute.
+fn cluster(seed: u64, nodes: u32, trees: u8) -> Simulation<()> {
+    let mut options = Options::new(seed, nodes);
+    options.weather = Weather { latency: (10_000, 50_000), ..Weather::fair() };
+    let configure = move |birth: gossip_tests::sim::Birth| {
+        let mut config = Config::lan(NodeId(u64::from(birth.node) + 1));
+        config.broadcast = Broadcast::Tree { trees };
+        config.started_at = birth.life.into();
+        config
+    };
+    let mut simulation = Simulation::new(options, configure, ());
+    for node in 0..nodes {
+        simulation.start(node, false);
+        if node > 0 {
+            simulation.join(node, 0).expect("a new node takes its first contact");
+        }
+    }
+    simulation.run_until(30 * SECOND);
+    simulation
+}
+
+fn submit(simulation: &mut Simulation<()>, messages: u32, gap: u64) {
+    for message in 0..messages {
+        let node = message * 7 % simulation.size();
+        simulation.submit(node, Order::Unordered, b"news");
+        simulation.run_until(simulation.now() + gap);
+    }
+    simulation.run_until(simulation.now() + 3 * SECOND);
+}
+
+#[test]
+fn without_faults_nothing_is_sent_without_need() {
+    for (seed, trees, gap) in [(1, 1, 100_000), (2, 1, 1_000), (3, 4, 10_000)] {
+        let mut simulation = cluster(seed, 40, trees);
+        assert_eq!(untreed(&Trees::of(&simulation)), None);
+        // Newborn nodes wanted acknowledgements, and take that back with the first one that they give over each link.
+        submit(&mut simulation, 160 * u32::from(trees), gap);
+        let before = simulation.counters();
+        submit(&mut simulation, 50, gap);
+        let after = simulation.counters();
+        assert_eq!(after["accepted"] - before["accepted"], 50 * 39, "everybody got everything");
+        assert_eq!(wasted(&before, &after, 0), None, "{trees} trees, {gap} us apart");
+    }
+}
+
+#[test]
+fn the_death_of_many_and_of_the_root_is_mended() {
+    for seed in 1..=3 {
+        let mut simulation = cluster(seed, 40, 1);
+        let trees = Trees::of(&simulation);
+        let root = trees.places[0].values().next().and_then(|position| position.root).expect("there is a root");
+        simulation.crash(root.0 as u32 - 1);
+        for node in (0..40).filter(|node| node % 3 == 0) {
+            if simulation.is_up(node) {
+                simulation.crash(node);
+            }
+        }
+        submit_from_the_living(&mut simulation);
+        simulation.run_until(simulation.now() + 20 * SECOND);
+        assert_eq!(untreed(&Trees::of(&simulation)), None, "seed {seed}");
+    }
+}
+
+fn submit_from_the_living(simulation: &mut Simulation<()>) {
+    for node in 0..simulation.size() {
+        if simulation.is_up(node) {
+            simulation.submit(node, Order::Unordered, b"after the death");
+        }
+        simulation.run_until(simulation.now() + 100_000);
+    }
+}
+
+#[test]
+fn two_halves_agree_on_one_root() {
+    let mut simulation = cluster(5, 30, 1);
+    for node in 0..30 {
+        simulation.network().assign(node, (node % 2) as u8);
+    }
+    simulation.network().cut(0, 1);
+    simulation.network().cut(1, 0);
+    simulation.run_until(simulation.now() + 60 * SECOND);
+    simulation.network().heal();
+    simulation.run_until(simulation.now() + 60 * SECOND);
+    assert_eq!(untreed(&Trees::of(&simulation)), None);
+}

@@ -37,7 +37,7 @@ use crate::storage::{Bits, Index, List, Order, Slots};
 use crate::time::Instant;
 use crate::view::PeerState;
 
-pub(crate) use member::{LEFT, Member, Told, is_gone};
+pub(crate) use member::{Concern, LEFT, Member, Told, is_gone};
 
 /// A row number of [`Members`].
 pub(crate) type Row = u32;
@@ -264,6 +264,9 @@ impl Members {
         let Some(member) = self.rows.get_mut(row) else { return };
         let before = member.fingerprint(self.root_key);
         change(member);
+        if !member.is_told_up() {
+            self.changed.set(row as usize);
+        }
         let after = member.fingerprint(self.root_key);
         self.root = self.root.wrapping_sub(before).wrapping_add(after);
     }

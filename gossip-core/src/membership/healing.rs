@@ -251,8 +251,10 @@ impl Membership {
 
     /// A member is dead, or does not answer this node: it is remembered, unless it has left.
     pub(crate) fn on_vanished(&mut self, cx: &Cx<'_>, row: Row) {
-        self.soundings.on_loss();
         if let Some(member) = cx.members.get(row) {
+            if cx.peers.find(member.node).is_some() {
+                self.soundings.on_loss();
+            }
             match member.address {
                 Some(address) if member.state != PeerState::Left => {
                     self.lost.remember(&mut self.rng, member.node, address);

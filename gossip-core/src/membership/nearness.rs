@@ -24,8 +24,10 @@
 //!
 //! # Price
 //!
-//! [`EAGER`] calls, one a beat period, when a node comes, [`EAGER_PER_LOSS`] for each member that vanishes (at most [`EAGER`] in
-//! all), then one each [`SELDOM`] beat periods: two datagrams of about 100 bytes with headers, 3 bytes a second in `lan`.
+//! [`EAGER`] calls, one a beat period, when a node comes, [`EAGER_PER_LOSS`] for each neighbor that dies (at most [`EAGER`] in
+//! all; with full membership everybody hears of every death, which is no reason for everybody to call), then one each
+//! [`SELDOM`] beat periods. A call is two datagrams of about 100 bytes with headers, and a new link now and then: 3 bytes a
+//! second in `lan`.
 //!
 //! # Source
 //!
@@ -45,11 +47,11 @@ use crate::time::Instant;
 /// Calls of a node that has just come.
 const EAGER: u8 = 40;
 
-/// Calls for each member that vanished (our choice). Not for links given up to others: such a call may make others give up links.
+/// Calls for each neighbor that died (our choice). Not for links given up to others: such a call may make others give up links.
 const EAGER_PER_LOSS: u8 = 4;
 
-/// Probe periods between two calls when all is calm (our choice).
-const SELDOM: u32 = 60;
+/// Beat periods between two calls when all is calm (our choice).
+const SELDOM: u32 = 120;
 
 /// Between two calls of a sweep, in hundredths of a probe timeout (60 ms in `lan`, as simulated).
 const SWEEP_PERCENT: u32 = 40;

@@ -53,6 +53,10 @@ const EAGER_PER_LOSS: u8 = 4;
 /// Beat periods between two calls when all is calm (our choice).
 const SELDOM: u32 = 120;
 
+/// With sampled membership a member without link, registers or a verdict is forgotten after so many beat periods (our choice:
+/// one whose link gave way may be back after some calls).
+const HEARSAY: u32 = 120;
+
 /// Between two calls of a sweep, in hundredths of a probe timeout (60 ms in `lan`, as simulated).
 const SWEEP_PERCENT: u32 = 40;
 
@@ -117,9 +121,12 @@ impl Soundings {
 
 impl Membership {
     /// Calls out to a member drawn by chance, if all wanted links are there.
-    pub(super) fn sound(&mut self, cx: &Cx<'_>) {
+    pub(super) fn sound(&mut self, cx: &mut Cx<'_>) {
         let sweeps = self.soundings.sweep > 0;
         self.soundings.plan(cx.now, &mut self.rng);
+        if self.is_sampled {
+            while cx.members.drop_hearsay(cx.now, cx.me.node, self.beat_period * HEARSAY) {}
+        }
         if self.closed || cx.peers.len() == 0 && !sweeps {
             self.soundings.stop();
         } else if sweeps {

@@ -198,11 +198,13 @@ impl Members {
     }
 
     /// This node's own experience of a node. One that is gone is not unreachable but gone; one that has left stays so for
-    /// the rest of its life, while a dead one that gets a link is about to refute.
+    /// the rest of its life, while a dead one that gets a link is about to refute. And unreachable is only who can be called
+    /// again: with sampled membership the owner of registers may live where this node does not know.
     pub(crate) fn set_state(&mut self, now: Instant, row: Row, state: PeerState) {
         let Some(member) = self.rows.get(row) else { return };
         match member.status {
             LEFT => {}
+            status if state == PeerState::Unreachable && member.address.is_none() && !is_gone(status) => {}
             status if is_gone(status) && state != PeerState::Linked => self.put_state(now, row, PeerState::Down),
             _ => self.put_state(now, row, state),
         }
@@ -423,6 +425,17 @@ mod tests {
         let row = members.find_or_insert(Instant::ZERO, NodeId(1), Incarnation(1));
         assert_eq!(members.find_or_insert(Instant::ZERO, NodeId(2), Incarnation(1)), None);
         assert_eq!(members.find_or_insert(Instant::ZERO, NodeId(1), Incarnation(1)), row);
+    }
+
+    #[test]
+    fn unreachable_is_only_who_can_be_called_again() {
+        let mut members = Members::new(1, 7, &mut Rng::new(&[1; 32], 0));
+        let row = members.find_or_insert(Instant::ZERO, NodeId(1), Incarnation(1)).expect("room for one");
+        members.set_state(Instant::ZERO, row, PeerState::Unreachable);
+        assert_eq!(members.get(row).map(|member| member.state), Some(PeerState::Known));
+        members.get_mut(row).expect("its row").address = Some(([10, 0, 0, 1], 7000).into());
+        members.set_state(Instant::ZERO, row, PeerState::Unreachable);
+        assert_eq!(members.get(row).map(|member| member.state), Some(PeerState::Unreachable));
     }
 
     /// Whatever is told in whatever order, the highest status of the latest life is what stays.

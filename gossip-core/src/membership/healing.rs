@@ -246,7 +246,11 @@ impl Membership {
             self.lost.forget(vanished.node);
             return false;
         }
-        drawn.is_some_and(|Vanished { node, address }| self.attempts.add(address, Some(node), Purpose::Heal, cx.now))
+        drawn.is_some_and(|Vanished { node, address }| {
+            // It may have moved since.
+            let told = cx.members.find(node).and_then(|row| cx.members.get(row)?.address);
+            self.attempts.add(told.unwrap_or(address), Some(node), Purpose::Heal, cx.now)
+        })
     }
 
     /// A member is dead, or does not answer this node: it is remembered, unless it has left.

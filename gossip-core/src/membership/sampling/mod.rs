@@ -66,7 +66,8 @@
 //!   head of the view"). A third request before the replies to two were polled is dropped, as if it had been lost.
 //! - *Self-entries* are never taken up. An entry about its own sender whose address is unspecified stands for the address
 //!   that it came from.
-//! - *Somebody else answers* where an entry's node was thought to live: the entry goes, the answer counts.
+//! - *Somebody else answers* where an entry's node was thought to live: the entry goes, the answer counts. And nobody is told by
+//!   a node that another one lives where it lives itself.
 //! - *A newcomer* begins with its neighbors and theirs, which is no sample: of those who come in a crowd, all would choose
 //!   links among the same few. So its first exchanges follow each other after the first retry pause, which doubles up to the
 //!   period: in `lan` six within half a minute, after which a view is mixed (our choice). So it is with a view that is
@@ -237,11 +238,11 @@ impl Sampler {
         let asked = self.asked.take_if(|asked| asked.nonce == reply.head.nonce);
         let Some(asked) = asked else { return cx.stats.refused_unasked += 1 };
         cx.stats.exchanges_answered += 1;
-        if asked.whom.node != greeter.node {
-            cx.view.disprove(&asked.whom);
-        }
         if reply.head.flags & ExchangeHead::PUSH != 0 {
             self.take(cx, Given::Asked, greeter, reply);
+        }
+        if asked.whom.node != greeter.node {
+            cx.view.disprove(&asked.whom);
         }
         cx.view.count_exchange();
     }
@@ -267,7 +268,8 @@ impl Sampler {
             let address = if own { from.address } else { entry.address.0 };
             let born = Born::ago(clock, (DECISECOND * entry.age_ds).saturating_add(hop));
             let descriptor = Descriptor { node: entry.id, address, born };
-            (entry.id != me && is_usable(address)).then_some((descriptor, entry.copies.clamp(1, COPIES_MAX)))
+            let moved = address == from.address && entry.id != from.node;
+            (entry.id != me && is_usable(address) && !moved).then_some((descriptor, entry.copies.clamp(1, COPIES_MAX)))
         });
         let was_hungry = self.is_hungry(cx.view);
         if cx.view.take(cx.now, &mut self.rng, whom, entries) > 0 && was_hungry {

@@ -57,7 +57,7 @@ pub(super) struct Lead {
     owed: u64,
     /// Who denied in this round.
     denied: heapless::Vec<NodeId, ASKS>,
-    last: bool,
+    pub(super) last: bool,
 }
 
 impl Lead {

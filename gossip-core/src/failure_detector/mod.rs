@@ -69,6 +69,8 @@ mod loss;
 mod open;
 mod rtt;
 mod suspicion;
+#[cfg(test)]
+mod tests;
 mod witness;
 
 use core::time::Duration;

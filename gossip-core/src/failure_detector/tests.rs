@@ -10,6 +10,7 @@
 //! | denials of earlier rounds, or two of one witness, count | the same |
 //! | a vouch after a denial is ignored | `who_vouches_after_denials_ends_the_case` |
 //! | self-suspicion is off | `who_hears_nobody_since_its_burst_began_says_nothing_of_anybody` |
+//! | a suspicion is given up when a doubled window ends | `who_has_refuted_twice_can_be_certified_still` |
 
 use core::time::Duration;
 
@@ -212,4 +213,22 @@ fn who_hears_nobody_since_its_burst_began_says_nothing_of_anybody() {
     scene.pass_seconds(30);
     assert_eq!(sent(&scene), [0; 3]);
     assert!(scene.gossip.peers.len() == 0, "links that are silent for so long end, which accuses nobody");
+}
+
+/// The window of who has refuted twice is as long as it gets, and the suspicion outlasts it.
+#[test]
+fn who_has_refuted_twice_can_be_certified_still() {
+    let mut scene = Scene::new(true);
+    let row = scene.gossip.members.find(SUBJECT).expect("it is a member");
+    let now = scene.gossip.now;
+    assert!(scene.gossip.members.raise_status(now, row, 4));
+    let in_doubt_for = |scene: &Scene| scene.case().map(|case| scene.gossip.now.saturating_since(case.since));
+    scene.pass(Scene::in_last_round);
+    let window = Config::lan(NodeId(1)).timing.suspicion_window;
+    assert!(in_doubt_for(&scene).expect("it is in doubt") >= 4 * window);
+    scene.pass(Scene::at_the_end);
+    let (last, _) = scene.round().expect("it asks");
+    scene.deny(3, last);
+    scene.deny(4, last);
+    assert_eq!(scene.certificates(), 1);
 }

@@ -1,6 +1,6 @@
 //! Splits that heal, and lives that end and begin again.
 
-use gossip_core::{NodeId, PeerState};
+use gossip_core::NodeId;
 
 use crate::net::*;
 

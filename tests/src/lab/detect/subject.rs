@@ -41,7 +41,8 @@ pub(super) struct Real {
 
 impl Real {
     /// A cluster that has joined.
-    pub(super) fn new(options: &Options, seed: u64, court: Court) -> Self {
+    pub(super) fn new(options: &Options, seed: u64, mut court: Court) -> Self {
+        court.hears_events = options.membership == Members::Full;
         let nodes = options.nodes;
         let mut world = sim::Options::new(seed, nodes);
         world.weather = weather(options, 0.0);

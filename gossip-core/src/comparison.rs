@@ -8,7 +8,8 @@
 //!
 //! # Rules
 //!
-//! One link gets the checksum (a *root*) per period, in turn, and each new link at once. Where nothing has changed for ten
+//! One link gets the checksum (a *root*) per period, in turn, and each new link at once and, as it may get lost, a second
+//! time a period later. Where nothing has changed for ten
 //! periods nobody asks any more: the [detector](crate::failure_detector)'s beats carry a checksum of all tables, and one
 //! that differs wakes the comparison. So an idle node pays nothing for it. Who gets a root that differs from its own answers with a page. Who gets a page that ends before the table does answers with its root again, which asks for
 //! the next page. So a page costs a datagram from the other side, a lost one costs a period, and every page stands alone. A page
@@ -85,7 +86,9 @@ impl Comparison {
         if self.enabled {
             self.rows[peer.row()].cursor = PageHead::START;
             self.owe_root(peers, peer);
-            self.note_change(now);
+            self.last = (peer.row() + self.rows.len() - 1) % self.rows.len();
+            self.sleep_at = self.sleep_at.max(now + self.period * 3 / 2);
+            self.next_at = self.next_at.min(now + self.period);
         }
     }
 

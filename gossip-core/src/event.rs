@@ -46,8 +46,8 @@ pub enum Event {
     Rejoined,
     /// The node has left: everything owed was sent, or the patience of leaving ran out. It sends nothing any more.
     Left,
-    /// A node is dead, as nodes that hear each other agree, or has left. If it lives after all, it says so, and is told as
-    /// up again.
+    /// A node that was told as up is dead, as nodes that hear each other agree, or has left. If it lives after all, it says so,
+    /// and is told as up again. With sampled membership also: there is no link with it any more.
     PeerDown {
         /// The node.
         node: NodeId,
@@ -59,10 +59,8 @@ pub enum Event {
         /// The node.
         node: NodeId,
     },
-    /// A node is linked with this one, or linked again after it restarted, moved, or was told as down.
-    ///
-    /// About links, not about members: [`Gossip::peers`](crate::Gossip::peers) also lists those that are known and never
-    /// linked with this node, and for them there is neither this event nor [`Event::PeerDown`].
+    /// A node is linked with this one, or linked again after it restarted or moved. With full membership also: it is a
+    /// member, linked or not, and is taken for alive; told once for each of its lives, and again when it comes back.
     PeerUp {
         /// The node.
         node: NodeId,

@@ -56,7 +56,7 @@ pub struct PeerView {
 pub enum PeerState {
     /// Linked, and answers.
     Linked,
-    /// Known by hearsay, not linked. It may be dead: whether it answers, this node finds out only when it greets it.
+    /// Known by hearsay, not linked. With full membership taken for alive, as its neighbors would tell of its death.
     Known,
     /// Does not answer this node, which cannot tell whether it is dead: nobody else could be asked, or not enough of them
     /// agreed.

@@ -268,3 +268,22 @@ fn who_is_alone_leaves_at_once() {
     cluster.run(ms(100));
     assert_eq!(cluster.events[0].last(), Some(&Event::Left));
 }
+
+/// A greeting that comes late may lead to where a node once was. What the node itself told last counts when that link ends.
+#[test]
+fn who_is_silent_is_looked_for_where_it_says_that_it_lives() {
+    let home = address(7);
+    let mut cluster = Cluster::joined(2, |index, config| config.advertise = (index == 1).then_some(home));
+    let known = |cluster: &Cluster| cluster.nodes[0].peers().map(|peer| (peer.address, peer.state)).collect::<Vec<_>>();
+    cluster.up[1] = false;
+    cluster.run(secs(20));
+    cluster.up[1] = true;
+    cluster.run(secs(5));
+    assert_eq!(known(&cluster), [(address(1), PeerState::Linked)], "it speaks from elsewhere");
+    cluster.up[1] = false;
+    cluster.run(secs(20));
+    assert_eq!(known(&cluster), [(home, PeerState::Unreachable)]);
+    cluster.log = Some(vec![]);
+    cluster.run(secs(20));
+    assert!(cluster.log.iter().flatten().any(|(_, packet)| packet.to == home), "nobody calls there");
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gossip_core::{Config, Event, Membership, MessageId, NodeId, Order};
+use gossip_core::{Config, Event, Membership, MessageId, NodeId, Order, PeerState};
 use gossip_tests::sim::rng::Rng;
 use gossip_tests::sim::{Birth, Observer, Options, Simulation, Step, What};
 
@@ -10,6 +10,9 @@ const SECOND: u64 = 1_000_000;
 /// How long the dead may be taken for alive: a neighbor misses one within a round of beats of ten links and some probes, and
 /// gives a suspect up after four windows.
 const BELIEVED: u64 = 30 * SECOND;
+/// How long the name of somebody is kept who was linked once and whose link gave way to another: 120 beat periods, and one pause
+/// between two calls of a calm node.
+const REMEMBERED: u64 = 200 * SECOND;
 /// Of an id, the part that says where its node lives; the rest says in which life.
 const PLACE_BITS: u32 = 16;
 
@@ -140,6 +143,18 @@ impl Town {
         tables.map(|gossip| gossip.peers().count()).max().unwrap_or(0)
     }
 
+    /// Who lists somebody as known or linked that is long gone.
+    fn reminded(&self) -> Vec<String> {
+        let (now, log) = (self.net.now(), &self.net.observer);
+        let mut found = Vec::new();
+        for gossip in (0..self.lives.len() as u32).filter_map(|node| self.net.view(node)) {
+            let alive = gossip.peers().filter(|peer| matches!(peer.state, PeerState::Known | PeerState::Linked));
+            let gone = alive.filter(|peer| log.is_long_gone(now, peer.node));
+            found.extend(gone.map(|peer| format!("{} lists {}", gossip.id(), peer.node)));
+        }
+        found
+    }
+
     /// Who takes somebody for alive who is long gone: it has a link with it, or heard that it spoke after its death. What a
     /// table of members says of others than links is hearsay, which may be old.
     fn believers(&self) -> Vec<String> {
@@ -172,6 +187,9 @@ fn those_who_stay_miss_nothing_and_the_dead_stay_dead() {
     let believers = town.believers();
     assert!(believers.is_empty(), "{} of {nodes}: {:#?}", believers.len(), &believers[..believers.len().min(10)]);
     assert_eq!(town.missed(), 0, "of {} messages", town.submitted.len());
+    town.wait(REMEMBERED);
+    let reminded = town.reminded();
+    assert!(reminded.is_empty(), "{} of {nodes}: {:#?}", reminded.len(), &reminded[..reminded.len().min(10)]);
     println!("{nodes} nodes, {seconds} s: largest table {before}, then {after}");
     assert!(after <= before + before / 4 + 8, "the largest table of members has grown from {before} rows to {after}");
 }

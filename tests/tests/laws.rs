@@ -3,7 +3,7 @@
 use gossip_tests::chaos::{Outcome, Plan, Request, Twin, differing, run};
 use gossip_tests::sim::{Fault, Faults};
 
-const SEEDS: std::ops::Range<u64> = 0..36;
+const SEEDS: std::ops::Range<u64> = 0..40;
 const REQUEST: Request = Request { nodes_min: 2, nodes_max: 16, seconds: 6 };
 
 /// Each seed in six ways: until all is healed, with law 7 checked on the way, again, in two other drain orders, and ticked

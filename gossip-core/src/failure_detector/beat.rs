@@ -8,10 +8,14 @@
 //!
 //! # Rules
 //!
-//! - Once a `beat_period` it is the turn of the link on which this node's promise runs out first. A beat goes there, unless
-//!   something was sent there within the last period, which serves as well.
-//! - A beat promises the next one after as many periods as the sender has links. A link that is made later waits for its
-//!   turn, so the promises to the others hold.
+//! - Once a `beat_period` it is the turn of one link, and of no two: each holds the number of a beat to come. A beat goes
+//!   there, unless the next turn is as far away as this one was, and something was sent there within the last period,
+//!   which serves as well.
+//! - A beat promises the next one on the first turn that no other link holds: after as many periods as the sender has links,
+//!   where none came or went. The turn of a link that has ended goes to the next one that is served, so that somebody
+//!   waits for every step of the walk again one step later; a new link gets the turn behind all others. (With promises
+//!   counted from when each link was made, every link that came or went left steps that nobody waited for: in the
+//!   simulator the first suspicion came 0.2 s later after a death, which makes many links.)
 //! - Any datagram that is found genuine counts, but not for longer than a beat would: what comes in the period before the
 //!   promised time stands for the beat, and what comes earlier does not postpone it. Otherwise a message to all
 //!   links would put off all turns at once, and nobody would miss the sender for a whole round.
@@ -26,14 +30,16 @@ use super::burst::Burst;
 use super::loss::{Incoming, probes};
 use super::rtt::Rtt;
 use super::{FailureDetector, Scope};
+#[cfg(any(test, feature = "__internals"))]
+use crate::peer::Peers;
 use crate::peer::{Due, PeerIdx};
 use crate::protocol::Cx;
 use crate::time::{Instant, micros};
 use crate::wire::Beat;
 
-/// Beats from one spot check to the next (our choice: a tenth of the idle traffic; all members together check each one
+/// Beats from one spot check to the next (our choice: a sixteenth of the idle traffic; all members together check each one
 /// about once in this time).
-pub(super) const SPOT: u32 = 24;
+pub(super) const SPOT: u32 = 30;
 
 /// So many deaths within [`SPOT`] beats call for as many additional spot checks as [`SPOTS_MORE`].
 const DEATHS: u32 = 3;
@@ -49,10 +55,10 @@ pub(super) struct Link {
     patience: Duration,
     /// When the next turn is.
     expects: Instant,
-    /// From turn to turn of this node, as it promised.
-    promised: Duration,
-    /// The last turn.
-    served: Instant,
+    /// The number of the beat that is the next turn of this node.
+    turn: u64,
+    /// How many beats it was from the last turn to this one; 0 where there was none.
+    round: u64,
     pub(super) beat_owed: bool,
     /// A lone probe, for the round-trip time or because the node hears nobody.
     pub(super) poke: Burst,
@@ -70,8 +76,8 @@ impl Link {
     pub(super) const NONE: Self = Self {
         patience: Duration::ZERO,
         expects: Instant::NEVER,
-        promised: Duration::ZERO,
-        served: Instant::ZERO,
+        turn: 0,
+        round: 0,
         beat_owed: false,
         poke: Burst::IDLE,
         ack: None,
@@ -86,6 +92,9 @@ impl Link {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rhythm {
     pub(super) next_at: Instant,
+    /// The number of the last beat.
+    beat: u64,
+    /// Beats since the last spot check.
     count: u32,
     /// Deaths since the last spot check.
     deaths: u32,
@@ -95,7 +104,7 @@ pub(super) struct Rhythm {
 impl Rhythm {
     /// `phase` spreads the spot checks of nodes that were started together.
     pub(super) const fn new(phase: u32) -> Self {
-        Self { next_at: Instant::NEVER, count: phase % SPOT, deaths: 0, spots: 0 }
+        Self { next_at: Instant::NEVER, beat: 0, count: phase % SPOT, deaths: 0, spots: 0 }
     }
 
     pub(super) const fn on_death(&mut self) {
@@ -103,6 +112,12 @@ impl Rhythm {
         if self.deaths == DEATHS {
             self.spots = SPOTS_MORE;
         }
+    }
+
+    /// When the beat of this number is.
+    fn at(&self, beat: u64, period: Duration) -> Instant {
+        let more = u32::try_from(beat.saturating_sub(self.beat + 1)).unwrap_or(PATIENCE_MAX);
+        self.next_at + period * more
     }
 
     /// One more beat. True if it is time for a spot check.
@@ -126,8 +141,7 @@ impl FailureDetector {
         self.links[peer.row()] = Link {
             patience,
             expects: cx.now + patience,
-            promised: period * (cx.peers.len() as u32 + 1),
-            served: cx.now,
+            turn: self.free_turn(cx, peer),
             beat_owed: true,
             rtt: known,
             ..Link::NONE
@@ -142,15 +156,19 @@ impl FailureDetector {
     /// The next turn.
     pub(super) fn beat(&mut self, cx: &mut Cx<'_>) {
         let period = self.beat_period;
-        self.rhythm.next_at = if cx.peers.len() == 0 { Instant::NEVER } else { cx.now + period };
-        let links = &mut self.links;
-        let turn = |(peer, _): &(PeerIdx, Instant)| links[peer.row()].served + links[peer.row()].promised;
-        let next = cx.peers.iter().map(|(peer, link)| (peer, link.sent)).min_by_key(turn);
-        if let Some((peer, sent)) = next {
-            let link = &mut links[peer.row()];
-            link.served = cx.now;
-            let promise_holds = link.promised == period * cx.peers.len() as u32;
-            if !promise_holds || cx.now.saturating_since(sent) >= period {
+        // A host that was late now and then keeps its promises all the same.
+        let next_at = Some(self.rhythm.next_at + period).filter(|&at| at > cx.now).unwrap_or(cx.now + period);
+        self.rhythm.next_at = if cx.peers.len() == 0 { Instant::NEVER } else { next_at };
+        self.rhythm.beat += 1;
+        let next = cx.peers.iter().map(|(peer, link)| (peer, link.sent));
+        if let Some((peer, sent)) = next.min_by_key(|(peer, _)| self.links[peer.row()].turn) {
+            let (beat, turn) = (self.rhythm.beat, self.free_turn(cx, peer));
+            let link = &mut self.links[peer.row()];
+            let round = turn - beat;
+            // Of a single link every turn is the next beat, and what was sent last is the beat before.
+            let as_promised = link.turn == beat && link.round == round && round > 1;
+            (link.turn, link.round) = (turn, round);
+            if !as_promised || cx.now.saturating_since(sent) >= period {
                 link.beat_owed = true;
                 cx.peers.mark(peer, Due::Detector);
             }
@@ -160,11 +178,18 @@ impl FailureDetector {
         }
     }
 
+    /// The number of the next beat that is the turn of no other link.
+    fn free_turn(&self, cx: &Cx<'_>, of: PeerIdx) -> u64 {
+        let is_taken = |turn| cx.peers.iter().any(|(peer, _)| peer != of && self.links[peer.row()].turn == turn);
+        let first = self.rhythm.beat + 1;
+        let last = first + cx.peers.len() as u64;
+        (first..last).find(|&turn| !is_taken(turn)).unwrap_or(last)
+    }
+
     /// What is written when a beat is composed.
-    pub(super) fn promise(&mut self, cx: &Cx<'_>, to: PeerIdx) -> Beat {
-        let link = &mut self.links[to.row()];
-        link.promised = self.beat_period * cx.peers.len() as u32;
-        let next_ms = u32::try_from(link.promised.as_millis()).unwrap_or(PATIENCE_MAX) + 1;
+    pub(super) fn promise(&self, cx: &Cx<'_>, to: PeerIdx) -> Beat {
+        let at = self.rhythm.at(self.links[to.row()].turn, self.beat_period);
+        let next_ms = u32::try_from(at.saturating_since(cx.now).as_millis()).unwrap_or(PATIENCE_MAX - 1) + 1;
         Beat { next_ms, tables: tables(cx) }
     }
 
@@ -179,6 +204,16 @@ impl FailureDetector {
             self.differing.set(from.row());
         }
         same
+    }
+
+    /// Panics where a beat is the turn of two links.
+    #[cfg(any(test, feature = "__internals"))]
+    pub(super) fn check_turns(&self, peers: &Peers) {
+        let turn = |peer: PeerIdx| self.links[peer.row()].turn;
+        for (peer, _) in peers.iter() {
+            let same = peers.iter().filter(|&(other, _)| turn(other) == turn(peer));
+            assert_eq!(same.count(), 1, "beat {} is the turn of two links", turn(peer));
+        }
     }
 
     /// Sets the timer of a link that is not in doubt, for its next turn.
@@ -246,6 +281,13 @@ fn tables(cx: &Cx<'_>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_turn_is_as_many_periods_away_as_beats_come_before_it() {
+        let period = Duration::from_secs(1);
+        let rhythm = Rhythm { next_at: Instant::from_millis(500), beat: 7, ..Rhythm::new(0) };
+        assert_eq!([7, 8, 9, 17].map(|beat| rhythm.at(beat, period).as_micros() / 1_000), [500, 500, 1_500, 9_500]);
+    }
 
     #[test]
     fn spot_checks_come_in_turn_and_more_of_them_after_many_deaths() {

@@ -24,7 +24,7 @@
 //! Quiet ──────▶ Probing ──m probes unanswered──▶ Suspect ──window──▶ last round ──2 deny──▶ dead, for all
 //!   ▲             │   └─ heard nobody: Deaf ──▶    │                     │
 //!   └──any sign of life, of the subject or by a witness─────────────────┘
-//!                                                  └── no verdict in 4 windows ──▶ unreachable, here
+//!                                                  └── no verdict in 3 windows more ──▶ unreachable, here
 //! ```
 //!
 //! # Three kinds of membership
@@ -42,7 +42,7 @@
 //! # Bounds
 //!
 //! - One beat per `beat_period` from each node, whatever its links and members, and two datagrams for the spot check every
-//!   24 beats. Nothing else from an idle node.
+//!   30 beats. Nothing else from an idle node.
 //! - A death is suspected by somebody within `beat_period + (1 + m) × timeout`, in the mean half a period sooner, where `m`
 //!   is 3 to 16 by the loss seen, and timeout is the greater of `probe_timeout` and `srtt + 4 · rttvar`.
 //! - It is certified after `suspicion_window` and a last round of `m` timeouts and a round trip.
@@ -69,6 +69,8 @@ mod loss;
 mod open;
 mod rtt;
 mod suspicion;
+#[cfg(test)]
+mod tests;
 mod witness;
 
 use core::time::Duration;
@@ -311,6 +313,7 @@ impl FailureDetector {
         self.late.check_invariants();
         self.cases.check_invariants();
         self.replies.check_invariants();
+        self.check_turns(peers);
         for (index, link) in self.links.iter().enumerate() {
             let waits = self.late.get(index) != Instant::NEVER;
             let Some(peer) = peers.at(index) else {

@@ -10,13 +10,13 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::auth::{Auth, Subkey};
-use crate::config::Config;
+use crate::config::{Config, Membership};
 use crate::error::{JoinError, SubmitError};
 use crate::event::{Event, Order, Scope};
 use crate::ids::{MessageId, Version};
 use crate::io::Transmit;
 use crate::leave::Phase;
-use crate::members::Members;
+use crate::members::{Concern, Members};
 use crate::membership::View;
 use crate::mtu::Mtus;
 use crate::peer::Peers;
@@ -326,10 +326,15 @@ impl Gossip {
     }
 
     fn next_peer_event(&mut self) -> Option<Event> {
-        let links_alone = self.protocols.membership.is_sampled();
+        let concern = match self.config.membership {
+            Membership::Full => Concern::Members,
+            Membership::Sampled { .. } => Concern::Links,
+            Membership::Static { .. } => Concern::Neighbors,
+        };
         loop {
             let row = self.members.next_changed()?;
-            let event = self.members.get_mut(row).and_then(|member| member.next_event(links_alone));
+            let others = self.members.get_mut(row).filter(|member| member.node != self.me.node);
+            let event = others.and_then(|member| member.next_event(concern));
             if event.is_some() {
                 return event;
             }

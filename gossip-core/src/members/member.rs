@@ -50,8 +50,8 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// What the application is to be told, if its knowledge is old: of members, or of links alone.
-    pub(crate) fn next_event(&mut self, links_alone: bool) -> Option<Event> {
+    /// What the application is to be told, if its knowledge is old.
+    pub(crate) fn next_event(&mut self, concern: Concern) -> Option<Event> {
         let node = self.node;
         let was_up = matches!(self.told, Told::Up(..));
         match self.state {
@@ -71,12 +71,25 @@ impl Member {
                 self.told = Told::Down;
                 news.then_some(Event::PeerDown { node })
             }
-            PeerState::Known if links_alone && was_up => {
-                self.told = Told::Down;
-                Some(Event::PeerDown { node })
-            }
-            PeerState::Known => None,
+            PeerState::Known => match concern {
+                // Of whom nothing but a name was heard may be long dead.
+                Concern::Members if self.complete > 0 && !self.is_told_up() => {
+                    let address = self.address?;
+                    self.told = Told::Up(self.incarnation, address);
+                    Some(Event::PeerUp { node, address })
+                }
+                Concern::Links if was_up => {
+                    self.told = Told::Down;
+                    Some(Event::PeerDown { node })
+                }
+                Concern::Members | Concern::Links | Concern::Neighbors => None,
+            },
         }
+    }
+
+    /// Whether the application knows that it lives its present life.
+    pub(super) fn is_told_up(&self) -> bool {
+        matches!(self.told, Told::Up(incarnation, _) if incarnation == self.incarnation)
     }
 
     pub(crate) const fn is_gone(&self) -> bool {
@@ -99,6 +112,17 @@ impl Member {
         }
         hasher.finish()
     }
+}
+
+/// Of whom the application is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Concern {
+    /// Of all members, linked or not.
+    Members,
+    /// Of links.
+    Links,
+    /// Of links, which are with configured neighbors: one that is not there at present is no news.
+    Neighbors,
 }
 
 /// What the application knows of a node.

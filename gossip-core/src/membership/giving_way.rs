@@ -130,3 +130,116 @@ pub(crate) fn same_prefix(one: SocketAddr, other: SocketAddr) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Auth, Security};
+    use crate::config::Config;
+    use crate::ids::{Incarnation, NodeId};
+    use crate::rng::Rng;
+    use crate::time::Instant;
+
+    /// The round-trip time of random links, in microseconds; near ones have a tenth of it.
+    const FAR: u32 = 50_000;
+
+    /// One who wants ten links of fourteen, and has `random` and `near` ones, each in a network prefix of its own.
+    fn host(random: u8, near: u8) -> (Membership, Peers) {
+        let config = Config::lan(NodeId(1));
+        let membership = Membership::new(&config, Instant::ZERO, Rng::new(&[3; 32], 0));
+        let mut peers = Peers::new(config.limits.links.into());
+        for number in 0..random + near {
+            let peer = guest(&mut peers, [10, number, 0, 1], u64::from(number) + 2);
+            let link = peers.get_mut(peer).expect("it is there");
+            link.near = number >= random;
+            link.round_trip = if link.near { FAR / 10 } else { FAR };
+        }
+        (membership, peers)
+    }
+
+    fn guest(peers: &mut Peers, ip: [u8; 4], id: u64) -> PeerIdx {
+        let (node, incarnation) = (NodeId(id), Incarnation(1));
+        let subkey = Auth::new(&Security::Plain, "test").subkey(node, incarnation);
+        peers.insert(node, incarnation, (ip, 7_000).into(), subkey, Instant::ZERO).expect("room for fourteen")
+    }
+
+    const ASKS: Applicant = Applicant {
+        address: SocketAddr::new(IpAddr::V4(core::net::Ipv4Addr::new(99, 0, 0, 1)), 1),
+        in_need: false,
+        near: None,
+    };
+
+    #[test]
+    fn who_needs_a_link_gets_that_of_another_where_there_are_enough() {
+        let (mut few, peers) = host(5, 4);
+        assert_eq!(few.place(&peers, &Applicant { in_need: true, ..ASKS }), Place::Free);
+        let (mut enough, peers) = host(5, 5);
+        for _ in 0..50 {
+            let Place::Of(gone) = enough.place(&peers, &Applicant { in_need: true, ..ASKS }) else {
+                panic!("somebody gives way");
+            };
+            assert!(!peers.get(gone).expect("a link").near, "near links are not drawn as long as there are others");
+        }
+        assert_eq!(enough.place(&peers, &ASKS), Place::Free, "one more than wanted is granted to those who lack one");
+        let (mut full, peers) = host(6, 5);
+        assert_eq!(full.place(&peers, &ASKS), Place::None);
+    }
+
+    #[test]
+    fn a_link_in_doubt_counts_as_none_and_gives_way_last() {
+        let (mut host, mut peers) = host(5, 5);
+        let doubted = peers.iter().map(|(peer, _)| peer).take(4).collect::<std::vec::Vec<_>>();
+        for &peer in &doubted {
+            peers.get_mut(peer).expect("a link").suspected = true;
+        }
+        assert_eq!(host.place(&peers, &Applicant { in_need: true, ..ASKS }), Place::Free);
+        for number in 0..4 {
+            guest(&mut peers, [20, number, 0, 1], 50 + u64::from(number));
+        }
+        for _ in 0..50 {
+            let Place::Of(gone) = host.place(&peers, &Applicant { in_need: true, ..ASKS }) else {
+                panic!("somebody gives way");
+            };
+            assert!(!doubted.contains(&gone));
+        }
+    }
+
+    #[test]
+    fn near_ones_replace_random_ones_down_to_half_and_then_the_farthest_near_one() {
+        let near = |round_trip| Applicant { near: Some(round_trip), ..ASKS };
+        let (mut host_of_random, peers) = host(10, 0);
+        assert!(matches!(host_of_random.place(&peers, &near(FAR / 2)), Place::Of(_)));
+        assert_eq!(host_of_random.place(&peers, &near(FAR * 9 / 10)), Place::None, "nearer by less than a fifth");
+        assert_eq!(host_of_random.place(&peers, &near(0)), Place::None, "never measured");
+        let (mut half, mut peers) = host(5, 5);
+        assert_eq!(half.place(&peers, &near(FAR / 10)), Place::None, "as near as the near ones");
+        let (farthest, _) = peers.iter().filter(|(_, link)| link.near).last().expect("five are near");
+        peers.get_mut(farthest).expect("a link").round_trip = FAR / 5;
+        assert_eq!(half.place(&peers, &near(FAR / 10)), Place::Of(farthest));
+        let (mut lacking, peers) = host(5, 4);
+        assert_eq!(lacking.place(&peers, &near(FAR / 10)), Place::Free);
+    }
+
+    #[test]
+    fn a_prefix_beyond_its_share_gets_the_places_of_its_own_links() {
+        let (mut host, mut peers) = host(5, 0);
+        let crowd: std::vec::Vec<PeerIdx> =
+            (0..5).map(|number| guest(&mut peers, [99, 0, 7, number], 70 + u64::from(number))).collect();
+        for _ in 0..50 {
+            let place = host.place(&peers, &Applicant { in_need: true, ..ASKS });
+            assert!(matches!(place, Place::Of(gone) if crowd.contains(&gone)), "{place:?}");
+        }
+        let elsewhere = Applicant { address: ([98, 0, 0, 1], 1).into(), in_need: true, near: None };
+        let places = (0..50).map(|_| host.place(&peers, &elsewhere));
+        assert!(places.into_iter().any(|place| matches!(place, Place::Of(gone) if !crowd.contains(&gone))));
+    }
+
+    #[test]
+    fn prefixes_are_those_of_whole_networks() {
+        let same =
+            |one: &str, other: &str| same_prefix(one.parse().expect("an address"), other.parse().expect("an address"));
+        assert!(same("10.1.2.3:1", "10.1.9.9:2") && !same("10.1.2.3:1", "10.2.2.3:1"));
+        assert!(same("[2001:db8:1::1]:1", "[2001:db8:2::1]:1") && !same("[2001:db8::1]:1", "[2001:db9::1]:1"));
+        assert!(same("[::ffff:10.1.2.3]:1", "10.1.0.0:1"), "an IPv4 address in IPv6 is one of IPv4");
+    }
+}

@@ -4,6 +4,7 @@
 //! shown to others. Who gives way for whom is decided in [`giving_way`](super::giving_way).
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::answers::{Answer, Beside, Say};
 use super::cookie::Bearer;
@@ -138,7 +139,7 @@ impl Membership {
         link: Option<PeerIdx>,
     ) -> (Verdict, Option<PeerIdx>) {
         if self.is_sampled {
-            cx.members.drop_hearsay(cx.me.node);
+            cx.members.drop_hearsay(cx.now, cx.me.node, Duration::MAX);
         }
         let known = cx.members.find(greeter.node).and_then(|row| cx.members.get(row));
         if known.is_some_and(|member| member.incarnation > greeter.incarnation) {

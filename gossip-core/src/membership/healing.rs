@@ -246,13 +246,19 @@ impl Membership {
             self.lost.forget(vanished.node);
             return false;
         }
-        drawn.is_some_and(|Vanished { node, address }| self.attempts.add(address, Some(node), Purpose::Heal, cx.now))
+        drawn.is_some_and(|Vanished { node, address }| {
+            // It may have moved since.
+            let told = cx.members.find(node).and_then(|row| cx.members.get(row)?.address);
+            self.attempts.add(told.unwrap_or(address), Some(node), Purpose::Heal, cx.now)
+        })
     }
 
     /// A member is dead, or does not answer this node: it is remembered, unless it has left.
     pub(crate) fn on_vanished(&mut self, cx: &Cx<'_>, row: Row) {
-        self.soundings.on_loss();
         if let Some(member) = cx.members.get(row) {
+            if cx.peers.find(member.node).is_some() {
+                self.soundings.on_loss();
+            }
             match member.address {
                 Some(address) if member.state != PeerState::Left => {
                     self.lost.remember(&mut self.rng, member.node, address);

@@ -202,10 +202,6 @@ impl Membership {
         self.neighbors.is_some()
     }
 
-    pub(crate) const fn is_sampled(&self) -> bool {
-        self.is_sampled
-    }
-
     pub(crate) fn contacts(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.attempts.iter().filter(|(_, attempt)| attempt.purpose == Purpose::Contact).map(|(_, a)| a.address)
     }

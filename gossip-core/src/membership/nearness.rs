@@ -20,12 +20,15 @@
 //!
 //! With sampled membership, when two links at once are in doubt, many nodes may have died together. Then the whole view is called
 //! out to once, the entry not heard of for longest first: the dead go from it, and who has no links any more is
-//! found. So it does when it hears nobody. Who answers while several links are lacking is asked for one at once. (The project's own simulations, detection, §3: with it nobody of 2,000 survivors of 10,000 stays outside.)
+//! found. So it does when it hears nobody. Who answers while several links are lacking is asked for one at once.
+//! If several are lacking even then, the neighbors' neighbors are asked ([`walks`](super::walks)). (The project's own simulations, detection, §3: with it nobody of 2,000 survivors of 10,000 stays outside.)
 //!
 //! # Price
 //!
-//! [`EAGER`] calls, one a beat period, when a node comes, [`EAGER_PER_LOSS`] for each member that vanishes (at most [`EAGER`] in
-//! all), then one each [`SELDOM`] beat periods: two datagrams of about 100 bytes with headers, 3 bytes a second in `lan`.
+//! [`EAGER`] calls, one a beat period, when a node comes, [`EAGER_PER_LOSS`] for each neighbor that dies (at most [`EAGER`] in
+//! all; with full membership everybody hears of every death, which is no reason for everybody to call), then one each
+//! [`SELDOM`] beat periods. A call is two datagrams of about 100 bytes with headers, and a new link now and then: 3 bytes a
+//! second in `lan`.
 //!
 //! # Source
 //!
@@ -45,11 +48,15 @@ use crate::time::Instant;
 /// Calls of a node that has just come.
 const EAGER: u8 = 40;
 
-/// Calls for each member that vanished (our choice). Not for links given up to others: such a call may make others give up links.
+/// Calls for each neighbor that died (our choice). Not for links given up to others: such a call may make others give up links.
 const EAGER_PER_LOSS: u8 = 4;
 
-/// Probe periods between two calls when all is calm (our choice).
-const SELDOM: u32 = 60;
+/// Beat periods between two calls when all is calm (our choice).
+const SELDOM: u32 = 120;
+
+/// With sampled membership a member without link, registers or a verdict is forgotten after so many beat periods (our choice:
+/// one whose link gave way may be back after some calls).
+const HEARSAY: u32 = 120;
 
 /// Between two calls of a sweep, in hundredths of a probe timeout (60 ms in `lan`, as simulated).
 const SWEEP_PERCENT: u32 = 40;
@@ -115,9 +122,15 @@ impl Soundings {
 
 impl Membership {
     /// Calls out to a member drawn by chance, if all wanted links are there.
-    pub(super) fn sound(&mut self, cx: &Cx<'_>) {
+    pub(super) fn sound(&mut self, cx: &mut Cx<'_>) {
         let sweeps = self.soundings.sweep > 0;
         self.soundings.plan(cx.now, &mut self.rng);
+        if sweeps && self.soundings.sweep == 0 && !self.closed && self.missing(cx) > 1 {
+            self.ask_around(cx);
+        }
+        if self.is_sampled {
+            while cx.members.drop_hearsay(cx.now, cx.me.node, self.beat_period * HEARSAY) {}
+        }
         if self.closed || cx.peers.len() == 0 && !sweeps {
             self.soundings.stop();
         } else if sweeps {
@@ -161,5 +174,62 @@ impl Membership {
         attempt.purpose = Purpose::Near;
         let applicant = Applicant { address: attempt.address, in_need: false, near: Some(round_trip) };
         cx.peers.find(node).is_none() && self.place(cx.peers, &applicant) != Place::None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PERIOD: Duration = Duration::from_millis(800);
+
+    fn soundings() -> (Soundings, Rng) {
+        (Soundings::new(PERIOD, Duration::from_millis(150)), Rng::new(&[5; 32], 0))
+    }
+
+    /// The pauses until the next calls.
+    fn pauses(soundings: &mut Soundings, rng: &mut Rng, calls: usize) -> std::vec::Vec<Duration> {
+        let mut now = soundings.deadline();
+        let next = |_| {
+            soundings.plan(now, rng);
+            let pause = soundings.deadline().saturating_since(now);
+            now = soundings.deadline();
+            pause
+        };
+        (0..calls).map(next).collect()
+    }
+
+    #[test]
+    fn a_newcomer_calls_often_and_then_seldom_and_again_after_a_loss() {
+        let (mut soundings, mut rng) = soundings();
+        soundings.start(Instant::ZERO, &mut rng);
+        let pauses_of = pauses(&mut soundings, &mut rng, usize::from(EAGER) + 5);
+        let often = |pause: &&Duration| **pause < PERIOD * 2;
+        assert_eq!(
+            pauses_of.iter().filter(often).count(),
+            usize::from(EAGER) - 1,
+            "the first pause was drawn at the start"
+        );
+        assert!(pauses_of.last().is_some_and(|&pause| pause > PERIOD * SELDOM / 2));
+        soundings.on_loss();
+        let pauses_of = pauses(&mut soundings, &mut rng, 20);
+        assert_eq!(pauses_of.iter().filter(often).count(), usize::from(EAGER_PER_LOSS));
+        (0..100).for_each(|_| soundings.on_loss());
+        assert_eq!(soundings.eager, EAGER);
+    }
+
+    #[test]
+    fn a_sweep_calls_each_entry_once_and_not_again_for_a_while() {
+        let (mut soundings, mut rng) = soundings();
+        let begin = Instant::from_millis(60_000);
+        soundings.begin_sweep(begin, 30);
+        assert_eq!(soundings.deadline(), begin);
+        let swept = pauses(&mut soundings, &mut rng, 30);
+        assert!(swept.iter().all(|&pause| pause <= Duration::from_millis(75)), "{swept:?}");
+        assert_eq!(soundings.sweep, 0);
+        soundings.begin_sweep(begin + PERIOD * 9, 30);
+        assert_eq!(soundings.sweep, 0, "too soon after the last one");
+        soundings.begin_sweep(begin + PERIOD * 10, 30);
+        assert_eq!(soundings.sweep, 30);
     }
 }

@@ -16,6 +16,8 @@
 //! - A walk has [`HOPS`] steps, each to a link drawn by chance, not to the one that it came from: after `log n / log (d − 1)`
 //!   steps such a walk is nearly anywhere in a random graph of degree `d` (Alon et al. 2007, *Non-backtracking random walks
 //!   mix faster*).
+//! - Who still lacks several links when it has called out to its whole view sends walks of two steps for itself: its neighbors'
+//!   neighbors are candidates as well (the project's own simulations, detection, §3).
 //! - A walk that ends at somebody who knows the newcomer already is over, and so is one that is lost: the newcomer, who lacks
 //!   links then, finds candidates in its view.
 //!
@@ -34,7 +36,7 @@ use crate::ids::NodeId;
 use crate::peer::{Due, PeerIdx, Peers};
 use crate::protocol::Cx;
 use crate::storage::Slots;
-use crate::wire::{PeerEntry, Walk};
+use crate::wire::{Address, PeerEntry, Walk};
 
 /// Steps of a walk (our choice: two more than a graph of a million nodes with 10 links needs; HyParView has 6).
 const HOPS: u8 = 8;
@@ -118,6 +120,19 @@ impl Membership {
         for _ in 0..self.wanted / 2 {
             let known = cx.peers.find(newcomer.id);
             if let Some(to) = self.pick_link(cx.peers, known) {
+                self.walks.add(cx.peers, Step { to, walk });
+            }
+        }
+    }
+
+    /// The whole view was called out to, and several links are still lacking: the neighbors' neighbors are asked, by walks of two
+    /// steps for this node itself. Each walk that ends well gives it two links.
+    pub(super) fn ask_around(&mut self, cx: &mut Cx<'_>) {
+        let Some(address) = self.address else { return };
+        let newcomer = PeerEntry { id: cx.me.node, incarnation: cx.me.incarnation, address: Address(address) };
+        let walk = Walk { newcomer, hops: 1 };
+        for _ in 0..self.missing(cx) / 2 {
+            if let Some(to) = self.pick_link(cx.peers, None) {
                 self.walks.add(cx.peers, Step { to, walk });
             }
         }

@@ -318,6 +318,7 @@ impl Protocol for Register {
             Fact::LinkDown { peer } => {
                 self.forget_link(peer.row());
                 self.comparison.on_link_down(peer);
+                self.recall_address(cx, peer);
             }
             Fact::Died { member } | Fact::Revived { member } => self.spread_status(cx, member),
             Fact::Differs { peer } => self.comparison.wake(cx.now, cx.peers, peer),

@@ -106,6 +106,18 @@ impl Register {
         }
     }
 
+    /// A link has ended. Where it led may be where the member once was (its greeting came late); what the member itself told
+    /// last counts, as nobody will tell it again.
+    pub(super) fn recall_address(&self, cx: &mut Cx<'_>, peer: PeerIdx) {
+        let owner = cx.peers.get(peer).and_then(|link| cx.members.find(link.node));
+        let Some((owner, slot)) = owner.and_then(|owner| Some((owner, self.table.find(owner, MEMBER_KEY)?))) else {
+            return;
+        };
+        if let Some(register) = self.table.get(slot).filter(|register| register.state == State::Value) {
+            read_member(cx, owner, register.value());
+        }
+    }
+
     /// The next own register to record.
     pub(crate) fn next_record(&mut self) -> Option<RegisterRecord> {
         let slot = self.table.next_unrecorded()?;

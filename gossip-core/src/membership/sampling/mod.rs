@@ -66,9 +66,12 @@
 //!   head of the view"). A third request before the replies to two were polled is dropped, as if it had been lost.
 //! - *Self-entries* are never taken up. An entry about its own sender whose address is unspecified stands for the address
 //!   that it came from.
-//! - *Somebody else answers* where an entry's node was thought to live: the entry goes, the answer counts.
-//! - *A view below a quarter of its size* is hungry: exchanges begin after the first retry pause, which doubles up to the
-//!   period while they bring nothing new. An empty view begins with the links.
+//! - *Somebody else answers* where an entry's node was thought to live: the entry goes, the answer counts. And nobody is told by
+//!   a node that another one lives where it lives itself.
+//! - *A newcomer* begins with its neighbors and theirs, which is no sample: of those who come in a crowd, all would choose
+//!   links among the same few. So its first exchanges follow each other after the first retry pause, which doubles up to the
+//!   period: in `lan` six within half a minute, after which a view is mixed (our choice). So it is with a view that is
+//!   *hungry*, below a quarter of its size. An empty view begins with the links.
 //!
 //! # Bounds
 //!
@@ -143,8 +146,8 @@ pub(crate) struct Sampler {
     next_at: Instant,
     asked: Option<Asked>,
     parcels: Parcels,
-    /// Exchanges in a row of a hungry node that brought nothing new.
-    fruitless: u32,
+    /// Exchanges since this node came, or since it was hungry and got something new.
+    settled: u32,
     /// What the application has not been warned of yet, one bit for each of [`Unsafe::ALL`].
     warnings: u8,
     size: Size,
@@ -172,7 +175,7 @@ impl Sampler {
             next_at: if sampling.is_some() { now + Duration::from_micros(phase) } else { Instant::NEVER },
             asked: None,
             parcels: Parcels::new(given, config.mtu.into()),
-            fruitless: 0,
+            settled: 0,
             warnings: risks.fold(0, |bits, risk| bits | 1 << risk as u8),
             size: Size::new(config.id),
             advertised: config.advertise,
@@ -235,11 +238,11 @@ impl Sampler {
         let asked = self.asked.take_if(|asked| asked.nonce == reply.head.nonce);
         let Some(asked) = asked else { return cx.stats.refused_unasked += 1 };
         cx.stats.exchanges_answered += 1;
-        if asked.whom.node != greeter.node {
-            cx.view.disprove(&asked.whom);
-        }
         if reply.head.flags & ExchangeHead::PUSH != 0 {
             self.take(cx, Given::Asked, greeter, reply);
+        }
+        if asked.whom.node != greeter.node {
+            cx.view.disprove(&asked.whom);
         }
         cx.view.count_exchange();
     }
@@ -265,10 +268,12 @@ impl Sampler {
             let address = if own { from.address } else { entry.address.0 };
             let born = Born::ago(clock, (DECISECOND * entry.age_ds).saturating_add(hop));
             let descriptor = Descriptor { node: entry.id, address, born };
-            (entry.id != me && is_usable(address)).then_some((descriptor, entry.copies.clamp(1, COPIES_MAX)))
+            let moved = address == from.address && entry.id != from.node;
+            (entry.id != me && is_usable(address) && !moved).then_some((descriptor, entry.copies.clamp(1, COPIES_MAX)))
         });
-        if cx.view.take(cx.now, &mut self.rng, whom, entries) > 0 {
-            self.fruitless = 0;
+        let was_hungry = self.is_hungry(cx.view);
+        if cx.view.take(cx.now, &mut self.rng, whom, entries) > 0 && was_hungry {
+            self.settled = 0;
         }
     }
 
@@ -308,14 +313,16 @@ impl Sampler {
         if cx.view.len() == 0 {
             self.begin_with_links(cx);
         }
-        let is_hungry = cx.view.len() < self.capacity / 4;
-        let pause = self.retry_first * (1 << self.fruitless.min(16));
-        let pause = if is_hungry { pause.min(self.period) } else { self.period };
-        self.fruitless = if is_hungry { self.fruitless.saturating_add(1) } else { 0 };
+        let pause = (self.retry_first * (1 << self.settled.min(16))).min(self.period);
+        self.settled = self.settled.saturating_add(1);
         self.next_at = cx.now + self.rng.jitter(pause, JITTER_PERCENT);
         if self.asked.is_none() {
             self.ask(cx, sampling);
         }
+    }
+
+    fn is_hungry(&self, view: &View) -> bool {
+        view.len() < self.capacity / 4
     }
 
     fn begin_with_links(&self, cx: &mut Cx<'_>) {
@@ -340,8 +347,8 @@ impl Protocol for Sampler {
         let Some(link) = cx.peers.get(peer).filter(|_| self.sampling.is_some()) else { return };
         let born = Born::ago(cx.view.clock(cx.now), Duration::ZERO);
         cx.view.insert(Descriptor { node: link.node, address: link.address, born });
-        if cx.view.len() < self.capacity / 4 {
-            self.fruitless = 0;
+        if self.is_hungry(cx.view) {
+            self.settled = 0;
             self.next_at = self.next_at.min(cx.now + self.retry_first);
         }
     }

@@ -20,7 +20,7 @@ pub(super) fn line(event: &Event) -> Option<String> {
             (Color::Red, format!("lost messages {first} to {last} of node {origin}"))
         }
         Event::IdentityConflict { address, .. } => (Color::Red, format!("{address} has the same number as this node")),
-        Event::PeerUp { node, address } => (Color::Cyan, format!("linked with node {node} at {address}")),
+        Event::PeerUp { node, address } => (Color::Cyan, format!("node {node} is up at {address}")),
         Event::PeerDown { node } => (Color::Yellow, format!("node {node} is gone")),
         Event::PeerUnreachable { node } => (Color::Yellow, format!("node {node} does not answer")),
         Event::Register { node, key, value: Some(value), .. } => {

@@ -7,8 +7,9 @@ use crate::sim::rng::Rng;
 use crate::swim;
 
 const SECOND: u64 = 1_000_000;
-/// What happens before anything is measured: the cluster is quiet.
-const QUIET: u64 = 20 * SECOND;
+/// What happens before anything is measured: the cluster is quiet. Newcomers look for near neighbors for 40 beat periods,
+/// which is 32 s.
+const QUIET: u64 = 60 * SECOND;
 /// The first crash comes within this time of the start.
 const CRASH_SPREAD: u64 = 4 * SECOND;
 

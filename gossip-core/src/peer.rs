@@ -111,6 +111,8 @@ pub(crate) struct Peers {
     /// Where the search for the next due peer of each kind starts: takes turns among peers.
     cursors: [u16; Due::ALL.len()],
     len: u16,
+    /// Links that a tree runs over: given up after others.
+    pub(crate) trunks: u64,
     /// The latest epoch that was given out. At the end of them nothing new is begun: no number is ever used twice.
     epoch: u32,
     /// The numbers of datagrams outside of all links: an epoch, and the last sequence in it.
@@ -127,6 +129,7 @@ impl Peers {
             due: core::array::from_fn(|_| Bits::new(capacity)),
             cursors: [0; Due::ALL.len()],
             len: 0,
+            trunks: 0,
             epoch: 1,
             open: (1, 0),
         }
@@ -147,6 +150,11 @@ impl Peers {
 
     pub(crate) fn is_full(&self) -> bool {
         self.len() == self.capacity()
+    }
+
+    /// Whether a tree runs over a link.
+    pub(crate) fn is_trunk(&self, peer: PeerIdx) -> bool {
+        self.trunks.checked_shr(peer.row() as u32).is_some_and(|trunks| trunks & 1 != 0)
     }
 
     /// Links that are not in doubt.

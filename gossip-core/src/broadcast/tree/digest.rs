@@ -53,6 +53,9 @@ const AGE_MIN: Duration = Duration::from_millis(150);
 const SWEEP_PAUSE: u32 = 3;
 const DAMAGE: u32 = 5;
 
+/// The number of a digest that names even the youngest messages, and is answered likewise; of an alarm too.
+const FRESH: u32 = 0;
+
 /// Names, four bytes each.
 pub(super) type Names = heapless::Vec<u8, { 4 * NAMES_MAX }>;
 
@@ -64,6 +67,8 @@ pub(super) struct Digests {
     pub(super) owed: u64,
     pub(super) answers: u64,
     numbers: Box<[u32]>,
+    /// Links that are owed a digest of even the youngest names.
+    fresh: u64,
     /// The number of the last digest, and the link that it is due to be answered by.
     number: u32,
     asked: Option<usize>,
@@ -84,6 +89,7 @@ impl Digests {
             owed: 0,
             answers: 0,
             numbers: (0..links).map(|_| 0).collect(),
+            fresh: 0,
             number: 0,
             asked: None,
             visited: 0,
@@ -98,7 +104,7 @@ impl Digests {
     }
 
     pub(super) fn forget_link(&mut self, row: usize) {
-        for links in [&mut self.owed, &mut self.answers, &mut self.visited] {
+        for links in [&mut self.owed, &mut self.answers, &mut self.fresh, &mut self.visited] {
             *links &= !bit(row);
         }
         self.asked = self.asked.filter(|&asked| asked != row);
@@ -163,8 +169,18 @@ impl Forest {
         mark(cx.peers, others);
     }
 
+    /// A link has become one of the tree while there was none in its place: what came meanwhile is compared at once.
+    pub(super) fn catch_up(&mut self, cx: &mut Cx<'_>, row: usize) {
+        if self.recent.newest().is_some_and(|newest| !self.digests.is_past(cx.now, &newest)) {
+            self.digests.asked = self.digests.asked.filter(|&asked| asked != row);
+            self.digests.owed |= bit(row);
+            self.digests.fresh |= bit(row);
+            mark(cx.peers, bit(row));
+        }
+    }
+
     pub(super) fn on_digest(&mut self, cx: &mut Cx<'_>, from: PeerIdx, digest: &wire::Digest<'_>) {
-        self.hear_names(cx, from, digest.ids.0, Duration::ZERO);
+        self.hear_names(cx, from, digest.ids.0, patience(digest.number));
         self.digests.numbers[from.row()] = digest.number;
         self.digests.answers |= bit(from.row());
         mark(cx.peers, bit(from.row()));
@@ -176,8 +192,7 @@ impl Forest {
             self.digests.asked = None;
             self.timers.stop(Timer::Answer);
         }
-        let patience = if announce.number == 0 { super::alarm::PATIENCE } else { Duration::ZERO };
-        self.hear_names(cx, from, announce.ids.0, patience);
+        self.hear_names(cx, from, announce.ids.0, patience(announce.number));
     }
 
     /// A neighbor has these; what is missing here is fetched after `patience`.
@@ -213,15 +228,20 @@ impl Forest {
     pub(super) fn write_digest(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) -> Result<(), Full> {
         let (row, link) = (to.row(), bit(to.row()));
         if self.digests.answers & link != 0 {
-            let names = self.names(cx.now, 2, packet.room(), |place| !self.recent.knows(row, place));
-            let frame = wire::Announce { number: self.digests.numbers[row], ids: Blob(&names) };
+            let number = self.digests.numbers[row];
+            let ages = if number == FRESH { 0 } else { 2 };
+            let names = self.names(cx.now, ages, packet.room(), |place| !self.recent.knows(row, place));
+            let frame = wire::Announce { number, ids: Blob(&names) };
             packet.frame(Kind::ANNOUNCE, &frame)?;
             self.digests.answers &= !link;
         }
         if self.digests.owed & link != 0 {
-            let names = self.names(cx.now, 1, packet.room(), |_| true);
-            packet.frame(Kind::DIGEST, &wire::Digest { number: self.digests.number, ids: Blob(&names) })?;
+            let is_fresh = self.digests.fresh & link != 0;
+            let (number, ages) = if is_fresh { (FRESH, 0) } else { (self.digests.number, 1) };
+            let names = self.names(cx.now, ages, packet.room(), |_| true);
+            packet.frame(Kind::DIGEST, &wire::Digest { number, ids: Blob(&names) })?;
             self.digests.owed &= !link;
+            self.digests.fresh &= !link;
             cx.stats.digests_sent += 1;
             if self.digests.asked == Some(row) {
                 let trip = micros(round_trip(cx.peers, row, &self.pace));
@@ -230,6 +250,11 @@ impl Forest {
         }
         Ok(())
     }
+}
+
+/// How long what was named may still come by itself.
+const fn patience(number: u32) -> Duration {
+    if number == FRESH { super::alarm::PATIENCE } else { Duration::ZERO }
 }
 
 /// The most bytes that a frame with names takes besides the names.

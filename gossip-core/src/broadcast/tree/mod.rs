@@ -234,6 +234,12 @@ impl Forest {
             Fact::LinkDown { peer } => self.on_link_down(cx, peer),
             _ => {}
         }
+        self.show_trunks(cx);
+    }
+
+    /// Tells which links the trees run over.
+    fn show_trunks(&self, cx: &mut Cx<'_>) {
+        cx.peers.trunks = self.trees.iter().fold(0, |links, tree| links | tree.place.links());
     }
 
     pub(crate) fn on_frame(&mut self, cx: &mut Cx<'_>, _copies: &mut Copies, from: PeerIdx, frame: &Frame<'_>) {
@@ -248,6 +254,7 @@ impl Forest {
             Frame::Fetch(fetch) => self.on_fetch(cx, from, fetch),
             _ => cx.stats.refused_unasked += 1,
         }
+        self.show_trunks(cx);
     }
 
     pub(crate) fn on_timeout(&mut self, cx: &mut Cx<'_>, _copies: &mut Copies) {
@@ -267,6 +274,7 @@ impl Forest {
                 Timer::Stuck(tree) => self.on_stuck_timer(cx, tree),
             }
         }
+        self.show_trunks(cx);
     }
 
     pub(crate) fn deadline(&self) -> Instant {

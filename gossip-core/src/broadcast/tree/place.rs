@@ -109,6 +109,7 @@ impl Forest {
         self.timers.stop(Timer::Stuck(tree));
         if place.parent != Some(row) {
             cx.stats.parents_changed += 1;
+            let hung = place.former.is_some() || place.parent.is_some() && place.confirmed;
             if let Some(parent) = place.parent.take() {
                 if place.confirmed && place.former.is_none() {
                     place.former = Some(parent);
@@ -123,6 +124,9 @@ impl Forest {
             (place.confirmed, place.attempts) = (false, 0);
             self.owe_child(cx, tree);
             self.greet_tree_link(cx, row);
+            if !hung {
+                self.catch_up(cx, row);
+            }
         }
         self.settle(cx, tree);
     }

@@ -15,7 +15,8 @@
 //! - A node that lacks several links, or is from the other side of a split, takes the place of a random link drawn by
 //!   chance. One that lacks a single link gets one from whoever has none too many.
 //! - A near one takes the place of the farthest near one if it is nearer by a fifth, or of a random one above the half.
-//! - A link that a tree runs over gives way after the others: whoever loses its parent misses what is under way.
+//! - A link that a tree runs over gives way after the others, and to no near one: whoever loses its parent misses what
+//!   is under way.
 //! - A link in doubt gives way last: what this node knows of the far end decides whether that is dead.
 //! - Half of the links at the most are with one network prefix (/16 of IPv4, /32 of IPv6, as Bitcoin groups addresses:
 //!   Heilman et al. 2015), as long as others ask: beyond its share a prefix gets the places of its own links alone.
@@ -72,17 +73,18 @@ impl Membership {
     fn near_place(&mut self, peers: &Peers, round_trip: u32, enough: bool) -> Place {
         let near = peers.iter().filter(|(_, peer)| peer.near).count();
         if near >= self.wanted / 2 {
-            let farther = peers.iter().filter(|(_, peer)| peer.near && !peer.suspected);
-            let farther = farther.filter(|(_, peer)| is_nearer(round_trip, peer.round_trip));
-            let worst = farther.max_by_key(|&(idx, peer)| (!peers.is_trunk(idx), peer.round_trip));
-            return worst.map_or(Place::None, |(idx, _)| Place::Of(idx));
+            let farthest = peers.iter().filter(|&(idx, peer)| peer.near && !peer.suspected && !peers.is_trunk(idx));
+            let farthest = farthest.max_by_key(|(_, peer)| peer.round_trip);
+            let nearer = |(_, peer): &(PeerIdx, &Peer)| is_nearer(round_trip, peer.round_trip);
+            return farthest.filter(nearer).map_or(Place::None, |(idx, _)| Place::Of(idx));
         }
         if !is_nearer(round_trip, mean_round_trip(peers)) {
             Place::None
         } else if !enough && !peers.is_full() {
             Place::Free
         } else if self.random_links(peers) > self.wanted.div_ceil(2) {
-            self.pick(peers, |peer| !peer.near && !peer.suspected).map_or(Place::None, Place::Of)
+            let random = self.pick(peers, |peer| !peer.near && !peer.suspected);
+            random.filter(|&idx| !peers.is_trunk(idx)).map_or(Place::None, Place::Of)
         } else {
             Place::None
         }

@@ -12,6 +12,7 @@
 //!   ones, in a random round: each once before any twice. The period is two of repair, half of it after damage.
 //! - Names younger than `max(150 ms, 5 × median round trip)` are left out: what is under way is never asked for.
 //! - The answer names what the asker did not, as far as it is twice that old.
+//! - A digest with the number 0 names the youngest too, and so does its answer: one that goes with a new parent's request.
 //! - No answer after a round trip and [`ANSWER_SLACK`]: all other links get the digest at once (a *sweep*), once in
 //!   three periods.
 //!

@@ -19,6 +19,9 @@
 //! # Rules
 //!
 //! - The best parent is the neighbor with the least cost (latencies, and the hold for each hop) whose ancestors do not name this node.
+//! - Who takes a parent while nothing else holds has missed what passed meanwhile: with the request goes a digest of even
+//!   the youngest messages (`digest`), answered likewise, so both ends fetch at once what they lack.
+//! - Where no neighbor fits, two round trips are waited for the far end of a new link before the root is asked for a wave.
 //! - A changed place is told to all children at once, so old names do not linger; whoever finds itself among its own
 //!   ancestors that way looks for another parent. So a loop ends after one turn.
 //!
@@ -30,7 +33,7 @@
 use core::time::Duration;
 
 use super::ancestors::Ancestors;
-use super::{Forest, Timer, bit, mark, round_trip, rows};
+use super::{Forest, Timer, bit, mark, micros, round_trip, rows};
 use crate::ids::NodeId;
 use crate::protocol::Cx;
 
@@ -39,6 +42,9 @@ const CHILD_ATTEMPTS: u8 = 8;
 
 /// How often a wave is asked for.
 const REQUEST_ATTEMPTS: u8 = 5;
+
+/// How many round trips the first request is put off.
+const REQUEST_TRIPS: u32 = 2;
 
 /// The pause between two requests.
 pub(super) const REQUEST_PAUSE: Duration = Duration::from_millis(700);
@@ -214,9 +220,8 @@ impl Forest {
             state.place.confirmed = true;
             return self.settle(cx, tree);
         }
-        state.owed.request =
-            self.ventures && state.wave.is_some_and(|wave| wave.address.is_some() && wave.root != cx.me.node);
-        self.timers.set(Timer::Stuck(tree), cx.now + REQUEST_PAUSE);
+        // A link that gave way to another one is soon replaced: perhaps its far end fits.
+        self.timers.set(Timer::Stuck(tree), cx.now + micros(self.median) * REQUEST_TRIPS);
     }
 
     pub(super) fn on_stuck_timer(&mut self, cx: &mut Cx<'_>, tree: usize) {
@@ -231,6 +236,12 @@ impl Forest {
             return self.on_claim_timer(cx, tree);
         }
         self.look_for_parent(cx, tree, 0);
+        let state = &mut self.trees[tree];
+        if state.place.parent.is_none() {
+            let has_address = state.wave.is_some_and(|wave| wave.address.is_some() && wave.root != cx.me.node);
+            state.owed.request = self.ventures && has_address;
+            self.timers.set(Timer::Stuck(tree), cx.now + REQUEST_PAUSE);
+        }
     }
 
     pub(super) fn on_child_timer(&mut self, cx: &mut Cx<'_>, tree: usize) {

@@ -28,8 +28,9 @@
 //! - The wave goes to every link over which it has not come. A neighbor with an older wave is sent this one.
 //! - A node without a wave claims after 300 to 600 ms ([`Pace::claim`]; where the root died the same, at its former
 //!   children). Where no wave came for three refreshes, each waits up to 10 s more by chance, so that hardly two claim.
-//! - The root sends a wave again after four times the time it waited before, from two repair periods to 10 minutes; when asked
-//!   ([`WaveRequest`](crate::wire::WaveRequest)) at once, but not twice within three repair periods, and begins anew.
+//! - The root sends a wave again after twice the time it waited before, from two repair periods to 10 minutes; when asked
+//!   ([`WaveRequest`](crate::wire::WaveRequest)) at once, but not twice within three repair periods, and then waits as long
+//!   again as it did before.
 //!
 //! # Sources, and where this differs
 //!
@@ -59,7 +60,7 @@ const DEPTH_WANTED: u8 = 9;
 const TIE: u32 = 4;
 
 /// How much longer the root waits each time.
-const REFRESH_GROWTH: u32 = 4;
+const REFRESH_GROWTH: u32 = 2;
 
 /// The longest time between two waves.
 const REFRESH_MAX: Duration = Duration::from_secs(600);
@@ -341,11 +342,11 @@ impl Forest {
         if self.trees[tree].wave.is_none_or(|wave| wave.number != number) {
             return;
         }
-        let earliest = self.trees[tree].waved_at + self.pace.gap;
-        if earliest <= cx.now {
-            self.wave(cx, tree, self.pace.refresh_min);
+        let waved_at = self.trees[tree].waved_at;
+        if waved_at + self.pace.gap <= cx.now {
+            self.wave(cx, tree, cx.now.saturating_since(waved_at));
         } else {
-            self.timers.set(Timer::Wave(tree), earliest);
+            self.timers.hasten(Timer::Wave(tree), waved_at + self.pace.gap);
         }
     }
 

@@ -60,7 +60,8 @@ struct Flight {
     sent_at: Instant,
     /// When to send it again.
     due: Instant,
-    pause: Duration,
+    /// In microseconds.
+    pause: u32,
     resends: u8,
     /// It is to be sent again now.
     owed: bool,
@@ -137,18 +138,20 @@ impl Acks {
         (anyway || self.wanted & bit(row) != 0).then(|| self.flights[range].iter().position(Option::is_none)).flatten()
     }
 
-    fn pause(&self, peers: &Peers, row: usize, guess: u32) -> Duration {
+    /// How long to wait for an acknowledgement, in microseconds.
+    fn pause(&self, peers: &Peers, row: usize, guess: u32) -> u32 {
         let estimate = self.estimates[row];
         if estimate.srtt > 0 {
-            return micros(estimate.srtt.saturating_add(SLACK.max(estimate.rttvar.saturating_mul(4))));
+            return estimate.srtt.saturating_add(SLACK.max(estimate.rttvar.saturating_mul(4)));
         }
         let known = peers.at(row).and_then(|peer| peers.get(peer)).map_or(0, |link| link.round_trip);
-        DELAY + micros(if known > 0 { known } else { guess } + SLACK)
+        let delay = DELAY.as_micros() as u32;
+        if known > 0 { known } else { guess }.saturating_add(delay + SLACK)
     }
 }
 
 const fn per_link(messages: usize) -> usize {
-    if messages / 4 < FLIGHTS_MAX { messages / 4 + 1 } else { FLIGHTS_MAX }
+    if messages / 8 < FLIGHTS_MAX { messages / 8 + 1 } else { FLIGHTS_MAX }
 }
 
 impl Forest {
@@ -235,7 +238,7 @@ impl Forest {
             place,
             name: self.recent.get(place).name,
             sent_at: cx.now,
-            due: cx.now + pause,
+            due: cx.now + micros(pause),
             pause,
             resends: 0,
             owed: false,
@@ -288,9 +291,9 @@ impl Forest {
             };
             flight.resends += 1;
             if flight.resends > FLAT {
-                flight.pause = flight.pause * 3 / 2;
+                flight.pause = flight.pause.saturating_add(flight.pause / 2);
             }
-            (flight.sequence, flight.due, flight.owed) = (sequence, cx.now + flight.pause, false);
+            (flight.sequence, flight.due, flight.owed) = (sequence, cx.now + micros(flight.pause), false);
             self.acks.of(row)[at] = written.then_some(flight);
             if written {
                 cx.stats.resent += 1;
@@ -326,7 +329,7 @@ mod tests {
             name: 0,
             sent_at: Instant::ZERO,
             due: Instant::ZERO,
-            pause: DELAY,
+            pause: 0,
             resends: 0,
             owed: false,
         };

@@ -19,7 +19,7 @@
 //!
 //! # Bounds
 //!
-//! [`LACKS_MAX`] messages are known to be missing at once, a further one takes the place of the oldest; each is asked for
+//! [`LACKS_MAX`] messages, or as many as are kept, are known to be missing at once, a further one takes the place of the oldest; each is asked for
 //! [`ATTEMPTS`] times. A message is announced once to each link. Beyond that it is the business of `anti_entropy`.
 //!
 //! # Sources, and where this differs
@@ -53,7 +53,7 @@ pub(super) const YOUNG_MS: u32 = 10_000;
 pub(super) const MISSES_MAX: u8 = 2;
 
 /// Messages that are known to be missing, at most.
-pub(super) const LACKS_MAX: usize = 64;
+const LACKS_MAX: usize = 64;
 
 /// How often one is asked for.
 const ATTEMPTS: u8 = 5;
@@ -67,7 +67,7 @@ struct Lack {
     asked: u64,
     attempts: u8,
     /// The request is to be sent there.
-    owed: Option<usize>,
+    owed: Option<u8>,
 }
 
 /// What is missing, what others miss, and what is to be announced.
@@ -87,8 +87,8 @@ pub(super) struct Missing {
 impl Missing {
     pub(super) fn new(links: usize, cards: usize) -> Self {
         Self {
-            lacks: (0..LACKS_MAX).map(|_| None).collect(),
-            index: Index::new(LACKS_MAX),
+            lacks: (0..lacks(cards)).map(|_| None).collect(),
+            index: Index::new(lacks(cards)),
             next: 0,
             fetches: 0,
             answers: Grid::new(links, cards),
@@ -97,7 +97,8 @@ impl Missing {
     }
 
     pub(super) const fn heap_bytes(links: usize, cards: usize) -> usize {
-        LACKS_MAX * size_of::<Option<Lack>>() + Index::heap_bytes(LACKS_MAX) + 2 * Grid::heap_bytes(links, cards)
+        let lacks = lacks(cards);
+        lacks * size_of::<Option<Lack>>() + Index::heap_bytes(lacks) + 2 * Grid::heap_bytes(links, cards)
     }
 
     /// A neighbor has a message that is not here. The place of the message among the missing, if that is news.
@@ -129,7 +130,7 @@ impl Missing {
         self.fetches &= !bit(row);
         for lack in self.lacks.iter_mut().flatten() {
             lack.holders &= !bit(row);
-            lack.owed = lack.owed.filter(|&owed| owed != row);
+            lack.owed = lack.owed.filter(|&owed| usize::from(owed) != row);
         }
     }
 
@@ -144,6 +145,11 @@ impl Missing {
         let idle = self.answers.row_is_empty(row) && self.announcements.row_is_empty(row);
         !idle || self.fetches & bit(row) != 0
     }
+}
+
+/// As many messages may be missing as are kept, up to a limit.
+pub(super) const fn lacks(messages: usize) -> usize {
+    if messages < LACKS_MAX { messages } else { LACKS_MAX }
 }
 
 impl Forest {
@@ -184,7 +190,7 @@ impl Forest {
         let Some(row) = rows(candidates).min_by_key(trip) else { return };
         let patience = micros(trip(&row)) + ANSWER_SLACK;
         self.missing.lacks[at] =
-            Some(Lack { asked: asked | bit(row), attempts: lack.attempts + 1, owed: Some(row), ..lack });
+            Some(Lack { asked: asked | bit(row), attempts: lack.attempts + 1, owed: Some(row as u8), ..lack });
         self.missing.fetches |= bit(row);
         mark(cx.peers, bit(row));
         self.timers.set(Timer::Lack(at), cx.now + patience);
@@ -230,7 +236,7 @@ impl Forest {
 
     fn write_fetch(&mut self, cx: &mut Cx<'_>, row: usize, packet: &mut Packer<'_>) -> Result<(), Full> {
         let mut names = Names::new();
-        for lack in self.missing.lacks.iter_mut().flatten().filter(|lack| lack.owed == Some(row)) {
+        for lack in self.missing.lacks.iter_mut().flatten().filter(|lack| lack.owed == Some(row as u8)) {
             // There are fewer places than names that fit.
             let _fits = names.extend_from_slice(&lack.name.to_le_bytes());
         }
@@ -238,7 +244,7 @@ impl Forest {
             packet.frame(Kind::FETCH, &wire::Fetch { ids: Blob(&names) })?;
             cx.stats.fetches_sent += (names.len() / 4) as u64;
         }
-        for lack in self.missing.lacks.iter_mut().flatten().filter(|lack| lack.owed == Some(row)) {
+        for lack in self.missing.lacks.iter_mut().flatten().filter(|lack| lack.owed == Some(row as u8)) {
             lack.owed = None;
         }
         self.missing.fetches &= !bit(row);

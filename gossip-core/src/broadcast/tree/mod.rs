@@ -188,7 +188,7 @@ impl Forest {
             ventures: !matches!(config.membership, Membership::Static { .. }),
             address: None,
             mtu: config.mtu.into(),
-            timers: Timers::new(trees, links),
+            timers: Timers::new(trees, links, alarm::lacks(messages)),
             pace: Pace::new(&config.timing),
             median: 0,
             born: now,
@@ -207,7 +207,7 @@ impl Forest {
             + Missing::heap_bytes(links, messages)
             + Loss::heap_bytes(links)
             + Acks::heap_bytes(links, messages)
-            + Timers::heap_bytes(trees, links)
+            + Timers::heap_bytes(trees, links, alarm::lacks(messages))
     }
 
     /// This node can be reached there: what a root tells the others.

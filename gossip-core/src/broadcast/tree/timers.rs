@@ -1,6 +1,5 @@
 //! All timers of the trees in one table, so that the next one is known at once.
 
-use super::alarm::LACKS_MAX;
 use crate::storage::Deadlines;
 use crate::time::Instant;
 
@@ -46,12 +45,12 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    pub(super) fn new(trees: usize, links: usize) -> Self {
-        Self { deadlines: Deadlines::new(count(trees, links)), trees, links }
+    pub(super) fn new(trees: usize, links: usize, lacks: usize) -> Self {
+        Self { deadlines: Deadlines::new(count(trees, links, lacks)), trees, links }
     }
 
-    pub(super) const fn heap_bytes(trees: usize, links: usize) -> usize {
-        Deadlines::heap_bytes(count(trees, links))
+    pub(super) const fn heap_bytes(trees: usize, links: usize, lacks: usize) -> usize {
+        Deadlines::heap_bytes(count(trees, links, lacks))
     }
 
     /// Sets a timer that is not set yet, or set for later.
@@ -120,8 +119,8 @@ impl Timers {
     }
 }
 
-const fn count(trees: usize, links: usize) -> usize {
-    SINGLE + PER_TREE * trees + PER_LINK * links + LACKS_MAX
+const fn count(trees: usize, links: usize, lacks: usize) -> usize {
+    SINGLE + PER_TREE * trees + PER_LINK * links + lacks
 }
 
 #[cfg(test)]
@@ -130,8 +129,8 @@ mod tests {
 
     #[test]
     fn every_timer_has_a_row_of_its_own() {
-        let mut timers = Timers::new(2, 3);
-        for at in 0..count(2, 3) {
+        let mut timers = Timers::new(2, 3, 5);
+        for at in 0..count(2, 3, 5) {
             assert_eq!(timers.row(timers.timer(at)), at);
         }
         timers.set(Timer::Child(1), Instant::from_millis(2));

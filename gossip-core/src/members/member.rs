@@ -40,6 +40,9 @@ pub(crate) struct Member {
     pub(crate) told: Told,
     /// Every live register up to this version is known here. Changed by [`Members::set_complete`](super::Members::set_complete).
     pub(crate) complete: u64,
+    /// The latest version as of which anything was said of this board. Until it is complete up to there, what was replaced
+    /// by then may be missing from it, and the replacement too.
+    pub(crate) claimed: u64,
     /// Removed registers up to this version may have been forgotten here.
     pub(crate) floor: u64,
     /// The registers in the order of their versions.
@@ -94,6 +97,11 @@ impl Member {
 
     pub(crate) const fn is_gone(&self) -> bool {
         is_gone(self.status)
+    }
+
+    /// Whether this copy of the board is what the board once was, as a whole. Only then is what is not there gone.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.complete >= self.claimed
     }
 
     /// Whether an accusation stands.

@@ -150,6 +150,7 @@ impl Members {
                 accused: 0,
                 told: Told::Nothing,
                 complete: 0,
+                claimed: 0,
                 floor: 0,
                 registers: List::default(),
                 forgotten: 0,

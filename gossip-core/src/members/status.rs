@@ -72,7 +72,7 @@ impl Members {
         let Some(member) = self.rows.get(row) else { return };
         let (was_gone, state) = (member.is_gone(), member.state);
         self.change(row, |member| {
-            (member.incarnation, member.floor, member.forgotten) = (incarnation, 0, 0);
+            (member.incarnation, member.claimed, member.floor, member.forgotten) = (incarnation, 0, 0, 0);
             (member.status, member.accused) = (0, 0);
         });
         if was_gone {

@@ -14,7 +14,7 @@
 //! # State
 //!
 //! Per owner ([`Members`]): incarnation, `complete` (every live register up to this version is
-//! here), `floor` (removals up to this version may be forgotten here), the registers in the order of versions. Per link:
+//! here), `claimed` (what was heard is true as of this version), `floor` (removals up to this version may be forgotten here), the registers in the order of versions. Per link:
 //! which registers are still to be sent, and how far the comparison has got ([`Comparison`]).
 //!
 //! # Messages
@@ -30,7 +30,9 @@
 //! - An update `(after, version]` extends `complete` iff `complete ≥ after`; it is applied either way, if its version is the
 //!   newest of its key.
 //! - Whoever is complete up to `version` may claim `after`; otherwise `after = version − 1`, which is always true, as
-//!   each version belongs to one register.
+//!   each version belongs to one register. The claim is true as of the version up to which its writer is complete, and says
+//!   so (`ahead`): what is not there may have been replaced later. A reader who has not got that far has a copy that is
+//!   neither what the board was nor what it is. Such a copy is not *settled*, and claims nothing.
 //! - A later incarnation of the owner voids all registers of the earlier one.
 //! - Who is behind the `floor` gets everything from 0 on: removals that it missed show as gaps between versions. What lies
 //!   in such a gap is doubted, and goes at the *closing* update of the same link, which names no register.
@@ -244,8 +246,14 @@ impl Register {
         [&self.closings, &self.statuses, &self.accusations]
     }
 
-    /// Nothing is owed to this link any more.
+    /// Nothing is owed to this link any more, and what it doubted is as good as before: the next link in its row may be
+    /// one that knows less, whose silence would be taken for its proof.
     fn forget_link(&mut self, row: usize) {
+        for slot in 0..self.registers_max {
+            if self.table.get(slot).is_some_and(|register| register.doubted_by == Some(row as u8)) {
+                self.table.trust(slot);
+            }
+        }
         self.owed.clear_row(row);
         for grid in [&mut self.closings, &mut self.statuses, &mut self.accusations] {
             grid.clear_row(row);

@@ -136,10 +136,10 @@ impl Observer for Court {
     fn observe(&mut self, step: &Step<'_>) {
         match &step.what {
             What::Told(Event::PeerDown { node }) if self.hears_events => {
-                self.judged(step.at, step.node, node.0 as u32 - 1, true)
+                self.judged(step.at, step.node, node.0 as u32 - 1, true);
             }
             What::Told(Event::PeerUp { node, .. }) if self.hears_events => {
-                self.judged(step.at, step.node, node.0 as u32 - 1, false)
+                self.judged(step.at, step.node, node.0 as u32 - 1, false);
             }
             What::Sent { datagram, .. } => self.count(datagram.len()),
             _ => {}

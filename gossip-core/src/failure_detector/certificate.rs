@@ -57,7 +57,7 @@ pub(super) struct Lead {
     owed: u64,
     /// Who denied in this round.
     denied: heapless::Vec<NodeId, ASKS>,
-    last: bool,
+    pub(super) last: bool,
 }
 
 impl Lead {
@@ -88,7 +88,7 @@ impl FailureDetector {
         if asked { case.since.max(case.asked_at + self.window * 4 / 3) } else { case.since }
     }
 
-    fn window_ends_at(&self, cx: &Cx<'_>, case: &Case) -> Instant {
+    pub(super) fn window_ends_at(&self, cx: &Cx<'_>, case: &Case) -> Instant {
         let member = cx.members.find(case.node).and_then(|row| cx.members.get(row));
         let flaps = member.map_or(0, |member| flaps(cx.now, member, self.window));
         case.since + self.window * (1 << flaps)

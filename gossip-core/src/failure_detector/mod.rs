@@ -24,7 +24,7 @@
 //! Quiet ──────▶ Probing ──m probes unanswered──▶ Suspect ──window──▶ last round ──2 deny──▶ dead, for all
 //!   ▲             │   └─ heard nobody: Deaf ──▶    │                     │
 //!   └──any sign of life, of the subject or by a witness─────────────────┘
-//!                                                  └── no verdict in 4 windows ──▶ unreachable, here
+//!                                                  └── no verdict in 3 windows more ──▶ unreachable, here
 //! ```
 //!
 //! # Three kinds of membership
@@ -69,6 +69,8 @@ mod loss;
 mod open;
 mod rtt;
 mod suspicion;
+#[cfg(test)]
+mod tests;
 mod witness;
 
 use core::time::Duration;

@@ -26,8 +26,8 @@
 //!
 //! # Bounds
 //!
-//! One case for each link and twice as many for others. A suspicion lasts four windows, or one where no certificate can come
-//! of it; then the link ends and the member is *unreachable* here.
+//! One case for each link and twice as many for others. A suspicion lasts three windows longer than its own, which is one to
+//! four, or one in all where no certificate can come of it; then the link ends and the member is *unreachable* here.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -41,8 +41,9 @@ use crate::protocol::{Cx, Fact};
 use crate::time::Instant;
 use crate::view::PeerState;
 
-/// How many windows a suspicion lasts that leads to no certificate.
-const PATIENCE: u32 = 4;
+/// How many windows a suspicion lasts beyond its own, where no certificate comes of it. (Counted from its end: the window
+/// of a member that has refuted twice of late is four times as long, and the last round comes only then.)
+const PATIENCE: u32 = 3;
 
 /// Vouched for so often in a row, and not heard in between: the path is broken, not the node.
 const VOUCHES_MAX: u8 = 6;
@@ -186,7 +187,7 @@ impl FailureDetector {
 
     fn gives_up_at(&self, cx: &Cx<'_>, case: &Case) -> Instant {
         let hopeless = self.scope == Scope::Neighbors || super::certificate::quorum(cx.members.standing()) == 0;
-        case.since + self.window * if hopeless { 1 } else { PATIENCE }
+        if hopeless { case.since + self.window } else { self.window_ends_at(cx, case) + self.window * PATIENCE }
     }
 
     /// The timer of a case has run out.

@@ -29,6 +29,7 @@
 //! minutes (a link that was given up leaves such a row); where all rows are taken, a new node is refused and counted.
 
 mod member;
+mod status;
 
 use core::hash::Hasher;
 use core::time::Duration;
@@ -40,6 +41,7 @@ use crate::time::Instant;
 use crate::view::PeerState;
 
 pub(crate) use member::{Concern, LEFT, Member, Told, is_gone};
+use status::is_alive;
 
 /// A row number of [`Members`].
 pub(crate) type Row = u32;
@@ -197,75 +199,6 @@ impl Members {
         self.gone -= u32::from(gone);
     }
 
-    /// This node's own experience of a node. One that is gone is not unreachable but gone; one that has left stays so for
-    /// the rest of its life, while a dead one that gets a link is about to refute. And unreachable is only who can be called
-    /// again: with sampled membership the owner of registers may live where this node does not know.
-    pub(crate) fn set_state(&mut self, now: Instant, row: Row, state: PeerState) {
-        let Some(member) = self.rows.get(row) else { return };
-        match member.status {
-            LEFT => {}
-            status if state == PeerState::Unreachable && member.address.is_none() && !is_gone(status) => {}
-            status if is_gone(status) && state != PeerState::Linked => self.put_state(now, row, PeerState::Down),
-            _ => self.put_state(now, row, state),
-        }
-    }
-
-    /// A higher status was told. False where it is not higher.
-    pub(crate) fn raise_status(&mut self, now: Instant, row: Row, status: u32) -> bool {
-        let Some(member) = self.rows.get(row).filter(|member| member.status < status) else { return false };
-        let (was_gone, state) = (member.is_gone(), member.state);
-        let refuted = status / 2 > member.status / 2 && !is_gone(status);
-        self.change(row, |member| {
-            member.status = status;
-            member.refuted_at = if refuted { now } else { member.refuted_at };
-        });
-        self.gone = self.gone + u32::from(is_gone(status)) - u32::from(was_gone);
-        self.turned.set(row as usize);
-        match status {
-            LEFT => self.put_state(now, row, PeerState::Left),
-            _ if is_gone(status) => self.put_state(now, row, PeerState::Down),
-            _ if state == PeerState::Down => self.put_state(now, row, PeerState::Known),
-            _ => {}
-        }
-        true
-    }
-
-    /// Somebody's table says this status, which is to be looked into.
-    pub(crate) fn accuse(&mut self, row: Row, status: u32) {
-        if let Some(member) = self.rows.get_mut(row) {
-            member.accused = member.accused.max(status);
-            self.accused.set(row as usize);
-        }
-    }
-
-    /// The next row that was accused and has not refuted it, and is then looked into.
-    pub(crate) fn next_accused(&mut self) -> Option<Row> {
-        loop {
-            let row = self.accused.first()?;
-            self.accused.clear(row);
-            if self.rows.get(row as Row).is_some_and(Member::is_accused) {
-                return Some(row as Row);
-            }
-        }
-    }
-
-    /// A node begins a new life, alive.
-    pub(crate) fn begin_anew(&mut self, now: Instant, row: Row, incarnation: Incarnation) {
-        let Some(member) = self.rows.get(row) else { return };
-        let (was_gone, state) = (member.is_gone(), member.state);
-        self.change(row, |member| {
-            (member.incarnation, member.floor, member.forgotten) = (incarnation, 0, 0);
-            (member.status, member.accused) = (0, 0);
-        });
-        if was_gone {
-            self.gone -= 1;
-            self.turned.set(row as usize);
-        }
-        if !is_alive(state) {
-            self.put_state(now, row, PeerState::Known);
-        }
-    }
-
     /// Every live register of a node up to this version is known.
     pub(crate) fn set_complete(&mut self, row: Row, complete: u64) {
         self.change(row, |member| member.complete = complete);
@@ -281,30 +214,6 @@ impl Members {
         }
         let after = member.fingerprint(self.root_key);
         self.root = self.root.wrapping_sub(before).wrapping_add(after);
-    }
-
-    /// The next row whose status has changed, and is then settled.
-    pub(crate) fn next_turned(&mut self) -> Option<Row> {
-        let row = self.turned.first()?;
-        self.turned.clear(row);
-        Some(row as Row)
-    }
-
-    /// Somebody has heard of a node: whoever is not reachable from here is not forgotten before the horizon has passed
-    /// since then.
-    pub(crate) fn saw_alive(&mut self, row: Row, at: Instant) {
-        if let Some(member) = self.rows.get_mut(row) {
-            member.since = member.since.max(at);
-        }
-    }
-
-    fn put_state(&mut self, now: Instant, row: Row, state: PeerState) {
-        let Some(member) = self.rows.get_mut(row) else { return };
-        if member.state != state {
-            self.alive = self.alive + u32::from(is_alive(state)) - u32::from(is_alive(member.state));
-            (member.state, member.since) = (state, now);
-        }
-        self.changed.set(row as usize);
     }
 
     /// Rows in the order of ids, from the first with an id of at least `node`.
@@ -335,13 +244,6 @@ impl Members {
             let row = self.order.get((start + step) % count)?;
             fits(self.rows.get(row)?).then_some(row)
         })
-    }
-
-    /// The next row that may have something to tell the application, and is then settled.
-    pub(crate) fn next_changed(&mut self) -> Option<Row> {
-        let row = self.changed.first()?;
-        self.changed.clear(row);
-        Some(row as Row)
     }
 
     /// Panics where a row cannot be found, a count or the root is wrong, or a state contradicts its status.
@@ -393,10 +295,6 @@ impl Members {
     }
 }
 
-const fn is_alive(state: PeerState) -> bool {
-    matches!(state, PeerState::Linked | PeerState::Known)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -425,38 +323,6 @@ mod tests {
         let row = members.find_or_insert(Instant::ZERO, NodeId(1), Incarnation(1));
         assert_eq!(members.find_or_insert(Instant::ZERO, NodeId(2), Incarnation(1)), None);
         assert_eq!(members.find_or_insert(Instant::ZERO, NodeId(1), Incarnation(1)), row);
-    }
-
-    #[test]
-    fn unreachable_is_only_who_can_be_called_again() {
-        let mut members = Members::new(1, 7, &mut Rng::new(&[1; 32], 0));
-        let row = members.find_or_insert(Instant::ZERO, NodeId(1), Incarnation(1)).expect("room for one");
-        members.set_state(Instant::ZERO, row, PeerState::Unreachable);
-        assert_eq!(members.get(row).map(|member| member.state), Some(PeerState::Known));
-        members.get_mut(row).expect("its row").address = Some(([10, 0, 0, 1], 7000).into());
-        members.set_state(Instant::ZERO, row, PeerState::Unreachable);
-        assert_eq!(members.get(row).map(|member| member.state), Some(PeerState::Unreachable));
-    }
-
-    /// Whatever is told in whatever order, the highest status of the latest life is what stays.
-    #[test]
-    fn the_order_of_news_does_not_matter() {
-        let news = [2, 1, LEFT, 3, 4, 1];
-        for skip in 0..news.len() {
-            let mut members = Members::new(1, 7, &mut Rng::new(&[1; 32], 0));
-            let row = members.find_or_insert(Instant::ZERO, NodeId(1), Incarnation(1)).expect("room for one");
-            members.set_complete(row, 3);
-            for status in news.iter().cycle().skip(skip).take(news.len()) {
-                members.raise_status(Instant::ZERO, row, *status);
-                members.check_invariants();
-            }
-            assert_eq!(members.get(row).map(|member| (member.status, member.state)), Some((LEFT, PeerState::Left)));
-            members.set_state(Instant::ZERO, row, PeerState::Linked);
-            assert_eq!((members.standing(), members.root()), (0, 0), "who has left does not come back in this life");
-            members.begin_anew(Instant::ZERO, row, Incarnation(2));
-            assert_eq!((members.standing(), members.alive()), (1, 1));
-            members.check_invariants();
-        }
     }
 
     #[test]

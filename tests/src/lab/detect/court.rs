@@ -19,6 +19,8 @@ pub(super) struct Court {
     condemned: Vec<Vec<bool>>,
     /// Whether traffic and false verdicts count now.
     pub(super) measuring: bool,
+    /// Whether events tell of members. With sampled membership they tell of links, which end for other reasons too.
+    pub(super) hears_events: bool,
     pub(super) false_positives: u64,
     pub(super) false_positives_healthy: u64,
     pub(super) slow_declared: u64,
@@ -45,6 +47,7 @@ impl Court {
             slow,
             crashes: Vec::new(),
             measuring: false,
+            hears_events: true,
             false_positives: 0,
             false_positives_healthy: 0,
             slow_declared: 0,
@@ -132,8 +135,12 @@ impl Court {
 impl Observer for Court {
     fn observe(&mut self, step: &Step<'_>) {
         match &step.what {
-            What::Told(Event::PeerDown { node }) => self.judged(step.at, step.node, node.0 as u32 - 1, true),
-            What::Told(Event::PeerUp { node, .. }) => self.judged(step.at, step.node, node.0 as u32 - 1, false),
+            What::Told(Event::PeerDown { node }) if self.hears_events => {
+                self.judged(step.at, step.node, node.0 as u32 - 1, true);
+            }
+            What::Told(Event::PeerUp { node, .. }) if self.hears_events => {
+                self.judged(step.at, step.node, node.0 as u32 - 1, false);
+            }
             What::Sent { datagram, .. } => self.count(datagram.len()),
             _ => {}
         }

@@ -72,12 +72,19 @@ pub(super) struct Options {
     /// Compare with Lifeguard too.
     #[arg(long)]
     lifeguard: bool,
+    /// Compare with nobody.
+    #[arg(long, conflicts_with = "lifeguard")]
+    alone: bool,
 }
 
 /// Runs the experiment.
 pub(super) fn run(options: &Options) -> Result<Report, Failure> {
     let cells = options.cells()?;
-    let who: &[Who] = if options.lifeguard { &[Who::Core, Who::Swim, Who::Lifeguard] } else { &[Who::Core, Who::Swim] };
+    let who: &[Who] = match (options.alone, options.lifeguard) {
+        (true, _) => &[Who::Core],
+        (false, true) => &[Who::Core, Who::Swim, Who::Lifeguard],
+        (false, false) => &[Who::Core, Who::Swim],
+    };
     let bar = progress::bar(cells.len() as u64 * options.runs * who.len() as u64, "trials");
     let jobs: Vec<(Who, Slow, u64)> = who
         .iter()
@@ -132,6 +139,14 @@ fn report(options: &Options, cells: &[Slow], who: &[Who], results: &[Vec<Finding
     for (who, sum) in who.iter().zip(&sums) {
         add_figures(&mut report, *who, sum);
     }
+    if !options.alone {
+        add_ratios(&mut report, &sums, results);
+    }
+    report.svg = Some(picture(options, cells, who, results, &report.title));
+    report
+}
+
+fn add_ratios(report: &mut Report, sums: &[Findings], results: &[Vec<Findings>]) {
     let ratio = |of: fn(&Findings) -> f64| {
         Value::Measure(Some(of(&sums[1])).filter(|&swim| swim > 0.0).map(|swim| of(&sums[0]) / swim))
     };
@@ -139,8 +154,6 @@ fn report(options: &Options, cells: &[Slow], who: &[Who], results: &[Vec<Finding
     report.add("false_positives_to_swim", ratio(|sum| sum.false_positives as f64), "floor ≤ 0.01, goal 0");
     let worst = results[0].iter().zip(&results[1]).map(|(core, swim)| core.datagrams as f64 / swim.datagrams as f64);
     report.add("worst_cell_datagrams_to_swim", Value::Measure(worst.reduce(f64::max)), "findings: 0.88");
-    report.svg = Some(picture(options, cells, who, results, &report.title));
-    report
 }
 
 fn add_figures(report: &mut Report, who: Who, sum: &Findings) {

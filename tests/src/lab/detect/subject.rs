@@ -12,7 +12,7 @@ use crate::swim;
 /// How often the views of a victim's neighbors are looked at for a first doubt, in microseconds: a doubt is a local
 /// matter, and no event.
 const LOOK_FOR_DOUBT: u64 = 10_000;
-/// How often the members of all nodes are looked at, in microseconds: events tell of those with whom there was a link.
+/// How often the members of all nodes are looked at, in microseconds, where events tell of links alone.
 const LOOK: u64 = 200_000;
 
 /// A cluster under test.
@@ -36,11 +36,13 @@ pub(super) struct Real {
     simulation: Simulation<Court>,
     /// Who was linked with the last victim.
     neighbors: Vec<u32>,
+    members: Members,
 }
 
 impl Real {
     /// A cluster that has joined.
-    pub(super) fn new(options: &Options, seed: u64, court: Court) -> Self {
+    pub(super) fn new(options: &Options, seed: u64, mut court: Court) -> Self {
+        court.hears_events = options.membership == Members::Full;
         let nodes = options.nodes;
         let mut world = sim::Options::new(seed, nodes);
         world.weather = weather(options, 0.0);
@@ -48,7 +50,7 @@ impl Real {
         let mut simulation = Simulation::new(world, move |birth| configure(birth, members, nodes), court);
         joining::join_all(&mut simulation, members, &mut Rng::new(seed, 1), 1_000_000);
         simulation.network().weather = weather(options, options.loss);
-        Self { simulation, neighbors: Vec::new() }
+        Self { simulation, neighbors: Vec::new(), members }
     }
 
     /// Whether a neighbor of the victim does not take it for a sound link any more.
@@ -63,7 +65,7 @@ impl Real {
         }
     }
 
-    /// Hears what all nodes hold of all members.
+    /// Hears what all nodes hold of the members that they know.
     fn look(&mut self) {
         let now = self.simulation.now();
         for observer in self.simulation.observer.survivors() {
@@ -90,7 +92,9 @@ impl Subject for Real {
                 self.look_for_doubt(victim);
             }
             self.simulation.run_until(next);
-            self.look();
+            if self.members == Members::Sampled {
+                self.look();
+            }
         }
     }
 

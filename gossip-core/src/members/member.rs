@@ -95,6 +95,11 @@ impl Member {
         matches!(self.told, Told::Up(incarnation, _) if incarnation == self.incarnation)
     }
 
+    /// Whether nothing is known of it but that it is there: no link, no registers, no verdict.
+    pub(crate) fn is_hearsay(&self) -> bool {
+        self.state == PeerState::Known && self.complete == 0 && self.registers.is_empty()
+    }
+
     pub(crate) const fn is_gone(&self) -> bool {
         is_gone(self.status)
     }

@@ -265,7 +265,8 @@ impl Register {
         self.flush_at == Instant::NEVER && cx.peers.is_settled(Due::Registers)
     }
 
-    /// Drops what is older than the horizon: removed registers, and members that are gone.
+    /// Drops what is older than the horizon: removed registers, and members that are gone. With sampled membership also, after
+    /// an eighth of it, members of whom only the name is left: a link that gave way to another leaves such a row.
     fn sweep(&mut self, cx: &mut Cx<'_>) {
         self.sweep_at = cx.now + self.horizon / 8;
         let (now, horizon) = (cx.now, self.horizon);
@@ -282,7 +283,9 @@ impl Register {
         }
         for row in 0..cx.members.capacity() {
             let gone = cx.members.get(row).is_some_and(|member| {
+                let hearsay = cx.view.is_used() && member.is_hearsay() && member.node != cx.me.node;
                 !matches!(member.state, PeerState::Linked | PeerState::Known) && is_old(member.since)
+                    || hearsay && now.saturating_since(member.since) >= horizon / 8
             });
             if gone {
                 self.forget_member(cx, row);

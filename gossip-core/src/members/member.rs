@@ -30,6 +30,8 @@ pub(crate) struct Member {
     pub(crate) state: PeerState,
     /// When the state became what it is; later where somebody has heard of the node since.
     pub(crate) since: Instant,
+    /// An earlier life of it was known, whose registers this row keeps from coming back.
+    pub(crate) reborn: bool,
     /// See the page of [`members`](super).
     pub(crate) status: u32,
     /// When it last refuted its death.

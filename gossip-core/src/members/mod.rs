@@ -149,6 +149,7 @@ impl Members {
                 accused: 0,
                 told: Told::Nothing,
                 complete: 0,
+                reborn: false,
                 claimed: 0,
                 floor: 0,
                 registers: List::default(),

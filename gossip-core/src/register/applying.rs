@@ -205,7 +205,10 @@ mod tests {
 
     /// A node with one link, over which changes of a third node's registers come.
     fn hear(updates: &[(u64, u64, &str)]) -> Gossip {
-        let config = Config::local(NodeId(1));
+        hear_as(Config::local(NodeId(1)), updates)
+    }
+
+    fn hear_as(config: Config, updates: &[(u64, u64, &str)]) -> Gossip {
         let mut gossip = Gossip::new(config, [1; 32], Instant::ZERO).expect("a preset is in its bounds");
         let from = link(&mut gossip, NodeId(2));
         for &(after, version, key) in updates {
@@ -236,6 +239,28 @@ mod tests {
 
     fn keys(gossip: &Gossip) -> std::vec::Vec<std::string::String> {
         gossip.registers("").map(|register| register.key.as_str().into()).collect()
+    }
+
+    /// Others may still hold what the earlier life wrote, and nobody but this row knows better.
+    #[test]
+    fn an_earlier_life_is_not_learnt_again_within_the_horizon() {
+        let mut config = Config::local(NodeId(1));
+        config.membership = crate::config::Membership::sampled(&config.limits);
+        let mut gossip = hear_as(config, &[(0, 1, "a")]);
+        let (mut cx, protocols) = gossip.split();
+        let row = cx.members.find(LIAR).expect("it has registers");
+        protocols.registers.adopt(&mut cx, row, Incarnation(2));
+        let eighth = gossip.config().timing.horizon / 8;
+        let pass = |gossip: &mut Gossip, eighths: u32| {
+            gossip.handle_timeout(Instant::ZERO + eighth * eighths);
+            while gossip.poll_event().is_some() {}
+        };
+        (1..8).for_each(|eighths| pass(&mut gossip, eighths));
+        let from = link(&mut gossip, NodeId(4));
+        hear_from(&mut gossip, from, RegisterState::Value, (0, 1, 0, "a"));
+        assert_eq!((gossip.stats().refused_stale, keys(&gossip)), (1, std::vec![]));
+        (8..11).for_each(|eighths| pass(&mut gossip, eighths));
+        assert_eq!(gossip.members.find(LIAR), None, "it is forgotten in the end");
     }
 
     /// What version 1 was is not here: perhaps it was removed, perhaps version 3 has replaced it.

@@ -266,7 +266,8 @@ impl Register {
     }
 
     /// Drops what is older than the horizon: removed registers, and members that are gone. With sampled membership also, after
-    /// an eighth of it, members of whom only the name is left: a link that gave way to another leaves such a row.
+    /// an eighth of it, members of whom only the name is left: a link that gave way to another leaves such a row. (One that
+    /// has voided an earlier life stays for the horizon, as others may still hold what that one wrote.)
     fn sweep(&mut self, cx: &mut Cx<'_>) {
         self.sweep_at = cx.now + self.horizon / 8;
         let (now, horizon) = (cx.now, self.horizon);
@@ -284,8 +285,9 @@ impl Register {
         for row in 0..cx.members.capacity() {
             let gone = cx.members.get(row).is_some_and(|member| {
                 let hearsay = cx.view.is_used() && member.is_hearsay() && member.node != cx.me.node;
-                !matches!(member.state, PeerState::Linked | PeerState::Known) && is_old(member.since)
-                    || hearsay && now.saturating_since(member.since) >= horizon / 8
+                let patience = if hearsay && !member.reborn { horizon / 8 } else { horizon };
+                let is_here = matches!(member.state, PeerState::Linked | PeerState::Known);
+                (hearsay || !is_here) && now.saturating_since(member.since) >= patience
             });
             if gone {
                 self.forget_member(cx, row);

@@ -174,11 +174,11 @@ impl Gossip {
         if self.peers.get(from).is_none() {
             return;
         }
-        if let Frame::Data(data) = frame {
-            return self.offer(from, &data);
-        }
-        if let Frame::Unlink(unlink) = frame {
-            return self.on_unlink(from, unlink);
+        match frame {
+            Frame::Data(data) => return self.offer(from, &data),
+            Frame::Unlink(unlink) => return self.on_unlink(from, unlink),
+            Frame::Statuses(statuses) => return self.on_statuses(from, statuses),
+            _ => {}
         }
         let (mut cx, protocols) = self.split();
         match frame {
@@ -191,13 +191,10 @@ impl Gossip {
             Frame::Ask(ask) => protocols.detector.on_ask(&mut cx, from, &ask),
             Frame::Vouch(vouch) => protocols.detector.on_vouch(&mut cx, vouch.number),
             Frame::Deny(deny) => protocols.detector.on_deny(&mut cx, from, deny.number),
-            Frame::Statuses(statuses) => {
-                protocols.detector.on_statuses(&mut cx, statuses);
-                self.settle();
-                let (cx, protocols) = self.split();
-                protocols.registers.on_statuses(&cx, from, statuses);
+            Frame::Accusations(statuses) => {
+                protocols.registers.on_lives(&mut cx, statuses);
+                protocols.detector.on_accusations(&mut cx, statuses);
             }
-            Frame::Accusations(statuses) => protocols.detector.on_accusations(&mut cx, statuses),
             Frame::Probe(probe) => protocols.detector.on_probe(&mut cx, from, probe),
             Frame::Ack(ack) => protocols.detector.on_ack(&mut cx, from, ack),
             Frame::Root(root) => protocols.repair.on_root(&mut cx, from, root),
@@ -224,7 +221,7 @@ impl Gossip {
             | Frame::ViewRequest(_)
             | Frame::ViewReply(_)
             | Frame::Sketch(_) => cx.stats.refused_unasked += 1,
-            Frame::Data(_) | Frame::Unlink(_) => unreachable!("handled above"),
+            Frame::Data(_) | Frame::Unlink(_) | Frame::Statuses(_) => unreachable!("handled above"),
         }
     }
 

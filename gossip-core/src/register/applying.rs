@@ -273,10 +273,18 @@ mod tests {
             let owner = cx.members.find(LIAR).expect("it has registers");
             protocols.registers.closing(&cx, owner).map(|closing| (closing.after, closing.version))
         };
+        hear_from(&mut gossip, from, RegisterState::Value, (5, 6, 0, "c"));
+        assert_eq!((complete(&gossip), claims(&mut gossip)), (0, None));
         hear_from(&mut gossip, from, RegisterState::Value, (0, 2, 1, "b"));
         assert_eq!((complete(&gossip), claims(&mut gossip)), (2, None));
         hear_from(&mut gossip, from, RegisterState::Value, (2, 3, 0, "a"));
-        assert_eq!((complete(&gossip), claims(&mut gossip)), (3, Some((3, 3))));
+        assert_eq!((complete(&gossip), claims(&mut gossip)), (3, None));
+        hear_from(&mut gossip, from, RegisterState::Nothing, (3, 5, 0, ""));
+        assert_eq!((complete(&gossip), claims(&mut gossip)), (6, Some((6, 6))));
+        let (mut cx, protocols) = gossip.split();
+        let row = cx.members.find(LIAR).expect("it has registers");
+        protocols.registers.adopt(&mut cx, row, Incarnation(2));
+        assert_eq!((complete(&gossip), claims(&mut gossip)), (0, None), "a later life has begun");
     }
 
     /// One neighbor has replaced a register by what is still to come. Another one, in the row of its link, ends its board

@@ -44,15 +44,16 @@ impl Register {
     }
 
     /// "After my last register of this owner there is nothing more." From a board that is not settled it would be wrong,
-    /// and as that board is behind somebody else's, it is compared again.
+    /// and as that board is behind somebody else's, it is compared again. Nor can anything be said of one of which nothing is
+    /// known: the owner may have begun a later life since the closing was owed.
     pub(super) fn closing(&self, cx: &Cx<'_>, owner: Row) -> Option<Update<'static>> {
-        let member = cx.members.get(owner).filter(|member| member.is_settled())?;
+        let member = cx.members.get(owner).filter(|member| member.complete > 0 && member.is_settled())?;
         let last = self.table.of(cx.members, owner).last().map_or(0, |(_, register)| register.version.number);
         Some(Update {
             owner: member.node,
             incarnation: member.incarnation,
             after: last.min(member.complete),
-            version: member.complete.max(1),
+            version: member.complete,
             ahead: 0,
             state: RegisterState::Nothing,
             age_ms: 0,

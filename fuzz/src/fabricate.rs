@@ -203,8 +203,9 @@ impl Liar<'_> {
             }
             _ => {
                 let state = RegisterState::from(u.int_in_range(0..=3)?);
-                let (age_ms, key, value) = (small(u)? as u32, blob(u)?, blob(u)?);
-                packer.list(Kind::UPDATES, [Update { owner, incarnation, after, version, state, age_ms, key, value }]);
+                let (ahead, age_ms, key, value) = (small(u)?, small(u)? as u32, blob(u)?, blob(u)?);
+                let update = Update { owner, incarnation, after, version, ahead, state, age_ms, key, value };
+                packer.list(Kind::UPDATES, [update]);
             }
         }
         Ok(())

@@ -39,7 +39,7 @@ pub(crate) const LINK_SET_MAX: u16 = 64;
 /// | `window` | 256 | 256 | 64 | 256 |
 /// | `registers` | 4096 | 4096 | 64 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
-/// | `bytes()`, KiB, rounded up | 4968 | 11991 | 68 | 1896 |
+/// | `bytes()`, KiB, rounded up | 4976 | 11999 | 69 | 1898 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {

@@ -411,6 +411,7 @@ mod tests {
             incarnation: Incarnation(2),
             after: 0,
             version: 1,
+            ahead: 0,
             state: 0.into(),
             age_ms: 0,
             key: Blob(&[]),

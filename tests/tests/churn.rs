@@ -10,8 +10,8 @@ const SECOND: u64 = 1_000_000;
 /// How long the dead may be taken for alive: a neighbor misses one within a round of beats of ten links and some probes, and
 /// gives a suspect up after four windows.
 const BELIEVED: u64 = 30 * SECOND;
-/// How long the name of somebody is kept who was linked once and whose link gave way to another: 120 beat periods, and one pause
-/// between two calls of a calm node.
+/// How long the name of somebody is kept who was linked once and whose link gave way to another: twice an eighth of the horizon,
+/// and a little more.
 const REMEMBERED: u64 = 200 * SECOND;
 /// Of an id, the part that says where its node lives; the rest says in which life.
 const PLACE_BITS: u32 = 16;

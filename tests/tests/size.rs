@@ -1,7 +1,6 @@
 //! How many nodes believe that there are: exactly, where all know all, and by how much they are off where nobody does.
 //!
-//! `lab sampling` measures the same at any size (`size_estimate`, `size_error`). A mutant whose sketches are not merged, or
-//! whose epochs do not end, fails here.
+//! `lab sampling` measures the same at any size (`size_estimate`, `size_error`).
 
 use core::time::Duration;
 

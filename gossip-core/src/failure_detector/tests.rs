@@ -2,7 +2,7 @@
 //!
 //! Node 1 is real. Nodes 2 to 7 are links that say only what a test lets them say; node 2 is the one that falls silent.
 //!
-//! # Mutants killed here
+//! # Mutants that these tests are written against
 //!
 //! | mutant | test |
 //! |---|---|

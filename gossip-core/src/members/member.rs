@@ -30,6 +30,8 @@ pub(crate) struct Member {
     pub(crate) state: PeerState,
     /// When the state became what it is; later where somebody has heard of the node since.
     pub(crate) since: Instant,
+    /// An earlier life of it was known, whose registers this row keeps from coming back.
+    pub(crate) reborn: bool,
     /// See the page of [`members`](super).
     pub(crate) status: u32,
     /// When it last refuted its death.
@@ -40,6 +42,9 @@ pub(crate) struct Member {
     pub(crate) told: Told,
     /// Every live register up to this version is known here. Changed by [`Members::set_complete`](super::Members::set_complete).
     pub(crate) complete: u64,
+    /// The latest version as of which anything was said of this board. Until it is complete up to there, what was replaced
+    /// by then may be missing from it, and the replacement too.
+    pub(crate) claimed: u64,
     /// Removed registers up to this version may have been forgotten here.
     pub(crate) floor: u64,
     /// The registers in the order of their versions.
@@ -92,8 +97,18 @@ impl Member {
         matches!(self.told, Told::Up(incarnation, _) if incarnation == self.incarnation)
     }
 
+    /// Whether nothing is known of it but that it is there: no link, no registers, no verdict.
+    pub(crate) fn is_hearsay(&self) -> bool {
+        self.state == PeerState::Known && self.complete == 0 && self.registers.is_empty()
+    }
+
     pub(crate) const fn is_gone(&self) -> bool {
         is_gone(self.status)
+    }
+
+    /// Whether this copy of the board is what the board once was, as a whole. Only then is what is not there gone.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.complete >= self.claimed
     }
 
     /// Whether an accusation stands.

@@ -32,7 +32,6 @@ mod member;
 mod status;
 
 use core::hash::Hasher;
-use core::time::Duration;
 
 use crate::ids::{Incarnation, NodeId};
 use crate::rng::Rng;
@@ -150,6 +149,8 @@ impl Members {
                 accused: 0,
                 told: Told::Nothing,
                 complete: 0,
+                reborn: false,
+                claimed: 0,
                 floor: 0,
                 registers: List::default(),
                 forgotten: 0,
@@ -162,24 +163,14 @@ impl Members {
         Some(row)
     }
 
-    /// Drops the row unchanged for longest among those that say nothing but that their node was heard of, if it has been
-    /// so for `age`, or if all rows are taken. Whether there was one.
-    pub(crate) fn drop_hearsay(&mut self, now: Instant, me: NodeId, age: Duration) -> bool {
-        let idle = |row: Row, member: &Member| {
-            member.state == PeerState::Known
-                && member.complete == 0
-                && member.registers.is_empty()
-                && member.node != me
-                && !self.changed.contains(row as usize)
-        };
-        let idle = self.rows.iter().filter(|(row, member)| idle(*row, member));
-        let oldest = idle.min_by_key(|(_, member)| member.since);
-        let is_due = |member: &Member| self.is_full() || now.saturating_since(member.since) >= age;
-        let oldest = oldest.filter(|(_, member)| is_due(member)).map(|(row, _)| row);
-        if let Some(row) = oldest {
+    /// Where all rows are taken, drops one that says nothing but that its node is known by hearsay, the one unchanged for
+    /// longest.
+    pub(crate) fn drop_hearsay(&mut self, me: NodeId) {
+        let oldest = self.rows.iter().filter(|(_, member)| member.is_hearsay() && member.node != me);
+        let oldest = oldest.min_by_key(|(_, member)| member.since);
+        if let Some((row, _)) = oldest.filter(|_| self.is_full()) {
             self.remove(row);
         }
-        oldest.is_some()
     }
 
     /// Drops a row whose registers are gone.

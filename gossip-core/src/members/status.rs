@@ -71,9 +71,11 @@ impl Members {
     pub(crate) fn begin_anew(&mut self, now: Instant, row: Row, incarnation: Incarnation) {
         let Some(member) = self.rows.get(row) else { return };
         let (was_gone, state) = (member.is_gone(), member.state);
+        let reborn = member.incarnation != Incarnation(0);
         self.change(row, |member| {
-            (member.incarnation, member.floor, member.forgotten) = (incarnation, 0, 0);
+            (member.incarnation, member.claimed, member.floor, member.forgotten) = (incarnation, 0, 0, 0);
             (member.status, member.accused) = (0, 0);
+            (member.reborn, member.since) = (reborn, now);
         });
         if was_gone {
             self.gone -= 1;

@@ -3,8 +3,6 @@
 //! An answer to a greeting of this node settles the attempt behind it: a token to come back with, a link, or the names
 //! of others. A link that is granted may be one too many by now, or take the place of another one.
 
-use core::time::Duration;
-
 use super::attempts::{Attempt, Notice, Purpose};
 use super::giving_way::{Applicant, Place};
 use super::greeting::{Decision, Greeter, NewLink};
@@ -100,7 +98,7 @@ impl Membership {
             near: near.then_some(attempt.round_trip),
         };
         if self.is_sampled {
-            cx.members.drop_hearsay(cx.now, cx.me.node, Duration::MAX);
+            cx.members.drop_hearsay(cx.me.node);
         }
         let exists = cx.peers.find(greeter.node).is_some();
         let instead = match if exists { Place::Free } else { self.place(cx.peers, &applicant) } {

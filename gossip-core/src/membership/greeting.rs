@@ -4,7 +4,6 @@
 //! shown to others. Who gives way for whom is decided in [`giving_way`](super::giving_way).
 
 use core::net::SocketAddr;
-use core::time::Duration;
 
 use super::answers::{Answer, Beside, Say};
 use super::cookie::Bearer;
@@ -139,7 +138,7 @@ impl Membership {
         link: Option<PeerIdx>,
     ) -> (Verdict, Option<PeerIdx>) {
         if self.is_sampled {
-            cx.members.drop_hearsay(cx.now, cx.me.node, Duration::MAX);
+            cx.members.drop_hearsay(cx.me.node);
         }
         let known = cx.members.find(greeter.node).and_then(|row| cx.members.get(row));
         if known.is_some_and(|member| member.incarnation > greeter.incarnation) {

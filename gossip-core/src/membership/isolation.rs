@@ -35,6 +35,11 @@ impl Isolation {
         Self { patience: beat_period.saturating_mul(PATIENCE), at: Instant::NEVER, isolated: false, told: false }
     }
 
+    /// Whether the silence has lasted.
+    pub(super) const fn is_on(&self) -> bool {
+        self.isolated
+    }
+
     pub(super) const fn deadline(&self) -> Instant {
         self.at
     }

@@ -54,10 +54,6 @@ const EAGER_PER_LOSS: u8 = 4;
 /// Beat periods between two calls when all is calm (our choice).
 const SELDOM: u32 = 120;
 
-/// With sampled membership a member without link, registers or a verdict is forgotten after so many beat periods (our choice:
-/// one whose link gave way may be back after some calls).
-const HEARSAY: u32 = 120;
-
 /// Between two calls of a sweep, in hundredths of a probe timeout (60 ms in `lan`, as simulated).
 const SWEEP_PERCENT: u32 = 40;
 
@@ -127,9 +123,6 @@ impl Membership {
         self.soundings.plan(cx.now, &mut self.rng);
         if sweeps && self.soundings.sweep == 0 && !self.closed && self.missing(cx) > 1 {
             self.ask_around(cx);
-        }
-        if self.is_sampled {
-            while cx.members.drop_hearsay(cx.now, cx.me.node, self.beat_period * HEARSAY) {}
         }
         if self.closed || cx.peers.len() == 0 && !sweeps {
             self.soundings.stop();

@@ -82,8 +82,11 @@ impl Membership {
 
     pub(super) fn refill(&mut self, cx: &Cx<'_>) {
         self.refill_at = Instant::NEVER;
-        let fresh = |attempt: &Attempt| attempt.purpose == Purpose::Candidate && attempt.is_fresh();
-        let under_way = self.attempts.count(fresh);
+        // Many neighbors dead at once are replaced as fast as can be. Who hears nobody for longer is not among the dead, but cut
+        // off, and nobody will answer sooner if more are asked.
+        let isolated = self.isolation.is_on();
+        let pursued = |attempt: &Attempt| attempt.purpose == Purpose::Candidate && (isolated || attempt.is_fresh());
+        let under_way = self.attempts.count(pursued);
         let missing = self.missing(cx);
         if missing == 0 || self.closed || self.is_static() {
             return;

@@ -24,7 +24,7 @@ impl Register {
     fn on_update(&mut self, cx: &mut Cx<'_>, from: PeerIdx, update: &Update<'_>) {
         // A closing update may speak of no version at all; any other one has its own.
         let end = update.version.saturating_add(u64::from(update.state == RegisterState::Nothing));
-        let sane = (1..VERSION_MAX).contains(&update.version) && update.after < end;
+        let sane = (1..VERSION_MAX).contains(&update.version) && update.ahead < VERSION_MAX && update.after < end;
         let known_state = !matches!(update.state, RegisterState::Other(_));
         if !sane || !known_state {
             cx.stats.refused_form += 1;
@@ -41,6 +41,9 @@ impl Register {
         }
         if cx.members.get(owner).is_some_and(crate::members::Member::is_gone) {
             self.accuse(cx, from, owner);
+        }
+        if let Some(member) = cx.members.get_mut(owner) {
+            member.claimed = member.claimed.max(update.version + update.ahead);
         }
         self.doubt_between(cx, from, owner, update);
         let version = Version { incarnation: update.incarnation, number: update.version };
@@ -202,27 +205,105 @@ mod tests {
 
     /// A node with one link, over which changes of a third node's registers come.
     fn hear(updates: &[(u64, u64, &str)]) -> Gossip {
-        let config = Config::local(NodeId(1));
+        hear_as(Config::local(NodeId(1)), updates)
+    }
+
+    fn hear_as(config: Config, updates: &[(u64, u64, &str)]) -> Gossip {
         let mut gossip = Gossip::new(config, [1; 32], Instant::ZERO).expect("a preset is in its bounds");
-        let (node, address) = (NodeId(2), ([10, 0, 0, 2], 7_000).into());
-        gossip.link(&NewLink { node, incarnation: Incarnation(1), address, number: 0, near: false, round_trip: 0 });
-        let from = gossip.peers.find(NodeId(2)).expect("it was linked");
+        let from = link(&mut gossip, NodeId(2));
         for &(after, version, key) in updates {
-            let (mut cx, protocols) = gossip.split();
-            let update = Update {
-                owner: LIAR,
-                incarnation: Incarnation(1),
-                after,
-                version,
-                state: RegisterState::Value,
-                age_ms: 0,
-                key: Blob(key.as_bytes()),
-                value: Blob(b"x"),
-            };
-            protocols.registers.on_update(&mut cx, from, &update);
-            gossip.check_invariants();
+            hear_from(&mut gossip, from, RegisterState::Value, (after, version, 0, key));
         }
         gossip
+    }
+
+    fn link(gossip: &mut Gossip, node: NodeId) -> PeerIdx {
+        let address = ([10, 0, 0, 2], 7_000).into();
+        gossip.link(&NewLink { node, incarnation: Incarnation(1), address, number: 0, near: false, round_trip: 0 });
+        gossip.peers.find(node).expect("it was linked")
+    }
+
+    fn hear_from(
+        gossip: &mut Gossip,
+        from: PeerIdx,
+        state: RegisterState,
+        (after, version, ahead, key): (u64, u64, u64, &str),
+    ) {
+        let (mut cx, protocols) = gossip.split();
+        let value = Blob(if state == RegisterState::Value { b"x" } else { &[] });
+        let (owner, incarnation, key) = (LIAR, Incarnation(1), Blob(key.as_bytes()));
+        let update = Update { owner, incarnation, after, version, ahead, state, age_ms: 0, key, value };
+        protocols.registers.on_update(&mut cx, from, &update);
+        gossip.check_invariants();
+    }
+
+    fn keys(gossip: &Gossip) -> std::vec::Vec<std::string::String> {
+        gossip.registers("").map(|register| register.key.as_str().into()).collect()
+    }
+
+    /// Others may still hold what the earlier life wrote, and nobody but this row knows better.
+    #[test]
+    fn an_earlier_life_is_not_learnt_again_within_the_horizon() {
+        let mut config = Config::local(NodeId(1));
+        config.membership = crate::config::Membership::sampled(&config.limits);
+        let mut gossip = hear_as(config, &[(0, 1, "a")]);
+        let (mut cx, protocols) = gossip.split();
+        let row = cx.members.find(LIAR).expect("it has registers");
+        protocols.registers.adopt(&mut cx, row, Incarnation(2));
+        let eighth = gossip.config().timing.horizon / 8;
+        let pass = |gossip: &mut Gossip, eighths: u32| {
+            gossip.handle_timeout(Instant::ZERO + eighth * eighths);
+            while gossip.poll_event().is_some() {}
+        };
+        (1..8).for_each(|eighths| pass(&mut gossip, eighths));
+        let from = link(&mut gossip, NodeId(4));
+        hear_from(&mut gossip, from, RegisterState::Value, (0, 1, 0, "a"));
+        assert_eq!((gossip.stats().refused_stale, keys(&gossip)), (1, std::vec![]));
+        (8..11).for_each(|eighths| pass(&mut gossip, eighths));
+        assert_eq!(gossip.members.find(LIAR), None, "it is forgotten in the end");
+    }
+
+    /// What version 1 was is not here: perhaps it was removed, perhaps version 3 has replaced it.
+    #[test]
+    fn what_may_have_been_replaced_is_not_said_to_be_gone() {
+        let mut gossip = hear(&[]);
+        let from = gossip.peers.find(NodeId(2)).expect("it was linked");
+        let claims = |gossip: &mut Gossip| {
+            let (cx, protocols) = gossip.split();
+            let owner = cx.members.find(LIAR).expect("it has registers");
+            protocols.registers.closing(&cx, owner).map(|closing| (closing.after, closing.version))
+        };
+        hear_from(&mut gossip, from, RegisterState::Value, (5, 6, 0, "c"));
+        assert_eq!((complete(&gossip), claims(&mut gossip)), (0, None));
+        hear_from(&mut gossip, from, RegisterState::Value, (0, 2, 1, "b"));
+        assert_eq!((complete(&gossip), claims(&mut gossip)), (2, None));
+        hear_from(&mut gossip, from, RegisterState::Value, (2, 3, 0, "a"));
+        assert_eq!((complete(&gossip), claims(&mut gossip)), (3, None));
+        hear_from(&mut gossip, from, RegisterState::Nothing, (3, 5, 0, ""));
+        assert_eq!((complete(&gossip), claims(&mut gossip)), (6, Some((6, 6))));
+        let (mut cx, protocols) = gossip.split();
+        let row = cx.members.find(LIAR).expect("it has registers");
+        protocols.registers.adopt(&mut cx, row, Incarnation(2));
+        assert_eq!((complete(&gossip), claims(&mut gossip)), (0, None), "a later life has begun");
+    }
+
+    /// One neighbor has replaced a register by what is still to come. Another one, in the row of its link, ends its board
+    /// earlier: it has that register itself.
+    #[test]
+    fn what_a_link_doubted_is_not_removed_by_the_next_one_in_its_row() {
+        for relinked in [false, true] {
+            let mut gossip = hear(&[(0, 1, "a"), (0, 2, "b")]);
+            let from = gossip.peers.find(NodeId(2)).expect("it was linked");
+            let mut speaker = from;
+            if relinked {
+                gossip.unlink(from, crate::view::PeerState::Known, None);
+                speaker = link(&mut gossip, NodeId(4));
+                assert_eq!(speaker.row(), from.row());
+            }
+            hear_from(&mut gossip, speaker, RegisterState::Nothing, (2, 2, 0, ""));
+            let left: &[&str] = if relinked { &["a", "b"] } else { &["b"] };
+            assert_eq!(keys(&gossip), left);
+        }
     }
 
     fn complete(gossip: &Gossip) -> u64 {

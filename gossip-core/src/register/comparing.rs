@@ -66,6 +66,8 @@ impl Register {
         let here = (member.incarnation, member.complete);
         let there = (entry.incarnation, entry.complete);
         if here.0 > there.0 {
+            // It may have no registers yet that would tell of its later life.
+            self.owe_status(from, row, member.is_gone());
             self.owe_owner(cx, from, row, 0);
         } else if here > there {
             let start = if there.1 < member.floor { 0 } else { there.1 };

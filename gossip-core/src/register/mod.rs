@@ -14,7 +14,7 @@
 //! # State
 //!
 //! Per owner ([`Members`]): incarnation, `complete` (every live register up to this version is
-//! here), `floor` (removals up to this version may be forgotten here), the registers in the order of versions. Per link:
+//! here), `claimed` (what was heard is true as of this version), `floor` (removals up to this version may be forgotten here), the registers in the order of versions. Per link:
 //! which registers are still to be sent, and how far the comparison has got ([`Comparison`]).
 //!
 //! # Messages
@@ -30,7 +30,9 @@
 //! - An update `(after, version]` extends `complete` iff `complete ≥ after`; it is applied either way, if its version is the
 //!   newest of its key.
 //! - Whoever is complete up to `version` may claim `after`; otherwise `after = version − 1`, which is always true, as
-//!   each version belongs to one register.
+//!   each version belongs to one register. The claim is true as of the version up to which its writer is complete, and says
+//!   so (`ahead`): what is not there may have been replaced later. A reader who has not got that far has a copy that is
+//!   neither what the board was nor what it is. Such a copy is not *settled*, and claims nothing.
 //! - A later incarnation of the owner voids all registers of the earlier one.
 //! - Who is behind the `floor` gets everything from 0 on: removals that it missed show as gaps between versions. What lies
 //!   in such a gap is doubted, and goes at the *closing* update of the same link, which names no register.
@@ -244,8 +246,14 @@ impl Register {
         [&self.closings, &self.statuses, &self.accusations]
     }
 
-    /// Nothing is owed to this link any more.
+    /// Nothing is owed to this link any more, and what it doubted is as good as before: the next link in its row may be
+    /// one that knows less, whose silence would be taken for its proof.
     fn forget_link(&mut self, row: usize) {
+        for slot in 0..self.registers_max {
+            if self.table.get(slot).is_some_and(|register| register.doubted_by == Some(row as u8)) {
+                self.table.trust(slot);
+            }
+        }
         self.owed.clear_row(row);
         for grid in [&mut self.closings, &mut self.statuses, &mut self.accusations] {
             grid.clear_row(row);
@@ -257,7 +265,9 @@ impl Register {
         self.flush_at == Instant::NEVER && cx.peers.is_settled(Due::Registers)
     }
 
-    /// Drops what is older than the horizon: removed registers, and members that are gone.
+    /// Drops what is older than the horizon: removed registers, and members that are gone. With sampled membership also, after
+    /// an eighth of it, members of whom only the name is left: a link that gave way to another leaves such a row. (One that
+    /// has voided an earlier life stays for the horizon, as others may still hold what that one wrote.)
     fn sweep(&mut self, cx: &mut Cx<'_>) {
         self.sweep_at = cx.now + self.horizon / 8;
         let (now, horizon) = (cx.now, self.horizon);
@@ -274,7 +284,10 @@ impl Register {
         }
         for row in 0..cx.members.capacity() {
             let gone = cx.members.get(row).is_some_and(|member| {
-                !matches!(member.state, PeerState::Linked | PeerState::Known) && is_old(member.since)
+                let hearsay = cx.view.is_used() && member.is_hearsay() && member.node != cx.me.node;
+                let patience = if hearsay && !member.reborn { horizon / 8 } else { horizon };
+                let is_here = matches!(member.state, PeerState::Linked | PeerState::Known);
+                (hearsay || !is_here) && now.saturating_since(member.since) >= patience
             });
             if gone {
                 self.forget_member(cx, row);

@@ -2,7 +2,7 @@
 //!
 //! What status a member has is judged by the [`failure detector`](crate::failure_detector); here it only travels. News goes to
 //! every link, gathered like changes of registers, and what gets lost is found by the comparison of tables: a peer that lists
-//! a member with a lower status is told the higher one. A death that is told so late is an *accusation*: the reader
+//! a member with a lower status, or in an earlier life, is told the higher one. A death that is told so late is an *accusation*: the reader
 //! looks for itself before it believes it. (After a split has healed, the tables of either side hold the other side's
 //! members dead.)
 
@@ -30,6 +30,16 @@ impl Register {
         let delay = Duration::from_micros(self.rng.range_micros(0, micros(self.status_delay)));
         self.flush_at = self.flush_at.min(cx.now + delay);
         self.comparison.note_news(cx.now);
+    }
+
+    /// A peer tells of members. A later life voids what the earlier one wrote.
+    pub(crate) fn on_lives(&mut self, cx: &mut Cx<'_>, statuses: List<'_, MemberStatus>) {
+        let me = cx.me.node;
+        for said in statuses.iter().filter(|said| said.node != me) {
+            if let Some(row) = cx.members.find(said.node) {
+                self.adopt(cx, row, said.incarnation);
+            }
+        }
     }
 
     /// A peer told statuses, which were judged by now: what it knows it need not hear, and what it should know it hears.

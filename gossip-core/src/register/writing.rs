@@ -33,7 +33,9 @@ impl Register {
             }
         }
         while let Some(owner) = self.closings.next_in_row(to.row(), 0) {
-            if packet.list(Kind::UPDATES, self.closing(cx, owner as Row)) == 0 {
+            if let Some(closing) = self.closing(cx, owner as Row)
+                && packet.list(Kind::UPDATES, [closing]) == 0
+            {
                 return Err(Full);
             }
             self.closings.clear(to.row(), owner);
@@ -41,15 +43,18 @@ impl Register {
         Ok(())
     }
 
-    /// "After my last register of this owner there is nothing more."
-    fn closing(&self, cx: &Cx<'_>, owner: Row) -> Option<Update<'static>> {
-        let member = cx.members.get(owner)?;
+    /// "After my last register of this owner there is nothing more." From a board that is not settled it would be wrong,
+    /// and as that board is behind somebody else's, it is compared again. Nor can anything be said of one of which nothing is
+    /// known: the owner may have begun a later life since the closing was owed.
+    pub(super) fn closing(&self, cx: &Cx<'_>, owner: Row) -> Option<Update<'static>> {
+        let member = cx.members.get(owner).filter(|member| member.complete > 0 && member.is_settled())?;
         let last = self.table.of(cx.members, owner).last().map_or(0, |(_, register)| register.version.number);
         Some(Update {
             owner: member.node,
             incarnation: member.incarnation,
             after: last.min(member.complete),
-            version: member.complete.max(1),
+            version: member.complete,
+            ahead: 0,
             state: RegisterState::Nothing,
             age_ms: 0,
             key: Blob(&[]),
@@ -68,12 +73,13 @@ fn update<'a>(table: &'a Registers, members: &Members, now: Instant, slot: Slot)
     let register = table.get(slot)?;
     let owner = members.get(register.owner)?;
     let version = register.version.number;
-    let complete = owner.complete >= version;
+    let claims = owner.complete >= version && owner.is_settled();
     Some(Update {
         owner: owner.node,
         incarnation: register.version.incarnation,
-        after: if complete { table.version_before(members, slot) } else { version - 1 },
+        after: if claims { table.version_before(members, slot) } else { version - 1 },
         version,
+        ahead: if claims { owner.complete - version } else { 0 },
         state: if register.state == State::Value { RegisterState::Value } else { RegisterState::Removed },
         age_ms: register.age_ms(now),
         key: Blob(register.key()),

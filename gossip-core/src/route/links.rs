@@ -1,10 +1,11 @@
-//! Links begin and end: the row, the member behind it, and the news to everybody.
+//! Links begin and end: the row, the member behind it, and the news to everybody. And news of members comes.
 
 use crate::gossip::Gossip;
 use crate::membership::NewLink;
 use crate::peer::PeerIdx;
 use crate::protocol::Fact;
 use crate::view::PeerState;
+use crate::wire::{List, MemberStatus};
 
 impl Gossip {
     /// Makes a link, or begins it anew where there is one.
@@ -38,6 +39,16 @@ impl Gossip {
         self.stats.links_made += 1;
         self.tell(Fact::LinkUp { peer });
         self.members.set_state(self.now, member, PeerState::Linked);
+    }
+
+    /// News of members: in which life they are, then whether they live, then whom to tell.
+    pub(super) fn on_statuses(&mut self, from: PeerIdx, statuses: List<'_, MemberStatus>) {
+        let (mut cx, protocols) = self.split();
+        protocols.registers.on_lives(&mut cx, statuses);
+        protocols.detector.on_statuses(&mut cx, statuses);
+        self.settle();
+        let (cx, protocols) = self.split();
+        protocols.registers.on_statuses(&cx, from, statuses);
     }
 
     /// Ends a link; the far end hears of it where a reason is given.

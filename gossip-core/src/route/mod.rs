@@ -176,32 +176,35 @@ impl Gossip {
         if self.peers.get(from).is_none() {
             return;
         }
-        if let Frame::Data(data) = frame {
-            self.offer(Some(from), &data);
-            let (mut cx, protocols) = self.split();
-            return protocols.broadcast.on_copy(&mut cx, from, data.flags);
-        }
-        if let Frame::Unlink(unlink) = frame {
-            return self.on_unlink(from, unlink);
-        }
-        let (mut cx, protocols) = self.split();
         match frame {
+            Frame::Data(data) => {
+                self.offer(Some(from), &data);
+                let (mut cx, protocols) = self.split();
+                protocols.broadcast.on_copy(&mut cx, from, data.flags);
+            }
+            Frame::Unlink(unlink) => self.on_unlink(from, unlink),
+            Frame::Statuses(statuses) => self.on_statuses(from, statuses),
+            frame => self.hand_over(from, &frame),
+        }
+    }
+
+    /// A frame that concerns one sub-protocol, or two.
+    fn hand_over(&mut self, from: PeerIdx, frame: &Frame<'_>) {
+        let (mut cx, protocols) = self.split();
+        match *frame {
             Frame::Beat(beat) => {
                 if protocols.detector.on_beat(&cx, from, beat) {
                     // The peer has seen all that this node has, its own messages among it.
                     cx.messages.share_all();
                 }
             }
-            Frame::Ask(ask) => protocols.detector.on_ask(&mut cx, from, &ask),
+            Frame::Ask(ref ask) => protocols.detector.on_ask(&mut cx, from, ask),
             Frame::Vouch(vouch) => protocols.detector.on_vouch(&mut cx, vouch.number),
             Frame::Deny(deny) => protocols.detector.on_deny(&mut cx, from, deny.number),
-            Frame::Statuses(statuses) => {
-                protocols.detector.on_statuses(&mut cx, statuses);
-                self.settle();
-                let (cx, protocols) = self.split();
-                protocols.registers.on_statuses(&cx, from, statuses);
+            Frame::Accusations(statuses) => {
+                protocols.registers.on_lives(&mut cx, statuses);
+                protocols.detector.on_accusations(&mut cx, statuses);
             }
-            Frame::Accusations(statuses) => protocols.detector.on_accusations(&mut cx, statuses),
             Frame::Probe(probe) => protocols.detector.on_probe(&mut cx, from, probe),
             Frame::Ack(ack) => protocols.detector.on_ack(&mut cx, from, ack),
             Frame::Wave(_)
@@ -213,25 +216,25 @@ impl Gossip {
             | Frame::Announce(_)
             | Frame::Fetch(_)
             | Frame::Heard(_)
-            | Frame::Inquiry(_) => protocols.broadcast.on_frame(&mut cx, from, &frame),
+            | Frame::Inquiry(_) => protocols.broadcast.on_frame(&mut cx, from, frame),
             Frame::Root(root) => protocols.repair.on_root(&mut cx, from, root),
-            Frame::Frontiers(page) => protocols.repair.on_frontiers(&mut cx, from, &page),
+            Frame::Frontiers(ref page) => protocols.repair.on_frontiers(&mut cx, from, page),
             Frame::Pull(pull) => protocols.repair.on_pull(&mut cx, from, pull),
             Frame::Absent(absent) => protocols.repair.on_absent(&mut cx, from, absent),
             Frame::RegisterRoot(root) => protocols.registers.on_root(&mut cx, from, root),
-            Frame::RegisterFrontiers(page) => {
-                protocols.detector.on_table(&mut cx, &page);
-                protocols.registers.on_frontiers(&mut cx, from, &page);
+            Frame::RegisterFrontiers(ref page) => {
+                protocols.detector.on_table(&mut cx, page);
+                protocols.registers.on_frontiers(&mut cx, from, page);
             }
             Frame::Updates(updates) => protocols.registers.on_updates(&mut cx, from, updates),
-            Frame::Conflict(conflict) => protocols.membership.on_conflict(&conflict),
+            Frame::Conflict(ref conflict) => protocols.membership.on_conflict(conflict),
             Frame::Peers(peers) => protocols.membership.on_peers(&mut cx, peers),
-            Frame::Vacancy(entry) => {
+            Frame::Vacancy(ref entry) => {
                 if let Some(link) = cx.peers.get(from) {
-                    protocols.membership.on_vacancy(link.node, &entry);
+                    protocols.membership.on_vacancy(link.node, entry);
                 }
             }
-            Frame::Walk(walk) => protocols.membership.on_walk(&mut cx, from, &walk),
+            Frame::Walk(ref walk) => protocols.membership.on_walk(&mut cx, from, walk),
             Frame::Hello(_)
             | Frame::Retry(_)
             | Frame::Welcome(_)
@@ -240,7 +243,7 @@ impl Gossip {
             | Frame::Sketch(_)
             | Frame::WaveRequest(_)
             | Frame::Injected(_) => cx.stats.refused_unasked += 1,
-            Frame::Data(_) | Frame::Unlink(_) => unreachable!("handled above"),
+            Frame::Data(_) | Frame::Unlink(_) | Frame::Statuses(_) => unreachable!("handled above"),
         }
     }
 

@@ -376,6 +376,7 @@ fn updates() -> Vec<Update<'static>> {
         incarnation: LIFE,
         after: 0,
         version: 128,
+        ahead: 2,
         state: RegisterState::Value,
         age_ms: 1_000,
         key: Blob(b"book"),
@@ -386,6 +387,7 @@ fn updates() -> Vec<Update<'static>> {
         Update {
             after: 128,
             version: 130,
+            ahead: 0,
             state: RegisterState::Nothing,
             age_ms: 0,
             key: Blob(&[]),

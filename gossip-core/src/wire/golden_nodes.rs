@@ -123,6 +123,7 @@ fn hear(gossip: &mut Gossip, version: u64, key: &[u8], value: &[u8]) {
         incarnation: OTHER_LIFE,
         after: 0,
         version,
+        ahead: 0,
         state: RegisterState::Value,
         age_ms: 0,
         key: Blob(key),

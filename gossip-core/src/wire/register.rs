@@ -3,8 +3,8 @@
 //! ```text
 //! 0x80 Root        sum 8 · rows varint
 //! 0x81 Frontiers   more 1 · from owner 8 · from incarnation 8 · ( owner 8 · incarnation 8 · complete varint · status varint )…
-//! 0x82 Updates     ( owner 8 · incarnation 8 · after varint · version varint · state 1 · age varint
-//!                  · key blob · value blob )…
+//! 0x82 Updates     ( owner 8 · incarnation 8 · after varint · version varint · ahead varint · state 1
+//!                  · age varint · key blob · value blob )…
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,9 @@ pub struct Update<'a> {
     pub after: u64,
     /// The version of the register, as a number within the incarnation.
     pub version: u64,
+    /// What is said of the versions between is true as of this many versions later: what was there may have been replaced
+    /// by one of those, which the reader may not know yet.
+    pub ahead: u64,
     /// What the register holds.
     pub state: RegisterState,
     /// Time since the register was changed, in milliseconds, as far as it was spent in nodes.
@@ -63,9 +66,9 @@ pub struct Update<'a> {
 }
 
 impl Update<'_> {
-    /// The most bytes that a frame with one update takes besides key and value: the frame's head, two ids, two varints
-    /// of 64 bits, one of 32, the state, two lengths below 2²¹.
-    pub const OVERHEAD_MAX: usize = FRAME_HEAD_LEN + 2 * 8 + 2 * 10 + 5 + 1 + 2 * 3;
+    /// The most bytes that a frame with one update takes besides key and value: the frame's head, two ids, three
+    /// varints of 64 bits, one of 32, the state, two lengths below 2²¹.
+    pub const OVERHEAD_MAX: usize = FRAME_HEAD_LEN + 2 * 8 + 3 * 10 + 5 + 1 + 2 * 3;
 }
 
 /// What a register holds.

@@ -256,7 +256,7 @@ proptest! {
         let updates: Vec<_> = rows_of_table
             .iter()
             .map(|((owner, incarnation), (after, version, age_ms, state), key, value)| Update {
-                owner: *owner, incarnation: *incarnation, after: *after, version: *version,
+                owner: *owner, incarnation: *incarnation, after: *after, version: *version, ahead: after / 2,
                 state: RegisterState::from(*state), age_ms: *age_ms, key: Blob(key), value: Blob(value),
             })
             .collect();
@@ -440,6 +440,7 @@ fn overheads_are_exact() {
         incarnation: Incarnation(u64::MAX),
         after: u64::MAX,
         version: u64::MAX,
+        ahead: u64::MAX,
         state: RegisterState::Other(u8::MAX),
         age_ms: u32::MAX,
         key: Blob(&blob),

@@ -74,6 +74,11 @@ impl View {
         (2 * capacity + 1) * size_of::<Row>()
     }
 
+    /// Whether others are known by this view, and not by the table of members.
+    pub(crate) const fn is_used(&self) -> bool {
+        self.sampling.is_some()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }

@@ -6,7 +6,8 @@ use gossip_tests::sim::{Options, Simulation, Weather};
 
 const SECOND: u64 = 1_000_000;
 
-/// Nodes that have joined through the first one, and have been left in peace for half a minute.
+/// Nodes that have joined through the first one, and have been left in peace for a minute: until then each
+/// looks for near neighbors, and links that change bring acknowledgements with them.
 fn cluster(seed: u64, nodes: u32, trees: u8) -> Simulation<()> {
     let mut options = Options::new(seed, nodes);
     options.weather = Weather { latency: (10_000, 50_000), ..Weather::fair() };
@@ -23,7 +24,7 @@ fn cluster(seed: u64, nodes: u32, trees: u8) -> Simulation<()> {
             simulation.join(node, 0).expect("a new node takes its first contact");
         }
     }
-    simulation.run_until(30 * SECOND);
+    simulation.run_until(60 * SECOND);
     simulation
 }
 

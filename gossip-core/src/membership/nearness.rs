@@ -21,7 +21,8 @@
 //! With sampled membership, when two links at once are in doubt, many nodes may have died together. Then the whole view is called
 //! out to once, the entry not heard of for longest first: the dead go from it, and who has no links any more is
 //! found. So it does when it hears nobody. Who answers while several links are lacking is asked for one at once.
-//! If several are lacking even then, the neighbors' neighbors are asked ([`walks`](super::walks)). (The project's own simulations, detection, §3: with it nobody of 2,000 survivors of 10,000 stays outside.)
+//! If several are lacking even then, the neighbors' neighbors are asked ([`walks`](super::walks)). (In a model nobody of 2,000
+//! survivors of 10,000 stays outside so: ARCHITECTURE.md, "What was measured".)
 //!
 //! # Price
 //!
@@ -32,8 +33,8 @@
 //!
 //! # Source
 //!
-//! The project's own simulations (spreading, §1): with five of ten links the fastest of about 40 candidates, all latencies of a
-//! broadcast shrink by a quarter at the same number of hops.
+//! Our choice, from a model (ARCHITECTURE.md, "What was measured"): with five of ten links the fastest of about 40 candidates,
+//! all latencies of a broadcast shrink by a quarter at the same number of hops.
 
 use core::time::Duration;
 

@@ -18,11 +18,11 @@ use crate::view::PeerState;
 use crate::wire::PeerEntry;
 
 /// Greetings under way at once to get more links (HyParView's implementations do one; three save round trips, and at 80 %
-/// dead the first living one is found in a third of the time: the project's own simulations, detection, §3).
+/// dead the first living one is found in a third of the time: ARCHITECTURE.md, "What was measured").
 const PARALLEL: usize = 3;
 
 /// Who lacks a single link waits for so many beat periods: a node that comes back finds its old places free, and who was
-/// spliced apart for a newcomer is about to get a link from it (the project's own simulations, detection, §1.3: 5 s).
+/// spliced apart for a newcomer is about to get a link from it (our choice: 4 s in `lan`).
 const PATIENCE: u32 = 5;
 
 /// Who hears nobody asks the links that it has for so many probe timeouts before it looks for others: so long the detector

@@ -17,7 +17,7 @@
 //!   steps such a walk is nearly anywhere in a random graph of degree `d` (Alon et al. 2007, *Non-backtracking random walks
 //!   mix faster*).
 //! - Who still lacks several links when it has called out to its whole view sends walks of two steps for itself: its neighbors'
-//!   neighbors are candidates as well (the project's own simulations, detection, §3).
+//!   neighbors are candidates as well (our choice).
 //! - A walk that ends at somebody who knows the newcomer already is over, and so is one that is lost: the newcomer, who lacks
 //!   links then, finds candidates in its view.
 //!

@@ -19,7 +19,7 @@ pub struct Report {
 /// One figure.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// Its name, as in `EXPERIMENTS.md`.
+    /// Its name, by which it is found in the JSON object.
     pub key: Cow<'static, str>,
     /// What it is.
     pub value: Value,

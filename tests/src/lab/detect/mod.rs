@@ -18,7 +18,7 @@ use crate::lab::report::{Report, Value};
 use crate::lab::values::{range, seconds, share};
 use crate::lab::{Common, Failure, progress, runs};
 
-/// The grid of `findings` of the project: members that are slow, how long, and how long they are well in between.
+/// The grid, our choice after that of Lifeguard (Dadgar, Phillips and Currey 2017, §V): members that are slow, how long, and how long they are well in between.
 const GRID: ([u32; 5], [u64; 4], [u64; 3]) =
     ([1, 4, 8, 16, 32], [500_000, 2_000_000, 8_000_000, 16_000_000], [1_000_000, 4_000_000, 16_000_000]);
 
@@ -153,7 +153,7 @@ fn add_ratios(report: &mut Report, sums: &[Findings], results: &[Vec<Findings>])
     report.add("datagrams_to_swim", ratio(|sum| sum.datagrams as f64), "floor ≤ 1, goal ≤ 0.8");
     report.add("false_positives_to_swim", ratio(|sum| sum.false_positives as f64), "floor ≤ 0.01, goal 0");
     let worst = results[0].iter().zip(&results[1]).map(|(core, swim)| core.datagrams as f64 / swim.datagrams as f64);
-    report.add("worst_cell_datagrams_to_swim", Value::Measure(worst.reduce(f64::max)), "findings: 0.88");
+    report.add("worst_cell_datagrams_to_swim", Value::Measure(worst.reduce(f64::max)), "model: 0.88");
 }
 
 fn add_figures(report: &mut Report, who: Who, sum: &Findings) {

@@ -154,7 +154,7 @@ impl Peers {
 
     /// Whether a tree runs over a link.
     pub(crate) fn is_trunk(&self, peer: PeerIdx) -> bool {
-        self.trunks.checked_shr(peer.row() as u32).is_some_and(|trunks| trunks & 1 != 0)
+        self.trunks & bit(peer.row()) != 0
     }
 
     /// Links that are not in doubt.

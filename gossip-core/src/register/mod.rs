@@ -271,10 +271,10 @@ impl Register {
     fn sweep(&mut self, cx: &mut Cx<'_>) {
         self.sweep_at = cx.now + self.horizon / 8;
         let (now, horizon) = (cx.now, self.horizon);
-        let is_old = |since: Instant| now.saturating_since(since) >= horizon;
+        let is_old = |since: Instant, patience: Duration| now.saturating_since(since) >= patience;
         for slot in 0..self.registers_max {
             let Some(register) = self.table.get(slot) else { continue };
-            if register.state == State::Removed && is_old(register.changed_at) {
+            if register.state == State::Removed && is_old(register.changed_at, horizon) {
                 let version = register.version;
                 if let Some(member) = cx.members.get_mut(register.owner) {
                     member.floor = member.floor.max(version.number);
@@ -287,7 +287,7 @@ impl Register {
                 let hearsay = cx.view.is_used() && member.is_hearsay() && member.node != cx.me.node;
                 let patience = if hearsay && !member.reborn { horizon / 8 } else { horizon };
                 let is_here = matches!(member.state, PeerState::Linked | PeerState::Known);
-                (hearsay || !is_here) && now.saturating_since(member.since) >= patience
+                (hearsay || !is_here) && is_old(member.since, patience)
             });
             if gone {
                 self.forget_member(cx, row);

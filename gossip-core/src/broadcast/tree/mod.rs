@@ -66,7 +66,7 @@ use alloc::boxed::Box;
 use super::copies::Copies;
 use crate::config::{Config, Membership};
 use crate::pack::{Full, Packer};
-use crate::peer::{Due, PeerIdx, Peers};
+use crate::peer::{Due, PeerIdx, Peers, bit};
 use crate::protocol::{Cx, Fact};
 use crate::rng::Rng;
 use crate::storage::Bits;
@@ -354,10 +354,6 @@ fn mark(peers: &mut Peers, links: u64) {
 fn rows(links: u64) -> impl Iterator<Item = usize> {
     let next = |rest: &u64| Some(rest & rest.wrapping_sub(1)).filter(|&rest| rest != 0);
     core::iter::successors(Some(links).filter(|&links| links != 0), next).map(|rest| rest.trailing_zeros() as usize)
-}
-
-const fn bit(row: usize) -> u64 {
-    1 << row
 }
 
 /// The round-trip time of a link, in microseconds; a guess where it was not measured yet.

@@ -18,7 +18,7 @@ use crate::lab::report::{Report, Value};
 use crate::lab::values::{range, seconds, share};
 use crate::lab::{Common, Failure, progress, runs};
 
-/// The grid, our choice after that of Lifeguard (Dadgar, Phillips and Currey 2017, §V): members that are slow, how long, and how long they are well in between.
+/// The grid (our choice; anomalies of the kind that Lifeguard was tested with): members that are slow, how long, and how long they are well in between.
 const GRID: ([u32; 5], [u64; 4], [u64; 3]) =
     ([1, 4, 8, 16, 32], [500_000, 2_000_000, 8_000_000, 16_000_000], [1_000_000, 4_000_000, 16_000_000]);
 

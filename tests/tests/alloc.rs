@@ -245,8 +245,12 @@ impl Cluster {
             // A refusal changes nothing, and must not allocate either.
             let _ = node.call(|gossip| gossip.submit(now, order, &payload));
         }
-        if sets && let Ok(version) = node.call(|gossip| gossip.set(now, Scope::Own, key, &text)) {
-            node.changes = version.number;
+        if sets {
+            // The one that is under way counts where it is judged.
+            let before = node.changes;
+            node.changes += 1;
+            let set = node.call(|gossip| gossip.set(now, Scope::Own, key, &text));
+            node.changes = set.map_or(before, |version| version.number);
         }
     }
 

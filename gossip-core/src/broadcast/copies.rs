@@ -88,10 +88,19 @@ impl Copies {
         }
     }
 
-    /// Copies that have begun to wait for company do so from now on.
-    pub(super) fn start_gathering(&mut self, now: Instant) {
-        if self.gathered_at == Instant::NEVER && !self.gathering.is_empty() {
-            self.gathered_at = now + self.delay;
+    /// Copies that have begun to wait for company do so from now on. What goes over one link only does not: where messages
+    /// fan out each datagram that is shared spares as many as there are links, and here just one.
+    pub(super) fn start_gathering(&mut self, now: Instant, peers: &mut Peers) {
+        if self.gathered_at != Instant::NEVER {
+            return;
+        }
+        match self.gathering.len_set() {
+            0 => {}
+            1 => {
+                self.gathered_at = now;
+                self.stop_gathering(now, peers);
+            }
+            _ => self.gathered_at = now + self.delay,
         }
     }
 

@@ -135,7 +135,7 @@ impl Broadcast {
             Way::Mongering(rumors) => rumors.on_frame(cx, &mut self.copies, from, frame),
             Way::Flood { .. } | Way::Rumor(_) => cx.stats.refused_unasked += 1,
         }
-        self.copies.start_gathering(cx.now);
+        self.copies.start_gathering(cx.now, cx.peers);
     }
 
     /// Somebody without a link wants something of the root of a tree. Whether this node is that root, and means it still.
@@ -226,7 +226,7 @@ impl Protocol for Broadcast {
         if let Way::Tree(forest) = &mut self.way {
             forest.on_fact(cx, &mut self.copies, fact);
         }
-        self.copies.start_gathering(cx.now);
+        self.copies.start_gathering(cx.now, cx.peers);
     }
 
     fn on_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Fact> {
@@ -236,7 +236,7 @@ impl Protocol for Broadcast {
             Way::Mongering(rumors) => rumors.on_timeout(&mut self.copies, cx),
             Way::Tree(forest) => forest.on_timeout(cx, &mut self.copies),
         }
-        self.copies.start_gathering(cx.now);
+        self.copies.start_gathering(cx.now, cx.peers);
         self.copies.stop_gathering(cx.now, cx.peers);
         None
     }

@@ -137,6 +137,14 @@ impl Turns {
         self.at.as_micros() != Instant::NEVER.as_micros() && alive >= self.alive / 2
     }
 
+    /// Looks again after so many rounds at the latest. A later turn is then drawn anew, which changes no odds.
+    fn hurry(&mut self, now: Instant, rounds: u32) {
+        let latest = now + self.round * (rounds + 1);
+        if self.at != Instant::NEVER && self.at > latest {
+            (self.at, self.drawn) = (latest, false);
+        }
+    }
+
     /// Draws when the next turn is, with odds of one in `alive` in each round.
     fn plan(&mut self, now: Instant, rng: &mut Rng, alive: u32, rounds_max: u32) {
         let rounds = (1..=rounds_max).find(|_| rng.below(alive) == 0);
@@ -267,6 +275,9 @@ impl Membership {
             }
         }
         self.plan_healing(cx);
+        if cx.members.get(row).is_some_and(|member| member.state == PeerState::Unreachable) {
+            self.turns.hurry(cx.now, OWN_ROUNDS);
+        }
     }
 
     /// This node was deaf, and hears again: whoever it did not reach meanwhile may live.
@@ -321,6 +332,22 @@ mod tests {
             let rate = f64::from(turns) / seconds as f64;
             assert!((1.0..=3.0).contains(&rate), "{alive} nodes: {rate} in a period");
         }
+    }
+
+    /// Whoever waits for the turn of a large component does not keep those waiting that it alone cannot reach.
+    #[test]
+    fn a_far_turn_is_no_reason_to_wait() {
+        let (mut turns, mut rng) = (Turns::new(Duration::from_secs(1)), Rng::new(&[7; 32], 0));
+        turns.plan(Instant::ZERO, &mut rng, 1_000_000, ROUNDS_MAX);
+        turns.hurry(Instant::ZERO, OWN_ROUNDS);
+        assert_eq!((turns.at, turns.drawn), (Instant::from_millis(2_500), false));
+        turns.plan(Instant::ZERO, &mut rng, 1, ROUNDS_MAX);
+        let soon = turns.at;
+        turns.hurry(Instant::ZERO, OWN_ROUNDS);
+        assert_eq!((turns.at, turns.drawn), (soon, true), "a turn that comes soon stays");
+        turns.stop();
+        turns.hurry(Instant::ZERO, OWN_ROUNDS);
+        assert_eq!(turns.at, Instant::NEVER);
     }
 
     #[test]

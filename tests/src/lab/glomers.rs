@@ -21,6 +21,9 @@ const QUIET: u64 = 10 * SECOND;
 /// The mean time between two changes of the partition.
 const NEMESIS_GAP: u64 = 10 * SECOND;
 
+/// Up to so many nodes everybody has room for a link with everybody.
+const STAR_MAX: u32 = 32;
+
 /// Options of `lab glomers`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Options {
@@ -239,6 +242,10 @@ impl Options {
         }
         config.limits.peers = config.limits.peers.max(self.nodes + 1);
         config.broadcast = Broadcast::Tree { trees: 1 };
+        // Where everybody is linked with everybody, the tree is a star. A node asks for three quarters of its places.
+        if self.nodes <= STAR_MAX {
+            config.limits.links = (self.nodes as u16 * 4).div_ceil(3);
+        }
         if let Some(topology) = self.topology {
             let named = topology.neighbors(self.nodes, birth.node);
             config.limits.links = config.limits.links.max(named.len() as u16);

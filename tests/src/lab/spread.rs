@@ -200,7 +200,7 @@ impl Observer for Spread {
                 let class = classify(datagram, |id| *copies += u64::from(index.contains_key(&id)));
                 self.unreadable += u64::from(class.is_none());
                 if let Some(class) = class.filter(|_| self.measuring) {
-                    self.traffic.count(step.node, class, datagram.len());
+                    self.traffic.count(step.node, class, datagram);
                 }
             }
             _ => {}

@@ -52,7 +52,7 @@ use crate::rng::Rng;
 use crate::store::Messages;
 use crate::time::Instant;
 use crate::view::{Reason, TreeView};
-use crate::wire::Frame;
+use crate::wire::{self, Frame};
 
 /// Bytes kept for new messages in each datagram: the head of a message and a short payload.
 const SHARE: usize = 300;
@@ -116,7 +116,16 @@ impl Broadcast {
         }
     }
 
-    /// A frame of this sub-protocol, other than a message.
+    /// A peer says what it got lately. True if what is older differs.
+    pub(crate) fn on_digest(&mut self, cx: &mut Cx<'_>, from: PeerIdx, digest: &wire::Digest<'_>) -> bool {
+        let Way::Tree(forest) = &mut self.way else {
+            cx.stats.refused_unasked += 1;
+            return false;
+        };
+        forest.on_digest(cx, from, digest)
+    }
+
+    /// A frame of this sub-protocol, other than a message or a digest.
     pub(crate) fn on_frame(&mut self, cx: &mut Cx<'_>, from: PeerIdx, frame: &Frame<'_>) {
         match &mut self.way {
             Way::Tree(forest) => forest.on_frame(cx, &mut self.copies, from, frame),
@@ -210,7 +219,10 @@ impl Protocol for Broadcast {
             Way::Flood { .. } => {}
             Way::Rumor(rumor) => rumor.on_timeout(&mut self.copies, cx),
             Way::Mongering(rumors) => rumors.on_timeout(&mut self.copies, cx),
-            Way::Tree(forest) => forest.on_timeout(cx, &mut self.copies),
+            Way::Tree(forest) => {
+                forest.on_timeout(cx, &mut self.copies);
+                return forest.next_asked(cx.peers).map(|peer| Fact::Asking { peer });
+            }
         }
         None
     }

@@ -212,11 +212,15 @@ impl Gossip {
             | Frame::ChildOk(_)
             | Frame::NotChild(_)
             | Frame::DataAck(_)
-            | Frame::Digest(_)
             | Frame::Announce(_)
             | Frame::Fetch(_)
             | Frame::Heard(_)
             | Frame::Inquiry(_) => protocols.broadcast.on_frame(&mut cx, from, frame),
+            Frame::Digest(ref digest) => {
+                if protocols.broadcast.on_digest(&mut cx, from, digest) {
+                    protocols.repair.on_older_difference(&mut cx, from);
+                }
+            }
             Frame::Root(root) => protocols.repair.on_root(&mut cx, from, root),
             Frame::Frontiers(ref page) => protocols.repair.on_frontiers(&mut cx, from, page),
             Frame::Pull(pull) => protocols.repair.on_pull(&mut cx, from, pull),
@@ -432,6 +436,8 @@ impl Gossip {
             | Fact::Suspected { .. }
             | Fact::Cleared { .. }
             | Fact::Differs { .. }
+            | Fact::Turn { .. }
+            | Fact::Asking { .. }
             | Fact::Deaf
             | Fact::Hearing
             | Fact::Died { .. }

@@ -23,6 +23,7 @@
 //! | [`forward`] | the way of a message along the tree |
 //! | [`inject`] | what goes to the root directly |
 //! | [`digest`] | every neighbor in turn is told what was got lately |
+//! | [`older`] | what is older than that is compared by a checksum |
 //! | [`alarm`] | what had to be fetched is announced, and fetched |
 //! | [`loss`] | does this node see losses? |
 //! | [`ack`] | acknowledgements, where it does |
@@ -53,6 +54,7 @@ mod forward;
 mod inject;
 mod links;
 mod loss;
+mod older;
 mod place;
 mod recent;
 mod timers;
@@ -232,6 +234,7 @@ impl Forest {
             }
             Fact::LinkUp { peer } => self.on_link_up(cx, peer),
             Fact::LinkDown { peer } => self.on_link_down(cx, peer),
+            Fact::Turn { peer } => self.on_turn(cx, peer),
             _ => {}
         }
         self.show_trunks(cx);
@@ -249,7 +252,6 @@ impl Forest {
             Frame::ChildOk(ok) => self.on_child_ok(cx, from, ok),
             Frame::NotChild(not) => self.on_not_child(cx, from, not),
             Frame::DataAck(ack) => self.on_data_ack(cx, from, *ack),
-            Frame::Digest(digest) => self.on_digest(cx, from, digest),
             Frame::Announce(announce) => self.on_announce(cx, from, announce),
             Frame::Fetch(fetch) => self.on_fetch(cx, from, fetch),
             _ => cx.stats.refused_unasked += 1,
@@ -278,7 +280,7 @@ impl Forest {
     }
 
     pub(crate) fn deadline(&self) -> Instant {
-        self.timers.earliest()
+        if self.digests.asks() { Instant::ZERO } else { self.timers.earliest() }
     }
 
     /// Writes what is owed to a link.

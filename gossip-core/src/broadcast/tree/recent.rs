@@ -21,7 +21,7 @@ use crate::store::Slot;
 use crate::time::Instant;
 
 /// Cards on the wheel, at most (our choice: six seconds of 80 messages each).
-const CARDS_MAX: usize = 512;
+pub(super) const CARDS_MAX: usize = 512;
 
 /// A card's place on the wheel.
 pub(super) type CardNo = u16;

@@ -30,7 +30,7 @@
 //!   children). Where no wave came for three refreshes, each waits up to 10 s more by chance, so that hardly two claim.
 //! - The root sends a wave again after twice the time it waited before, from two repair periods to 10 minutes; when asked
 //!   ([`WaveRequest`](crate::wire::WaveRequest)) at once, but not twice within three repair periods, and then waits as long
-//!   again as it did before.
+//!   again as it would have.
 //!
 //! # Sources, and where this differs
 //!
@@ -133,9 +133,14 @@ impl Wave {
         is_later(self.number, other.number) || self.number == other.number && rank(self) > rank(other)
     }
 
+    /// When the root sends the next one, in whole seconds.
+    fn refresh(&self) -> Duration {
+        Duration::from_secs(u64::from(self.refresh_s))
+    }
+
     /// How long to wait for the next one.
     fn patience(&self) -> Duration {
-        Duration::from_secs(3 * u64::from(self.refresh_s).max(1))
+        (self.refresh() * 3).max(Duration::from_secs(3))
     }
 }
 
@@ -321,8 +326,9 @@ impl Forest {
         let state = &mut self.trees[tree];
         let Some(wave) = state.wave else { return };
         if wave.is_of(cx.me) {
-            let waited = cx.now.saturating_since(state.waved_at);
-            return self.wave(cx, tree, waited * REFRESH_GROWTH);
+            let (waited, refresh) = (cx.now.saturating_since(state.waved_at), wave.refresh());
+            // Who was asked for this one waits as long again.
+            return self.wave(cx, tree, if waited < refresh { refresh } else { waited * REFRESH_GROWTH });
         }
         state.silent = true;
         let wait = self.rng.range_micros(0, 10_000_000);
@@ -344,7 +350,7 @@ impl Forest {
         }
         let waved_at = self.trees[tree].waved_at;
         if waved_at + self.pace.gap <= cx.now {
-            self.wave(cx, tree, cx.now.saturating_since(waved_at));
+            self.on_wave_timer(cx, tree);
         } else {
             self.timers.hasten(Timer::Wave(tree), waved_at + self.pace.gap);
         }

@@ -3,6 +3,7 @@
 //! Start from a preset ([`Config::lan`], [`Config::wan`], [`Config::embedded`], [`Config::local`]) and change fields.
 //! Every number has a bound; an error names the field and the bound that it breaks.
 
+mod budget;
 mod mongering;
 mod timing;
 
@@ -19,6 +20,7 @@ use crate::limits::{LINK_SET_MAX, LINKS_MAX, Limits};
 use crate::membership::Sampling;
 use crate::wire::HEADER_LEN;
 
+pub use budget::Budget;
 pub use mongering::{Feedback, Spread, Stop};
 pub use timing::Timing;
 
@@ -70,6 +72,9 @@ pub struct Config {
     pub deliver_own: bool,
     /// The pace of everything periodic.
     pub timing: Timing,
+    /// How much this node sends at most; none for as much as its socket takes. Default: 100 Mbit/s in `lan`, 10 Mbit/s in `wan`,
+    /// 250 kbit/s in `embedded`, none in `local`.
+    pub budget: Option<Budget>,
     /// How much of everything is kept.
     pub limits: Limits,
 }
@@ -221,23 +226,40 @@ impl Config {
             trace_path: false,
             deliver_own: true,
             timing: Timing::lan(),
+            budget: Some(Budget::LAN),
             limits: Limits::lan(),
         }
     }
 
     /// Sites around the world: round trips to some hundred milliseconds.
     pub fn wan(id: NodeId) -> Self {
-        Self { timing: Timing::wan(), limits: Limits::wan(), ..Self::lan(id) }
+        Self { timing: Timing::wan(), budget: Some(Budget::WAN), limits: Limits::wan(), ..Self::lan(id) }
     }
 
     /// Small devices: some tens of kilobytes, few peers, long periods.
     pub fn embedded(id: NodeId) -> Self {
-        Self { timing: Timing::embedded(), limits: Limits::embedded(), ..Self::lan(id) }
+        Self { timing: Timing::embedded(), budget: Some(Budget::EMBEDDED), limits: Limits::embedded(), ..Self::lan(id) }
     }
 
     /// Processes of one machine, as in tests and demonstrations: everything is quick.
     pub fn local(id: NodeId) -> Self {
-        Self { timing: Timing::local(), limits: Limits::local(), ..Self::lan(id) }
+        Self { timing: Timing::local(), budget: None, limits: Limits::local(), ..Self::lan(id) }
+    }
+
+    /// The same with few datagrams rather than speed: new messages wait for others at each hop, as long as register changes
+    /// do ([`Timing::batch_delay`]).
+    #[must_use]
+    pub const fn frugal(mut self) -> Self {
+        self.timing.data_delay = self.timing.batch_delay;
+        self
+    }
+
+    /// The same with speed rather than few datagrams: nothing waits for company.
+    #[must_use]
+    pub const fn quick(mut self) -> Self {
+        self.timing.data_delay = core::time::Duration::ZERO;
+        self.timing.batch_delay = core::time::Duration::ZERO;
+        self
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
@@ -249,6 +271,7 @@ impl Config {
         within("started_at", self.started_at, 0, crate::ids::Incarnation::START_MAX)?;
         self.check_broadcast()?;
         self.timing.check()?;
+        self.budget.map_or(Ok(()), Budget::check)?;
         self.limits.check()?;
         self.check_links()?;
         match &self.membership {

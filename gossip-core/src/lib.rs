@@ -160,6 +160,7 @@ mod members;
 mod membership;
 mod mtu;
 mod order;
+mod pacer;
 mod peer;
 mod persist;
 mod protocol;
@@ -177,8 +178,8 @@ mod view;
 
 pub use auth::Security;
 pub use config::{
-    Broadcast, Config, Durability, Feedback, KEY_MAX, MTU_MAX, MTU_MIN, Membership, Neighbor, Redelivery, Repair,
-    Rounds, Spread, Stop, Timing,
+    Broadcast, Budget, Config, Durability, Feedback, KEY_MAX, MTU_MAX, MTU_MIN, Membership, Neighbor, Redelivery,
+    Repair, Rounds, Spread, Stop, Timing,
 };
 pub use error::{ConfigError, JoinError, RestoreError, SubmitError};
 pub use event::{Delivery, Event, Key, Order, Path, Scope, Warning};

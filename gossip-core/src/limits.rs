@@ -39,7 +39,7 @@ pub(crate) const LINK_SET_MAX: u16 = 64;
 /// | `window` | 256 | 256 | 64 | 256 |
 /// | `registers` | 4096 | 4096 | 64 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
-/// | `bytes()`, KiB, rounded up | 4976 | 11999 | 69 | 1898 |
+/// | `bytes()`, KiB, rounded up | 5001 | 12046 | 69 | 1905 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
@@ -143,7 +143,7 @@ impl Limits {
             Sampler::heap_bytes(self.view.into()),
             FailureDetector::heap_bytes(links),
             AntiEntropy::heap_bytes(links, messages, origins),
-            Broadcast::heap_bytes(links, messages),
+            Broadcast::heap_bytes(links, messages, origins),
             Register::heap_bytes(links, peers, registers),
             self.payload_bytes as usize + messages.saturating_mul(REFERENCE_COUNT),
             self.register_bytes as usize + registers.saturating_mul(REFERENCE_COUNT),

@@ -51,7 +51,15 @@ impl Due {
     /// The kinds, most urgent first.
     pub(crate) const ALL: [Self; 5] =
         [Self::Detector, Self::Repair, Self::Broadcast, Self::Registers, Self::Membership];
+
+    /// Whether it may be sent, also where the budget is used up (`open` is false).
+    pub(crate) const fn may_leave(self, open: bool) -> bool {
+        open || matches!(self, Self::Detector)
+    }
 }
+
+/// How many datagrams of more urgent kinds may leave while something of a kind waits for its turn at any link.
+const PASSED_MAX: u8 = 8;
 
 /// One link.
 #[derive(Clone, Debug)]
@@ -110,6 +118,8 @@ pub(crate) struct Peers {
     due: [Bits; Due::ALL.len()],
     /// Where the search for the next due peer of each kind starts: takes turns among peers.
     cursors: [u16; Due::ALL.len()],
+    /// How many datagrams went out for more urgent kinds since the last one for this one, while this one was owed.
+    passed: [u8; Due::ALL.len()],
     len: u16,
     /// Links that a tree runs over: given up after others.
     pub(crate) trunks: u64,
@@ -128,6 +138,7 @@ impl Peers {
             generations: (0..capacity).map(|_| 0).collect(),
             due: core::array::from_fn(|_| Bits::new(capacity)),
             cursors: [0; Due::ALL.len()],
+            passed: [0; Due::ALL.len()],
             len: 0,
             trunks: 0,
             epoch: 1,
@@ -320,22 +331,25 @@ impl Peers {
         self.due[what as usize].is_empty()
     }
 
-    /// The peer with the most urgent debt; peers with the same kind of debt take turns.
-    pub(crate) fn most_urgent(&mut self) -> Option<PeerIdx> {
-        for (due, cursor) in self.due.iter().zip(&mut self.cursors) {
-            if let Some(index) = due.next_wrapping(usize::from(*cursor)) {
-                *cursor = ((index + 1) % self.rows.len()) as u16;
-                return Some(self.idx(index));
-            }
-        }
-        None
+    /// Whether anything is owed that waits where the budget is used up.
+    pub(crate) fn owes_patiently(&self) -> bool {
+        Due::ALL.into_iter().any(|due| !due.may_leave(false) && !self.is_settled(due))
     }
 
-    /// Forgets all debts to a peer, when nobody had anything to say to it after all.
-    pub(crate) fn settle(&mut self, peer: PeerIdx) {
-        for due in &mut self.due {
-            due.clear(peer.row());
+    /// The peer with the most urgent debt, or where a kind was passed over often, with that; peers with the same kind of debt
+    /// take turns. Without budget (`open` is false) only what does not wait counts.
+    pub(crate) fn most_urgent(&mut self, open: bool) -> Option<PeerIdx> {
+        let owed = |due: &Due| due.may_leave(open) && !self.due[*due as usize].is_empty();
+        let mut passed_over = Due::ALL.into_iter().filter(owed).filter(|&due| self.passed[due as usize] >= PASSED_MAX);
+        let chosen = passed_over.next().or_else(|| Due::ALL.into_iter().find(owed))?;
+        for due in Due::ALL.into_iter().filter(|&due| due as u8 > chosen as u8 && !self.due[due as usize].is_empty()) {
+            self.passed[due as usize] = self.passed[due as usize].saturating_add(1);
         }
+        self.passed[chosen as usize] = 0;
+        let cursor = &mut self.cursors[chosen as usize];
+        let index = self.due[chosen as usize].next_wrapping((*cursor).into())?;
+        *cursor = ((index + 1) % self.rows.len()) as u16;
+        Some(self.idx(index))
     }
 
     /// Panics where a debt is to nobody, a node has two links, or a number could be used twice.
@@ -400,11 +414,33 @@ mod tests {
         peers.mark(first, Due::Registers);
         peers.mark(second, Due::Registers);
         peers.mark(second, Due::Detector);
-        assert_eq!(peers.most_urgent(), Some(second));
+        assert_eq!(peers.most_urgent(true), Some(second));
         peers.done(second, Due::Detector);
-        assert_eq!(peers.most_urgent(), Some(first));
-        assert_eq!(peers.most_urgent(), Some(second));
-        assert_eq!(peers.most_urgent(), Some(first));
+        assert_eq!(peers.most_urgent(true), Some(first));
+        assert_eq!(peers.most_urgent(true), Some(second));
+        assert_eq!(peers.most_urgent(true), Some(first));
+    }
+
+    #[test]
+    fn nothing_waits_behind_more_urgent_kinds_for_ever() {
+        let (mut peers, [first, second]) = peers();
+        peers.mark(first, Due::Repair);
+        peers.mark(second, Due::Registers);
+        let turns: std::vec::Vec<_> = (0..20).map(|_| peers.most_urgent(true)).collect();
+        let late = turns.iter().filter(|&&turn| turn == Some(second)).count();
+        assert_eq!(late, 2, "one datagram after every {PASSED_MAX} of the more urgent kind");
+    }
+
+    #[test]
+    fn without_budget_only_the_detector_speaks() {
+        let (mut peers, [first, second]) = peers();
+        peers.mark(first, Due::Repair);
+        assert_eq!(peers.most_urgent(false), None);
+        assert!(peers.owes_patiently());
+        peers.mark(second, Due::Detector);
+        assert_eq!(peers.most_urgent(false), Some(second));
+        peers.done(first, Due::Repair);
+        assert!(!peers.owes_patiently());
     }
 
     #[test]

@@ -167,6 +167,8 @@ pub enum Reason {
     Join,
     /// The patience of leaving runs out.
     Leave,
+    /// The budget allows another datagram.
+    Pace,
     /// A link is to be probed, or a probe was not answered.
     Probe,
     /// What was seen is to be compared with a link.
@@ -186,6 +188,7 @@ impl fmt::Display for Reason {
             Self::Expiry => "expiry",
             Self::Join => "join",
             Self::Leave => "leave",
+            Self::Pace => "pace",
             Self::Probe => "probe",
             Self::Repair => "repair",
             Self::Round => "round",

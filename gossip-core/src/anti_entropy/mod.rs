@@ -161,7 +161,7 @@ impl AntiEntropy {
         }
         self.absences.check_invariants();
         self.owed.check_invariants();
-        crate::broadcast::check_owed(&self.owed, peers, messages, Due::Repair);
+        crate::broadcast::check_owed(&self.owed, peers, messages, Due::Repair, |_| false);
         for row in self.asked.iter() {
             let peer = peers.at(row).expect("a link is asked");
             assert!(peers.is_due(peer, Due::Repair), "a link is to be asked without a mark");

@@ -3,21 +3,28 @@
 //! # Intuition
 //!
 //! A wall of pigeonholes, one row for each link, one column for each message; a slip in a hole means "this one still goes
-//! there". Who decides puts slips in; who composes a datagram for a link empties its row, from where it stopped last time,
-//! so that no message waits behind newer ones for ever. The copy itself is written only then, with the age that it has then.
+//! there". Who decides puts slips in; who composes a datagram for a link empties its row. Where more wait than may leave
+//! ([`Budget`](crate::Budget)), [`ranks`](super::ranks) say whose go first; every eighth copy is the next one by place, from
+//! where the one before stopped, so that no message waits for ever. The copy itself is written only then, with the age that it
+//! has then.
+//!
+//! Where the configuration says so, new copies wait a little before their link is marked as owed something, so that several
+//! share a datagram. Whatever else is sent to that link meanwhile takes them along.
 
 use alloc::boxed::Box;
+use core::time::Duration;
 
+use super::ranks::Ranks;
 use crate::config::Config;
 use crate::event::{Order, Path};
 use crate::ids::NodeId;
 use crate::pack::{Full, Packer};
 use crate::peer::{Due, PeerIdx, Peers};
 use crate::protocol::Cx;
-use crate::storage::Grid;
+use crate::storage::{Bits, Grid};
 #[cfg(any(test, feature = "__internals"))]
 use crate::store::Messages;
-use crate::store::{Message, Slot};
+use crate::store::{Message, Row, Slot};
 use crate::time::Instant;
 use crate::wire::{Blob, Data, Kind};
 
@@ -26,52 +33,121 @@ use crate::wire::{Blob, Data, Kind};
 pub(super) struct Copies {
     /// Links by messages: a copy is to be sent.
     owed: Grid,
-    /// Where to go on in each link's line.
-    cursors: Box<[u32]>,
+    ranks: Ranks,
+    /// Where to go on in each link's line, and how many copies it has had.
+    cursors: Box<[Cursor]>,
+    /// How long copies wait for company; links whose copies do; and until when.
+    delay: Duration,
+    gathering: Bits,
+    pub(super) gathered_at: Instant,
 }
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Cursor {
+    slot: u32,
+    served: u32,
+}
+
+/// One in so many copies goes by place and not by rank.
+const BY_PLACE: u32 = 8;
 
 impl Copies {
     pub(super) fn new(config: &Config) -> Self {
         let (links, messages) = (usize::from(config.limits.links), config.limits.message_slots());
-        Self { owed: Grid::new(links, messages), cursors: (0..links).map(|_| 0).collect() }
+        Self {
+            owed: Grid::new(links, messages),
+            ranks: Ranks::new(config),
+            cursors: (0..links).map(|_| Cursor::default()).collect(),
+            delay: config.timing.data_delay,
+            gathering: Bits::new(links),
+            gathered_at: Instant::NEVER,
+        }
     }
 
-    pub(super) const fn heap_bytes(links: usize, messages: usize) -> usize {
-        Grid::heap_bytes(links, messages) + links * size_of::<u32>()
+    pub(super) const fn heap_bytes(links: usize, messages: usize, origins: usize) -> usize {
+        Grid::heap_bytes(links, messages)
+            + Ranks::heap_bytes(messages, origins)
+            + links * size_of::<Cursor>()
+            + Bits::heap_bytes(links)
+    }
+
+    /// A message was accepted; copies may be owed from now on.
+    pub(super) fn admit(&mut self, slot: Slot, origin: Row) {
+        self.ranks.admit(slot, origin);
     }
 
     /// A copy is to go to the link in `row`, if there is one.
     pub(super) fn owe(&mut self, peers: &mut Peers, row: usize, slot: Slot) {
-        if let Some(peer) = peers.at(row) {
-            self.owed.set(row, slot as usize);
+        let Some(peer) = peers.at(row) else { return };
+        self.owed.set(row, slot as usize);
+        self.ranks.enter(slot);
+        if self.delay.is_zero() {
             peers.mark(peer, Due::Broadcast);
+        } else {
+            self.gathering.set(row);
+        }
+    }
+
+    /// Copies that have begun to wait for company do so from now on.
+    pub(super) fn start_gathering(&mut self, now: Instant) {
+        if self.gathered_at == Instant::NEVER && !self.gathering.is_empty() {
+            self.gathered_at = now + self.delay;
+        }
+    }
+
+    /// Copies that have waited for long enough are due.
+    pub(super) fn stop_gathering(&mut self, now: Instant, peers: &mut Peers) {
+        if self.gathered_at > now {
+            return;
+        }
+        self.gathered_at = Instant::NEVER;
+        while let Some(row) = self.gathering.first() {
+            self.gathering.clear(row);
+            if let Some(peer) = peers.at(row).filter(|_| !self.owed.row_is_empty(row)) {
+                peers.mark(peer, Due::Broadcast);
+            }
         }
     }
 
     /// A copy need not go there any more. Whether one was to go.
     pub(super) fn spare(&mut self, peer: PeerIdx, slot: Slot) -> bool {
         let owed = self.owed.contains(peer.row(), slot as usize);
-        self.owed.clear(peer.row(), slot as usize);
+        self.strike(peer.row(), slot);
         owed
     }
 
     pub(super) fn forget_message(&mut self, slot: Slot) {
         self.owed.clear_column(slot as usize);
+        self.ranks.leave(slot);
     }
 
     pub(super) fn forget_link(&mut self, peer: PeerIdx) {
-        self.owed.clear_row(peer.row());
+        while let Some(slot) = self.owed.next_in_row(peer.row(), 0) {
+            self.strike(peer.row(), slot as Slot);
+        }
+        self.gathering.clear(peer.row());
     }
 
     /// The next copy that is owed to the link in `row`.
     pub(super) fn next(&self, row: usize) -> Option<Slot> {
-        self.owed.next_in_row(row, self.cursors[row] as usize).map(|slot| slot as Slot)
+        let Cursor { slot, served } = self.cursors[row];
+        let from = slot as usize;
+        let by_rank = || self.ranks.sets().find_map(|set| self.owed.next_in_row_among(row, set, from));
+        let next = if served % BY_PLACE == 0 { self.owed.next_in_row(row, from) } else { by_rank() };
+        next.map(|slot| slot as Slot)
     }
 
     /// It was written, or never can be.
     pub(super) fn done(&mut self, row: usize, slot: Slot) {
+        self.strike(row, slot);
+        self.cursors[row] = Cursor { slot: slot + 1, served: self.cursors[row].served.wrapping_add(1) };
+    }
+
+    fn strike(&mut self, row: usize, slot: Slot) {
         self.owed.clear(row, slot as usize);
-        self.cursors[row] = slot + 1;
+        if self.owed.column_is_empty(slot as usize) {
+            self.ranks.leave(slot);
+        }
     }
 
     /// Writes the copies owed to `to`, as many as fit.
@@ -108,7 +184,9 @@ impl Copies {
     #[cfg(any(test, feature = "__internals"))]
     pub(super) fn check_invariants(&self, peers: &Peers, messages: &Messages) {
         self.owed.check_invariants();
-        check_owed(&self.owed, peers, messages, Due::Broadcast);
+        self.ranks.check_invariants(|slot| !self.owed.column_is_empty(slot as usize));
+        let gathers = |row| self.gathering.contains(row) && self.gathered_at != Instant::NEVER;
+        check_owed(&self.owed, peers, messages, Due::Broadcast, gathers);
     }
 }
 
@@ -168,14 +246,14 @@ pub(super) fn data<'a>(
     }
 }
 
-/// Panics where a copy is owed of nothing or to nobody, or would never be sent.
+/// Panics where a copy is owed of nothing or to nobody, or would never be sent; some links may be `excused`.
 #[cfg(any(test, feature = "__internals"))]
-pub(crate) fn check_owed(owed: &Grid, peers: &Peers, messages: &Messages, due: Due) {
+pub(crate) fn check_owed(owed: &Grid, peers: &Peers, messages: &Messages, due: Due, excused: impl Fn(usize) -> bool) {
     for row in 0..peers.capacity() {
         let mut copies = owed.columns_of(row).peekable();
         if copies.peek().is_some() {
             let peer = peers.at(row).expect("a copy is owed to a link");
-            assert!(peers.is_due(peer, due), "copies are owed without a mark");
+            assert!(peers.is_due(peer, due) || excused(row), "copies are owed without a mark");
         }
         assert!(copies.all(|slot| messages.is_kept(slot as Slot)), "a copy of nothing is owed");
     }

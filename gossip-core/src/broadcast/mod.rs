@@ -25,6 +25,7 @@ mod candidates;
 mod copies;
 mod flood;
 mod mongering;
+mod ranks;
 mod rumor;
 mod tree;
 
@@ -73,6 +74,17 @@ enum Way {
     Tree(Box<Forest>),
 }
 
+impl Way {
+    fn deadline(&self) -> Instant {
+        match self {
+            Self::Flood { .. } => Instant::NEVER,
+            Self::Rumor(rumor) => rumor.next_round,
+            Self::Mongering(rumors) => rumors.next_round,
+            Self::Tree(forest) => forest.deadline(),
+        }
+    }
+}
+
 impl Broadcast {
     /// `id_key` is the same on all nodes of the cluster.
     pub(crate) fn new(config: &Config, id_key: u64, now: Instant, rng: Rng) -> Self {
@@ -89,10 +101,10 @@ impl Broadcast {
     }
 
     /// Of the way that takes the most: simple rumors take less than mongering.
-    pub(crate) const fn heap_bytes(links: usize, messages: usize) -> usize {
+    pub(crate) const fn heap_bytes(links: usize, messages: usize, origins: usize) -> usize {
         let rumor = Mongering::heap_bytes(links, messages) + size_of::<Mongering>();
         let tree = Forest::heap_bytes(links, messages);
-        Copies::heap_bytes(links, messages) + if rumor > tree { rumor } else { tree }
+        Copies::heap_bytes(links, messages, origins) + if rumor > tree { rumor } else { tree }
     }
 
     /// This node can be reached there.
@@ -132,6 +144,7 @@ impl Broadcast {
             Way::Mongering(rumors) => rumors.on_frame(cx, &mut self.copies, from, frame),
             Way::Flood { .. } | Way::Rumor(_) => cx.stats.refused_unasked += 1,
         }
+        self.copies.start_gathering(cx.now);
     }
 
     /// Somebody without a link wants something of the root of a tree. Whether this node is that root, and means it still.
@@ -144,6 +157,11 @@ impl Broadcast {
         if let Way::Tree(forest) = &mut self.way {
             forest.on_wave_request(cx, tree.into(), number);
         }
+    }
+
+    /// Whether something is to go to the root of a tree directly.
+    pub(crate) fn owes_roots(&self) -> bool {
+        matches!(&self.way, Way::Tree(forest) if forest.owes_roots())
     }
 
     /// A datagram to the root of a tree, outside of links: its address and the bytes of its frames.
@@ -180,6 +198,11 @@ impl Protocol for Broadcast {
     }
 
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
+        if let Fact::Accepted { slot, .. } = fact
+            && let Some(message) = cx.messages.get(slot)
+        {
+            self.copies.admit(slot, message.row);
+        }
         match fact {
             Fact::Accepted { slot, from, .. } => match &mut self.way {
                 Way::Flood { ttl } => flood::start(&mut self.copies, cx, *ttl, slot, from),
@@ -212,6 +235,7 @@ impl Protocol for Broadcast {
         if let Way::Tree(forest) = &mut self.way {
             forest.on_fact(cx, &mut self.copies, fact);
         }
+        self.copies.start_gathering(cx.now);
     }
 
     fn on_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Fact> {
@@ -224,6 +248,8 @@ impl Protocol for Broadcast {
                 return forest.next_asked(cx.peers).map(|peer| Fact::Asking { peer });
             }
         }
+        self.copies.start_gathering(cx.now);
+        self.copies.stop_gathering(cx.now, cx.peers);
         None
     }
 
@@ -243,16 +269,12 @@ impl Protocol for Broadcast {
     }
 
     fn deadline(&self) -> Instant {
-        match &self.way {
-            Way::Flood { .. } => Instant::NEVER,
-            Way::Rumor(rumor) => rumor.next_round,
-            Way::Mongering(rumors) => rumors.next_round,
-            Way::Tree(forest) => forest.deadline(),
-        }
+        self.way.deadline().min(self.copies.gathered_at)
     }
 
     fn reason(&self) -> Reason {
         match &self.way {
+            _ if self.copies.gathered_at < self.way.deadline() => Reason::Batch,
             Way::Flood { .. } | Way::Rumor(_) | Way::Mongering(_) => Reason::Round,
             Way::Tree(_) => Reason::Tree,
         }

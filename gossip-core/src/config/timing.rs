@@ -20,6 +20,7 @@ use crate::error::ConfigError;
 /// | `round_period` | 50 | 200 | 200 | 10 |
 /// | `repair_period` | 500 | 1000 | 2000 | 100 |
 /// | `batch_delay` | 10 | 50 | 50 | 2 |
+/// | `data_delay` | 0 | 0 | 0 | 0 |
 /// | `horizon` | 600000 | 3600000 | 300000 | 120000 |
 /// | `retry_first` | 500 | 1000 | 1000 | 100 |
 /// | `retry_cap` | 30000 | 60000 | 60000 | 2000 |
@@ -43,6 +44,9 @@ pub struct Timing {
     pub repair_period: Duration,
     /// Register changes wait this long for others to share their datagram, 0 to 1 min.
     pub batch_delay: Duration,
+    /// New messages, submitted here or passed on, wait this long for others to share their datagram, 0 to 1 s. Each hop of a
+    /// message takes longer by as much. See [`Config::frugal`](crate::Config::frugal).
+    pub data_delay: Duration,
     /// What is older is no longer repaired, and what is told about a silent origin is forgotten, 1 s to 30 days. A message that
     /// did not arrive within the horizon is a [`Event::Gap`](crate::Event::Gap).
     pub horizon: Duration,
@@ -63,6 +67,7 @@ impl Timing {
             round_period: Duration::from_millis(50),
             repair_period: Duration::from_millis(500),
             batch_delay: Duration::from_millis(10),
+            data_delay: Duration::ZERO,
             horizon: Duration::from_secs(600),
             retry_first: Duration::from_millis(500),
             retry_cap: Duration::from_secs(30),
@@ -78,6 +83,7 @@ impl Timing {
             round_period: Duration::from_millis(200),
             repair_period: Duration::from_secs(1),
             batch_delay: Duration::from_millis(50),
+            data_delay: Duration::ZERO,
             horizon: Duration::from_secs(3_600),
             retry_first: Duration::from_secs(1),
             retry_cap: Duration::from_secs(60),
@@ -93,6 +99,7 @@ impl Timing {
             round_period: Duration::from_millis(200),
             repair_period: Duration::from_secs(2),
             batch_delay: Duration::from_millis(50),
+            data_delay: Duration::ZERO,
             horizon: Duration::from_secs(300),
             retry_first: Duration::from_secs(1),
             retry_cap: Duration::from_secs(60),
@@ -108,6 +115,7 @@ impl Timing {
             round_period: Duration::from_millis(10),
             repair_period: Duration::from_millis(100),
             batch_delay: Duration::from_millis(2),
+            data_delay: Duration::ZERO,
             horizon: Duration::from_secs(120),
             retry_first: Duration::from_millis(100),
             retry_cap: Duration::from_secs(2),
@@ -136,6 +144,7 @@ impl Timing {
         time("timing.round_period", self.round_period, 1_000, HOUR / 60)?;
         time("timing.repair_period", self.repair_period, 10_000, HOUR)?;
         time("timing.batch_delay", self.batch_delay, 0, HOUR / 60)?;
+        time("timing.data_delay", self.data_delay, 0, HOUR / 3_600)?;
         time("timing.horizon", self.horizon, 1_000_000, 30 * DAY)?;
         time("timing.retry_first", self.retry_first, 10_000, HOUR)?;
         time("timing.exchange_period", self.exchange_period, 100_000, HOUR)?;
@@ -161,6 +170,7 @@ mod tests {
                 timing.round_period,
                 timing.repair_period,
                 timing.batch_delay,
+                timing.data_delay,
                 timing.horizon,
                 timing.retry_first,
                 timing.retry_cap,

@@ -18,6 +18,7 @@ use crate::leave::Phase;
 use crate::members::Members;
 use crate::membership::{Membership, Sampler};
 use crate::mtu::Mtus;
+use crate::pacer::Pacer;
 use crate::peer::Peers;
 use crate::persist::{Gate, StoredRecord};
 use crate::protocol::Me;
@@ -114,6 +115,7 @@ impl Gossip {
             clock: Clock::new(&config, now),
             gate: Gate::new(config.durability == Durability::Records),
             peers: Peers::new(links),
+            pacer: Pacer::new(config.budget, config.mtu, now),
             mtus: Mtus::new(config.mtu, links + usize::from(limits.contacts)),
             members,
             view,

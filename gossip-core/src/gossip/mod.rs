@@ -19,6 +19,7 @@ use crate::leave::Phase;
 use crate::members::{Concern, Members};
 use crate::membership::View;
 use crate::mtu::Mtus;
+use crate::pacer::Pacer;
 use crate::peer::Peers;
 use crate::persist::{Gate, PersistSeq, Record};
 use crate::protocol::Me;
@@ -52,6 +53,7 @@ pub struct Gossip {
     pub(crate) gate: Gate,
     pub(crate) peers: Peers,
     pub(crate) mtus: Mtus,
+    pub(crate) pacer: Pacer,
     pub(crate) members: Members,
     pub(crate) view: View,
     pub(crate) origins: Origins,
@@ -125,8 +127,9 @@ impl Gossip {
     ///
     /// # Errors
     ///
-    /// [`SubmitError::Busy`] while there is no room that may be made, or while [`Limits::window`](crate::Limits::window) own
-    /// messages are with nobody else yet: try again later. [`SubmitError::TooLarge`] beyond
+    /// [`SubmitError::Busy`] while there is no room that may be made, while [`Limits::window`](crate::Limits::window) own
+    /// messages are with nobody else yet, or while own messages have not left that take a second of the
+    /// [`Budget`](crate::Budget): try again later. [`SubmitError::TooLarge`] beyond
     /// [`Gossip::payload_max`]. [`SubmitError::Leaving`] after [`Gossip::leave`]. Nothing was accepted then.
     pub fn submit(&mut self, now: Instant, order: Order, payload: &[u8]) -> Result<MessageId, SubmitError> {
         self.advance(now);
@@ -139,7 +142,7 @@ impl Gossip {
         let path: &[u8] = if self.config.trace_path { &id8 } else { &[] };
         // Beyond the window of those who have nothing yet, messages would be refused by everybody.
         let ahead = u64::from(self.messages.unshared()) >= self.origins.window();
-        if ahead || !self.make_room(path.len() + payload.len()) {
+        if ahead || self.is_congested(payload.len()) || !self.make_room(path.len() + payload.len()) {
             return Err(SubmitError::Busy);
         }
         let seq = self.origins.get(self.own_row).map_or(0, |origin| origin.top) + 1;
@@ -156,6 +159,13 @@ impl Gossip {
         }
         self.stats.submitted += 1;
         Ok(id)
+    }
+
+    /// Whether own messages that have not left yet, and `len` bytes more, are more than leaves in a second.
+    fn is_congested(&self, len: usize) -> bool {
+        let unsent = self.messages.unsent() as usize;
+        let second = self.config.budget.map_or(usize::MAX, |budget| budget.bytes_per_second as usize);
+        unsent > 0 && unsent + len > second
     }
 
     /// Sets one of this node's own registers: everybody will know the newest value of each key.
@@ -278,7 +288,7 @@ impl Gossip {
         if let Some(transmit) = self.compose_greeting(buffer) {
             return Some(transmit);
         }
-        while let Some(peer) = self.peers.most_urgent() {
+        while let Some(peer) = self.peers.most_urgent(self.pacer.is_open(self.now)) {
             let to = self.peers.get(peer)?.address;
             let len = self.compose_owed(peer, &mut buffer[..mtu]);
             if len == 0 {
@@ -365,7 +375,11 @@ impl Gossip {
         if self.phase.is_over() {
             return None;
         }
-        let own = [(self.sweep_at, Reason::Expiry), (self.phase.deadline(), Reason::Leave)];
+        let own = [
+            (self.sweep_at, Reason::Expiry),
+            (self.phase.deadline(), Reason::Leave),
+            (self.paced_until(), Reason::Pace),
+        ];
         let theirs = self.protocols.each().map(|protocol| (protocol.deadline(), protocol.reason()));
         let (at, reason) = own.into_iter().chain(theirs).min_by_key(|&(at, _)| at)?;
         (at != Instant::NEVER).then_some((at, reason))
@@ -381,6 +395,12 @@ impl Gossip {
         }
         self.now = self.now.max(own);
         self.told = now;
+    }
+
+    /// When the budget allows what waits for it. What is held back by nothing but the caller has no deadline.
+    fn paced_until(&self) -> Instant {
+        let waits = self.peers.owes_patiently() || self.protocols.broadcast.owes_roots();
+        if waits && !self.pacer.is_open(self.now) { self.pacer.opens_at() } else { Instant::NEVER }
     }
 
     fn find(&self, id: MessageId) -> Option<crate::store::Slot> {

@@ -16,13 +16,14 @@ use crate::wire::HEADER_LEN;
 impl Gossip {
     /// A datagram to an address without a link.
     pub(crate) fn compose_greeting(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
+        let may_inject = self.pacer.is_open(self.now);
         loop {
             let mtu = self.config.mtu.into();
             let (mut cx, protocols) = self.split();
             let open = protocols.detector.compose_open(&mut cx, buffer, mtu).map(|(to, len)| (to, None, len));
             let greeting = open.or_else(|| protocols.membership.compose(&mut cx, buffer));
-            let injected =
-                greeting.or_else(|| protocols.broadcast.compose_open(&mut cx, buffer).map(|(to, len)| (to, None, len)));
+            let mut inject = || protocols.broadcast.compose_open(&mut cx, buffer).map(|(to, len)| (to, None, len));
+            let injected = greeting.or_else(|| if may_inject { inject() } else { None });
             let exchange = || protocols.sampler.compose(cx.now, buffer).map(|(to, len)| (to, None, len));
             let (to, node, len) = injected.or_else(exchange)?;
             if len == 0 {
@@ -47,7 +48,11 @@ impl Gossip {
         // Short datagrams are the end of what is owed; and a short segment has no room for the frames of the next one.
         // And who gives room for one datagram of the whole length alone expects one, also where the way is narrow.
         let worthwhile = 2 * segment > self.mtu_of(peer) && buffer.len() > self.config.mtu.into();
-        while worthwhile && len + segment <= buffer.len() && self.peers.is_anything_due(peer) {
+        while worthwhile
+            && len + segment <= buffer.len()
+            && self.peers.is_anything_due(peer)
+            && self.pacer.is_open(self.now)
+        {
             let room = &mut buffer[len..len + segment];
             let written = self.compose(peer, room);
             if written == 0 {
@@ -63,7 +68,7 @@ impl Gossip {
 
     /// A datagram for a peer to which something is owed. Where nobody could write for the sake of others, those who wanted
     /// to have their turn at once, with all the room. If that fills nothing either, the marks have nothing behind them,
-    /// and go, or the loop would not end.
+    /// and go, or the loop would not end. What waits for the budget stays owed.
     pub(crate) fn compose_owed(&mut self, peer: PeerIdx, datagram: &mut [u8]) -> usize {
         for _ in 0..2 {
             let len = self.compose(peer, datagram);
@@ -72,21 +77,27 @@ impl Gossip {
             }
         }
         self.stats.empty_turns += 1;
-        self.peers.settle(peer);
+        let open = self.pacer.is_open(self.now);
+        for due in Due::ALL.into_iter().filter(|due| due.may_leave(open)) {
+            self.peers.done(peer, due);
+        }
         0
     }
 
-    /// Fills `datagram` with what is owed to `to`. Returns the bytes of frames.
+    /// Fills `datagram` with what is owed to `to` and may leave. Returns the bytes of frames.
     pub(crate) fn compose(&mut self, to: PeerIdx, datagram: &mut [u8]) -> usize {
         let turns = self.peers.get(to).map_or(0, |link| link.turns);
+        let open = self.pacer.is_open(self.now);
         let mtu = self.mtu_of(to);
         let (mut cx, protocols) = self.split();
         let mut packet = Packer::new(datagram, mtu);
-        let mut next_turns = 0;
+        // Who may not write now keeps its turn.
+        let held = Due::ALL.into_iter().filter(|due| !due.may_leave(open)).fold(0, |held, due| held | bit(due));
+        let mut next_turns = turns & held;
         for first in [true, false] {
             for due in Due::ALL {
                 let has_turn = turns & bit(due) != 0;
-                if has_turn != first || !cx.peers.is_due(to, due) {
+                if has_turn != first || !due.may_leave(open) || !cx.peers.is_due(to, due) {
                     continue;
                 }
                 let kept = if first { 0 } else { kept_behind(protocols, &cx, to, due, turns) };
@@ -127,6 +138,7 @@ impl Gossip {
     fn seal_numbered(&mut self, number: u64, to: Option<NodeId>, datagram: &mut [u8]) -> usize {
         let envelope = Envelope { sender: self.me.node, incarnation: self.me.incarnation, number, to };
         self.auth.seal(&self.subkey, &envelope, datagram);
+        self.pacer.spend(self.now, datagram.len());
         self.stats.datagrams_sent += 1;
         self.stats.bytes_sent += datagram.len() as u64;
         datagram.len()

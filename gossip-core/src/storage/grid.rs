@@ -3,6 +3,7 @@
 //! A sheet of squared paper with, say, a line for each neighbor and a column for each message. One crosses a square
 //! out on sending, and a whole column when the message goes; a line is read from where one stopped last time.
 
+use super::Bits;
 use super::bits::{WORD, mask, next_bit, words};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -65,6 +66,29 @@ impl Grid {
     /// The least column of `row` at or after `from`, and if there is none, the least of all.
     pub(crate) fn next_in_row(&self, row: usize, from: usize) -> Option<usize> {
         next_bit(self.row(row), from).or_else(|| next_bit(self.row(row), 0))
+    }
+
+    /// The same among the columns in `set`, which has as many places as there are columns.
+    pub(crate) fn next_in_row_among(&self, row: usize, set: &Bits, from: usize) -> Option<usize> {
+        let next = |from: usize| {
+            let mut at = from / WORD;
+            let mut within = u64::MAX << (from % WORD);
+            let (row, set) = (self.row(row), set.words());
+            while at < row.len() {
+                let bits = row[at] & set[at] & within;
+                if bits != 0 {
+                    return Some(at * WORD + bits.trailing_zeros() as usize);
+                }
+                (at, within) = (at + 1, u64::MAX);
+            }
+            None
+        };
+        next(from).or_else(|| next(0))
+    }
+
+    /// Whether no row has a pair with `column`. Linear in the rows.
+    pub(crate) fn column_is_empty(&self, column: usize) -> bool {
+        (0..self.rows).all(|row| !self.contains(row, column))
     }
 
     /// The columns of `row`, ascending.

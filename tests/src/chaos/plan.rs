@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use gossip_core::{
-    Broadcast, Config, Durability, Feedback, Limits, Membership, Neighbor, NodeId, Redelivery, Rounds, Security,
-    Spread, Stop, Timing,
+    Broadcast, Budget, Config, Durability, Feedback, Limits, Membership, Neighbor, NodeId, Redelivery, Rounds,
+    Security, Spread, Stop, Timing,
 };
 
 use crate::sim::rng::{Chance, Rng, hash};
@@ -52,6 +52,9 @@ pub struct Plan {
     /// How messages spread instead, where it is neither flood nor simple rumor.
     pub newer: Option<Broadcast>,
     membership: Whom,
+    /// A budget that is used up at times, and how long new messages wait for company.
+    budget: Option<Budget>,
+    data_delay: Duration,
     durability: Durability,
     redelivery: Redelivery,
     trace_path: bool,
@@ -119,6 +122,7 @@ impl Plan {
         // Two neighbors that move at the same time would never find each other again: nobody else knows them.
         kinds.moving &= !matches!(membership, Whom::Static(_));
         let short = rng.chance(0.5);
+        let pace = &mut Rng::new(seed, 105);
         // A clock that jumps by a quarter of the horizon makes its node forget too early what others still hold, and one that
         // is behind makes it keep what they have forgotten.
         kinds.clock &= !short;
@@ -143,6 +147,11 @@ impl Plan {
             broadcast: flood_or_rumor(rng),
             newer: newer_broadcast(&mut Rng::new(seed, 104)),
             membership,
+            budget: pace.chance(0.4).then(|| Budget {
+                bytes_per_second: pace.range(50_000, 500_000) as u32,
+                datagrams_per_second: pace.range(300, 3_000) as u32,
+            }),
+            data_delay: Duration::from_millis(if pace.chance(0.3) { pace.range(1, 50) } else { 0 }),
             durability: if durable { Durability::Records } else { Durability::None },
             redelivery: if durable && rng.chance(0.25) { Redelivery::UntilAcknowledged } else { Redelivery::Never },
             trace_path: rng.chance(0.25),
@@ -181,6 +190,8 @@ impl Plan {
         }
         config.security = self.security.clone();
         config.broadcast = self.newer.unwrap_or(self.broadcast);
+        config.budget = self.budget.or(config.budget);
+        config.timing.data_delay = self.data_delay;
         config.durability = self.durability;
         config.redelivery = self.redelivery;
         config.trace_path = self.trace_path;

@@ -364,7 +364,7 @@ impl Mongering {
             assert!(peers.is_due(peer, Due::Broadcast), "a link is to be asked without a mark");
         }
         self.heard.check_invariants();
-        super::check_owed(&self.heard, peers, messages, Due::Broadcast);
+        super::check_owed(&self.heard, peers, messages, Due::Broadcast, |_| false);
     }
 }
 

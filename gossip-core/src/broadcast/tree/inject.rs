@@ -61,6 +61,11 @@ impl Forest {
         }
     }
 
+    /// Whether anything is to go to a root.
+    pub(crate) fn owes_roots(&self) -> bool {
+        !self.inject.is_empty() || self.trees.iter().any(|state| state.owed.request)
+    }
+
     /// A datagram to a root: where to, and the bytes of frames.
     pub(crate) fn compose_open(&mut self, cx: &mut Cx<'_>, datagram: &mut [u8]) -> Option<(SocketAddr, usize)> {
         if let Some(tree) = self.trees.iter().position(|state| state.owed.request) {

@@ -108,6 +108,11 @@ impl Message {
         self.age_ms.saturating_add(u32::try_from(here).unwrap_or(u32::MAX))
     }
 
+    /// Its bytes, as long as it has not left this node and nobody was told of it.
+    pub(super) fn unsent(&self) -> usize {
+        if self.aging_since == Instant::NEVER { self.blob.len() } else { 0 }
+    }
+
     pub(crate) fn owned_payload(&self) -> Bytes {
         self.blob.slice(usize::from(self.path_len)..)
     }

@@ -41,6 +41,8 @@ pub(crate) struct Messages {
     record_links: Links,
     /// Own messages that nobody else is known to hold; through the links of arrival.
     unshared: List,
+    /// Bytes of own messages that have not left this node.
+    unsent: u32,
     /// Messages that are not being removed, and the most of them.
     kept: u32,
     kept_max: u32,
@@ -64,6 +66,7 @@ impl Messages {
             unremoved: List::default(),
             record_links: Links::new(capacity),
             unshared: List::default(),
+            unsent: 0,
             kept: 0,
             kept_max: limits.messages,
             bytes: 0,
@@ -93,6 +96,11 @@ impl Messages {
     /// How many own messages nobody else is known to hold.
     pub(crate) fn unshared(&self) -> u32 {
         self.unshared.len() as u32
+    }
+
+    /// Bytes of own messages of which no copy has left this node, and which nobody was told of.
+    pub(crate) const fn unsent(&self) -> u32 {
+        self.unsent
     }
 
     /// The lowest number of an origin that is held.
@@ -143,6 +151,7 @@ impl Messages {
     pub(crate) fn insert(&mut self, now: Instant, origins: &mut Origins, new: &NewMessage<'_>) -> Option<Slot> {
         let message = Message::new(now, new);
         self.bytes += message.blob.len() as u32;
+        self.unsent += message.unsent() as u32;
         let slot = self.slots.insert(message).ok()?;
         self.kept += 1;
         self.index.insert(self.hash(new.row, new.id.seq), slot).expect("the index has room for every slot");
@@ -167,6 +176,7 @@ impl Messages {
             self.arrival.remove(&mut self.arrival_links, slot);
         }
         message.stage = Stage::Removing;
+        self.unsent -= message.unsent() as u32;
         self.kept -= 1;
         self.bytes -= message.blob.len() as u32;
         message.blob = Bytes::new();
@@ -194,6 +204,7 @@ impl Messages {
     /// A copy goes out: from now on somebody may have it.
     pub(crate) fn sent(&mut self, now: Instant, slot: Slot) {
         if let Some(message) = self.slots.get_mut(slot) {
+            self.unsent -= message.unsent() as u32;
             message.aging_since = message.aging_since.min(now);
         }
     }

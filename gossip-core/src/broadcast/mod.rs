@@ -95,7 +95,9 @@ impl Broadcast {
                 let manner = Manner { fanout, ttl, spread, stop, feedback };
                 Way::Mongering(Box::new(Mongering::new(config, manner, now, rng)))
             }
-            Mode::Tree { trees } => Way::Tree(Box::new(Forest::new(config, trees, id_key, now, rng))),
+            Mode::Tree { trees, inject_from } => {
+                Way::Tree(Box::new(Forest::new(config, (trees, inject_from), id_key, now, rng)))
+            }
         };
         Self { copies: Copies::new(config), way }
     }
@@ -150,6 +152,12 @@ impl Broadcast {
     /// Somebody without a link wants something of the root of a tree. Whether this node is that root, and means it still.
     pub(crate) fn is_root(&self, tree: u8, incarnation: Incarnation, number: u32, cx: &Cx<'_>) -> bool {
         matches!(&self.way, Way::Tree(forest) if forest.is_root(tree, incarnation, number, cx))
+    }
+
+    /// Whether a root may listen to one more datagram of somebody at `address` whom it does not know.
+    pub(crate) fn admits(&mut self, now: Instant, address: SocketAddr) -> bool {
+        let Way::Tree(forest) = &mut self.way else { return false };
+        forest.admits(now, address)
     }
 
     /// Somebody lost its place in a tree of which this node is the root.

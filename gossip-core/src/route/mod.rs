@@ -10,7 +10,7 @@ mod links;
 use core::net::SocketAddr;
 
 use crate::anti_entropy::AntiEntropy;
-use crate::auth::{Opened, Reject};
+use crate::auth::{Opened, Reject, Security};
 use crate::broadcast::Broadcast;
 use crate::failure_detector::FailureDetector;
 use crate::gossip::Gossip;
@@ -330,13 +330,18 @@ impl Gossip {
         }
     }
 
-    /// Whether somebody without a link may speak to this node as the root of a tree: a member, in its present life, that
-    /// means this life of the root, and one of its last two waves.
+    /// Whether somebody without a link may speak to this node as the root of a tree: who means this life of the root, and one
+    /// of its last two waves, and is a member in its present life, or may be one where nobody knows all of them.
     fn is_root_for(&mut self, sender: &Greeter, tree: u8, incarnation: Incarnation, number: u32) -> bool {
+        let is_open = matches!(self.config.security, Security::Plain);
         let (cx, protocols) = self.split();
-        let member = cx.members.find(sender.node).and_then(|row| cx.members.get(row));
-        member.is_some_and(|member| member.incarnation == sender.incarnation)
-            && protocols.broadcast.is_root(tree, incarnation, number, &cx)
+        if !protocols.broadcast.is_root(tree, incarnation, number, &cx) {
+            return false;
+        }
+        match cx.members.find(sender.node).and_then(|row| cx.members.get(row)) {
+            Some(member) => member.incarnation == sender.incarnation,
+            None => cx.view.is_used() && (!is_open || protocols.broadcast.admits(cx.now, sender.address)),
+        }
     }
 
     fn decide(&mut self, decision: Decision) {

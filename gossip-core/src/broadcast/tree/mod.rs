@@ -79,6 +79,7 @@ use crate::wire::Frame;
 use ack::Acks;
 use alarm::Missing;
 use digest::Digests;
+use inject::Strangers;
 use loss::Loss;
 use place::{Place, Standing};
 use recent::Recent;
@@ -98,6 +99,9 @@ pub(crate) struct Forest {
     /// Messages to be injected now, by cards; and such of which a second copy follows.
     inject: Bits,
     inject_again: Bits,
+    /// In networks of so many nodes or more.
+    inject_from: u32,
+    strangers: Strangers,
     digests: Digests,
     missing: Missing,
     loss: Loss,
@@ -173,7 +177,7 @@ impl Tree {
 }
 
 impl Forest {
-    pub(crate) fn new(config: &Config, trees: u8, id_key: u64, now: Instant, rng: Rng) -> Self {
+    pub(crate) fn new(config: &Config, (trees, inject_from): (u8, u32), id_key: u64, now: Instant, rng: Rng) -> Self {
         let (links, messages) = (usize::from(config.limits.links), config.limits.message_slots());
         let recent = Recent::new(links, messages, id_key);
         let trees = usize::from(trees);
@@ -182,6 +186,8 @@ impl Forest {
             hearsay: (0..trees * links).map(|_| None).collect(),
             inject: Bits::new(recent.len()),
             inject_again: Bits::new(recent.len()),
+            inject_from,
+            strangers: Strangers::new(),
             digests: Digests::new(links, &config.timing),
             missing: Missing::new(links, recent.len()),
             loss: Loss::new(links),

@@ -135,11 +135,14 @@ impl Comparison {
         peers.mark(peer, self.due);
     }
 
-    /// A peer's root differs: it gets a page, and in time this node's root, as either may lack something.
+    /// A peer's root differs: it gets a page, and in time this node's root, as either may lack something. While there are news
+    /// everybody's differs, and others need not be asked.
     pub(crate) fn on_difference(&mut self, now: Instant, peers: &mut Peers, peer: PeerIdx) {
         if self.enabled {
             self.owe_page(peers, peer);
-            self.note_change(now);
+            if self.settled_at <= now {
+                self.note_change(now);
+            }
         }
     }
 

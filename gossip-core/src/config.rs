@@ -58,7 +58,7 @@ pub struct Config {
     pub mtu: u16,
     /// Whom this node links with. Default [`Membership::Full`].
     pub membership: Membership,
-    /// How new messages spread. Default: rumor with fan-out 3 and [`Rounds::Auto`].
+    /// How new messages spread. Default: [`Broadcast::tree`].
     pub broadcast: Broadcast,
     /// Whether lost messages are found and fetched. Default [`Repair::On`].
     pub repair: Repair,
@@ -138,6 +138,10 @@ pub enum Broadcast {
         /// Trees, 1 to 4. Each message goes over one of them, so that more of them share the load among more nodes, and each
         /// costs its own waves.
         trees: u8,
+        /// In a cluster of so many nodes or more, the origin of a message sends it to the root of the tree as well, where that
+        /// is two links away at least; 2 or more. It halves the way of a message, and costs two copies of each. The default,
+        /// 200, makes that one in a hundred.
+        inject_from: u32,
     },
     /// Every node passes a new message to `fanout` random links in each of `rounds` rounds, never back to where it came
     /// from in the first.
@@ -163,6 +167,13 @@ pub enum Broadcast {
         /// Whether it matters for that who had heard it already.
         feedback: Feedback,
     },
+}
+
+impl Broadcast {
+    /// [`Broadcast::Tree`] with one tree, and messages injected at its root in clusters of 200 nodes or more.
+    pub const fn tree() -> Self {
+        Self::Tree { trees: 1, inject_from: 200 }
+    }
 }
 
 /// How many rounds a rumor lasts at each node.
@@ -219,7 +230,7 @@ impl Config {
             started_at: 0,
             mtu: 1_200,
             membership: Membership::Full,
-            broadcast: Broadcast::Rumor { fanout: 3, rounds: Rounds::Auto },
+            broadcast: Broadcast::tree(),
             repair: Repair::On,
             redelivery: Redelivery::Never,
             durability: Durability::None,
@@ -292,7 +303,10 @@ impl Config {
     fn check_broadcast(&self) -> Result<(), ConfigError> {
         match self.broadcast {
             Broadcast::Flood { ttl } => within("broadcast.ttl", ttl.into(), 1, 255),
-            Broadcast::Tree { trees } => within("broadcast.trees", trees.into(), 1, crate::broadcast::TREES_MAX.into()),
+            Broadcast::Tree { trees, inject_from } => {
+                within("broadcast.inject_from", inject_from.into(), 2, u32::MAX.into())?;
+                within("broadcast.trees", trees.into(), 1, crate::broadcast::TREES_MAX.into())
+            }
             Broadcast::Rumor { fanout, rounds } => {
                 within("broadcast.fanout", fanout.into(), 1, 255)?;
                 rounds.check("broadcast.rounds")
@@ -392,7 +406,7 @@ mod tests {
         assert_eq!(config.check(), Err(ConfigError::TooLarge { field: "limits.links", value: 1_000, max: 64 }));
         config.repair = Repair::Off;
         assert_eq!(config.check(), Ok(()));
-        config.broadcast = Broadcast::Tree { trees: 1 };
+        config.broadcast = Broadcast::tree();
         assert_eq!(config.check(), Err(ConfigError::TooLarge { field: "limits.links", value: 1_000, max: 64 }));
     }
 

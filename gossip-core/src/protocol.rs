@@ -116,10 +116,21 @@ pub(crate) enum Fact {
     Deaf,
     /// A deaf node hears again.
     Hearing,
-    /// A peer's tables differ from this node's.
-    Differs { peer: PeerIdx },
+    /// A table of a peer differs from this node's.
+    Differs { peer: PeerIdx, table: Table },
+    /// It is a peer's turn to get a sign of life: what else it is to be told now and then rides on it.
+    Turn { peer: PeerIdx },
+    /// A peer is asked something, and that it answers is a sign of life.
+    Asking { peer: PeerIdx },
     /// Nobody has the messages of an origin up to a number, as far as they were not seen.
     Lost { row: Row, upto: u64 },
+}
+
+/// What links compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Table {
+    Messages = 0,
+    Registers = 1,
 }
 
 /// A sub-protocol.

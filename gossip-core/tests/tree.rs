@@ -6,7 +6,7 @@ use common::{Cluster, id, ms, secs};
 use gossip_core::{Broadcast, Config, NodeId, Order, TreeView};
 
 fn tree(_: usize, config: &mut Config) {
-    config.broadcast = Broadcast::Tree { trees: 1 };
+    config.broadcast = Broadcast::tree();
 }
 
 fn place(cluster: &Cluster, index: usize) -> TreeView {
@@ -158,7 +158,7 @@ mod forged {
             1 => packet.frame(Kind::CHILD, &Child { tree: 0, number: seed }),
             2 => packet.frame(Kind::CHILD_OK, &ChildOk { tree: 0, number: seed, cost: 0, depth: 255, path }),
             3 => packet.frame(Kind::ANNOUNCE, &Announce { number: 0, ids }),
-            4 => packet.frame(Kind::DIGEST, &Digest { number: seed, ids }),
+            4 => packet.frame(Kind::DIGEST, &Digest { number: seed, ids, span_ms: seed, older: 7 }),
             5 => packet.frame(Kind::FETCH, &Fetch { ids }),
             _ => packet.frame(Kind::DATA_ACK, &DataAck { highest: seed, missing: u64::MAX >> 1, flags: 255 }),
         };

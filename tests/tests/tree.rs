@@ -13,7 +13,7 @@ fn cluster(seed: u64, nodes: u32, trees: u8) -> Simulation<()> {
     options.weather = Weather { latency: (10_000, 50_000), ..Weather::fair() };
     let configure = move |birth: gossip_tests::sim::Birth| {
         let mut config = Config::lan(NodeId(u64::from(birth.node) + 1));
-        config.broadcast = Broadcast::Tree { trees };
+        config.broadcast = Broadcast::Tree { trees, inject_from: 200 };
         config.started_at = birth.life.into();
         config
     };

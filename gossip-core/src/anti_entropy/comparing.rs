@@ -22,6 +22,13 @@ impl AntiEntropy {
         }
     }
 
+    /// By its digest a peer differs in what is older than what digests name.
+    pub(crate) fn on_older_difference(&mut self, cx: &mut Cx<'_>, from: PeerIdx) {
+        if self.enabled {
+            self.comparison.reply(cx.now, cx.peers, from, PageHead::START);
+        }
+    }
+
     pub(crate) fn on_frontiers(&mut self, cx: &mut Cx<'_>, from: PeerIdx, page: &Page<'_, Frontier<'_>>) {
         if !self.enabled {
             return;

@@ -20,6 +20,9 @@
 //! # Rules
 //!
 //! - What is younger than `grace` (two rounds of a rumor, four where it waits for rounds; with a tree two repair periods) is neither sent unasked nor pulled: it is probably under way.
+//! - Messages that a tree spreads are compared by digests of the latest ones, which also say what the frontiers are without
+//!   those (`broadcast::tree::older`). So as long as messages come, nothing else is compared unless a link is new, or the
+//!   older ones differ. Without digests the table is compared whenever it has changed.
 //! - While something is missing, one link in turn gets a `Pull` every quarter of `repair_period`, for the holes of all origins.
 //! - The first hole of an origin is given up when (a) all links say *gone*; or (b) one said *gone*, `patience` (30 repair
 //!   periods) has passed, and all others have said *lacking* after that: it was thrown away where it was had, and nobody
@@ -57,7 +60,7 @@ use crate::comparison::Comparison;
 use crate::config::{Broadcast, Config, Repair};
 use crate::pack::{Full, Packer};
 use crate::peer::{Due, PeerIdx, Peers};
-use crate::protocol::{Cx, Fact, Protocol};
+use crate::protocol::{Cx, Fact, Protocol, Table};
 use crate::storage::{Bits, Grid, Slots};
 #[cfg(any(test, feature = "__internals"))]
 use crate::store::Messages;
@@ -100,6 +103,8 @@ pub(crate) struct AntiEntropy {
     pull_at: Instant,
     pull_period: Duration,
     grace: Duration,
+    /// Younger messages are compared by digests.
+    digested: Duration,
     patience: Duration,
     horizon: Duration,
     enabled: bool,
@@ -128,6 +133,10 @@ impl AntiEntropy {
             pull_at: Instant::NEVER,
             pull_period: timing.repair_period / 4,
             grace,
+            digested: match config.broadcast {
+                Broadcast::Tree { .. } => timing.digested(),
+                Broadcast::Flood { .. } | Broadcast::Rumor { .. } | Broadcast::Mongering { .. } => Duration::ZERO,
+            },
             patience: 30 * timing.repair_period,
             horizon: timing.horizon,
             enabled: config.repair == Repair::On,
@@ -191,7 +200,10 @@ impl Protocol for AntiEntropy {
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
         match fact {
             Fact::Accepted { slot, from, .. } => {
-                if self.enabled {
+                let age_ms = cx.messages.get(slot).map_or(0, |message| message.age_ms(cx.now));
+                if Duration::from_millis(age_ms.into()) < self.digested {
+                    self.comparison.note_news(cx.now);
+                } else {
                     self.comparison.note_change(cx.now);
                 }
                 if let Some(from) = from {
@@ -209,7 +221,7 @@ impl Protocol for AntiEntropy {
             }
             Fact::LinkDown { peer } => self.forget_link(peer),
             Fact::Forgotten { row } => self.forget_verdict(row),
-            Fact::Differs { peer } => self.comparison.wake(cx.now, cx.peers, peer),
+            Fact::Differs { peer, table: Table::Messages } => self.comparison.wake(cx.now, cx.peers, peer),
             _ => {}
         }
     }

@@ -53,7 +53,7 @@ use crate::rng::Rng;
 use crate::store::Messages;
 use crate::time::Instant;
 use crate::view::{Reason, TreeView};
-use crate::wire::Frame;
+use crate::wire::{self, Frame};
 
 /// Bytes kept for new messages in each datagram: the head of a message and a short payload.
 const SHARE: usize = 300;
@@ -95,7 +95,9 @@ impl Broadcast {
                 let manner = Manner { fanout, ttl, spread, stop, feedback };
                 Way::Mongering(Box::new(Mongering::new(config, manner, now, rng)))
             }
-            Mode::Tree { trees } => Way::Tree(Box::new(Forest::new(config, trees, id_key, now, rng))),
+            Mode::Tree { trees, inject_from } => {
+                Way::Tree(Box::new(Forest::new(config, (trees, inject_from), id_key, now, rng)))
+            }
         };
         Self { copies: Copies::new(config), way }
     }
@@ -128,7 +130,16 @@ impl Broadcast {
         }
     }
 
-    /// A frame of this sub-protocol, other than a message.
+    /// A peer says what it got lately. True if what is older differs.
+    pub(crate) fn on_digest(&mut self, cx: &mut Cx<'_>, from: PeerIdx, digest: &wire::Digest<'_>) -> bool {
+        let Way::Tree(forest) = &mut self.way else {
+            cx.stats.refused_unasked += 1;
+            return false;
+        };
+        forest.on_digest(cx, from, digest)
+    }
+
+    /// A frame of this sub-protocol, other than a message or a digest.
     pub(crate) fn on_frame(&mut self, cx: &mut Cx<'_>, from: PeerIdx, frame: &Frame<'_>) {
         match &mut self.way {
             Way::Tree(forest) => forest.on_frame(cx, &mut self.copies, from, frame),
@@ -141,6 +152,12 @@ impl Broadcast {
     /// Somebody without a link wants something of the root of a tree. Whether this node is that root, and means it still.
     pub(crate) fn is_root(&self, tree: u8, incarnation: Incarnation, number: u32, cx: &Cx<'_>) -> bool {
         matches!(&self.way, Way::Tree(forest) if forest.is_root(tree, incarnation, number, cx))
+    }
+
+    /// Whether a root may listen to one more datagram of somebody at `address` whom it does not know.
+    pub(crate) fn admits(&mut self, now: Instant, address: SocketAddr) -> bool {
+        let Way::Tree(forest) = &mut self.way else { return false };
+        forest.admits(now, address)
     }
 
     /// Somebody lost its place in a tree of which this node is the root.
@@ -234,7 +251,10 @@ impl Protocol for Broadcast {
             Way::Flood { .. } => {}
             Way::Rumor(rumor) => rumor.on_timeout(&mut self.copies, cx),
             Way::Mongering(rumors) => rumors.on_timeout(&mut self.copies, cx),
-            Way::Tree(forest) => forest.on_timeout(cx, &mut self.copies),
+            Way::Tree(forest) => {
+                forest.on_timeout(cx, &mut self.copies);
+                return forest.next_asked(cx.peers).map(|peer| Fact::Asking { peer });
+            }
         }
         self.copies.start_gathering(cx.now, cx.peers);
         self.copies.stop_gathering(cx.now, cx.peers);

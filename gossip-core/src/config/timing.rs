@@ -123,6 +123,12 @@ impl Timing {
         }
     }
 
+    /// For how long messages that a tree spreads are named in digests (our choice: 6 s in `lan`; each message is offered
+    /// about twelve times then, by other neighbors each time).
+    pub(crate) fn digested(&self) -> Duration {
+        self.repair_period * 12
+    }
+
     /// For how long an origin is silent before it is forgotten: the horizon, and a quarter for what is still on its way.
     pub(crate) fn forgets_after(&self) -> Duration {
         self.horizon * 5 / 4

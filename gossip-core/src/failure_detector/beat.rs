@@ -33,7 +33,7 @@ use super::{FailureDetector, Scope};
 #[cfg(any(test, feature = "__internals"))]
 use crate::peer::Peers;
 use crate::peer::{Due, PeerIdx};
-use crate::protocol::Cx;
+use crate::protocol::{Cx, Table};
 use crate::time::{Instant, micros};
 use crate::wire::Beat;
 
@@ -153,15 +153,16 @@ impl FailureDetector {
         self.await_beat(cx, peer);
     }
 
-    /// The next turn.
-    pub(super) fn beat(&mut self, cx: &mut Cx<'_>) {
+    /// The next turn: whose it is.
+    pub(super) fn beat(&mut self, cx: &mut Cx<'_>) -> Option<PeerIdx> {
         let period = self.beat_period;
         // A host that was late now and then keeps its promises all the same.
         let next_at = Some(self.rhythm.next_at + period).filter(|&at| at > cx.now).unwrap_or(cx.now + period);
         self.rhythm.next_at = if cx.peers.len() == 0 { Instant::NEVER } else { next_at };
         self.rhythm.beat += 1;
-        let next = cx.peers.iter().map(|(peer, link)| (peer, link.sent));
-        if let Some((peer, sent)) = next.min_by_key(|(peer, _)| self.links[peer.row()].turn) {
+        let links = cx.peers.iter().map(|(peer, link)| (peer, link.sent));
+        let next = links.min_by_key(|(peer, _)| self.links[peer.row()].turn);
+        if let Some((peer, sent)) = next {
             let (beat, turn) = (self.rhythm.beat, self.free_turn(cx, peer));
             let link = &mut self.links[peer.row()];
             let round = turn - beat;
@@ -176,6 +177,7 @@ impl FailureDetector {
         if self.rhythm.step() {
             self.spot_check(cx);
         }
+        next.map(|(peer, _)| peer)
     }
 
     /// The number of the next beat that is the turn of no other link.
@@ -193,17 +195,20 @@ impl FailureDetector {
         Beat { next_ms, tables: tables(cx) }
     }
 
-    /// True if the far end knows what this node knows.
+    /// True if the far end has seen the messages that this node has.
     pub(crate) fn on_beat(&mut self, cx: &Cx<'_>, from: PeerIdx, beat: Beat) -> bool {
         let link = &mut self.links[from.row()];
         link.patience = Duration::from_millis(beat.next_ms.clamp(1, PATIENCE_MAX).into());
         link.expects = cx.now + link.patience;
         self.await_beat(cx, from);
-        let same = beat.tables == tables(cx);
-        if !same {
-            self.differing.set(from.row());
+        let differing = beat.tables ^ tables(cx);
+        let (messages, registers) = (differing >> 32 != 0, differing << 32 != 0);
+        for (table, differs) in [(Table::Messages, messages), (Table::Registers, registers)] {
+            if differs {
+                self.differing[table as usize].set(from.row());
+            }
         }
-        same
+        !messages
     }
 
     /// Panics where a beat is the turn of two links.
@@ -273,9 +278,10 @@ impl FailureDetector {
     }
 }
 
-/// The fingerprint of everything that links compare.
+/// The fingerprints of what links compare: 32 bits of each table, messages in the upper half. Which of them differs is told, as
+/// one does at all times while messages are under way.
 fn tables(cx: &Cx<'_>) -> u64 {
-    cx.origins.root().wrapping_add(cx.members.root())
+    cx.origins.root() << 32 | cx.members.root() & u64::from(u32::MAX)
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ use alloc::boxed::Box;
 use crate::config::{Config, Membership};
 use crate::pack::{Full, Packer};
 use crate::peer::{Due, PeerIdx, Peers};
-use crate::protocol::{Cx, Fact, Protocol};
+use crate::protocol::{Cx, Fact, Protocol, Table};
 use crate::rng::Rng;
 use crate::storage::{Bits, Deadlines, Slots};
 use crate::time::{Instant, micros};
@@ -128,9 +128,9 @@ pub(crate) struct FailureDetector {
     failing: Share,
     /// Of the last probe or question.
     number: u32,
-    /// Links that are to be reported: cleared of a suspicion, with other tables, not to be heard from here.
+    /// Links that are to be reported: cleared of a suspicion, with another table of each kind, not to be heard from here.
     cleared: Bits,
-    differing: Bits,
+    differing: [Bits; 2],
     broken: Bits,
     rng: Rng,
     beat_period: Duration,
@@ -160,7 +160,7 @@ impl FailureDetector {
             failing: Share::NEW,
             number: rng.u32(),
             cleared: Bits::new(links),
-            differing: Bits::new(links),
+            differing: [Bits::new(links), Bits::new(links)],
             broken: Bits::new(links),
             rng,
             beat_period: timing.beat_period,
@@ -174,7 +174,7 @@ impl FailureDetector {
             + Deadlines::heap_bytes(links)
             + Cases::heap_bytes(links)
             + Slots::<Reply>::heap_bytes(4 * links)
-            + 3 * Bits::heap_bytes(links)
+            + 4 * Bits::heap_bytes(links)
     }
 
     /// The smoothed round-trip time of a link, if it was measured.
@@ -243,8 +243,10 @@ impl FailureDetector {
         if let Some(peer) = next(&mut self.cleared) {
             return Some(Fact::Cleared { peer });
         }
-        if let Some(peer) = next(&mut self.differing) {
-            return Some(Fact::Differs { peer });
+        for table in [Table::Messages, Table::Registers] {
+            if let Some(peer) = next(&mut self.differing[table as usize]) {
+                return Some(Fact::Differs { peer, table });
+            }
         }
         core::mem::take(&mut self.hears_again).then_some(Fact::Hearing)
     }
@@ -261,7 +263,8 @@ impl FailureDetector {
         }
         self.links[peer.row()] = Link::NONE;
         self.late.set(peer.row(), Instant::NEVER);
-        for bits in [&mut self.cleared, &mut self.differing, &mut self.broken] {
+        let [messages, registers] = &mut self.differing;
+        for bits in [&mut self.cleared, messages, registers, &mut self.broken] {
             bits.clear(peer.row());
         }
         while let Some((row, _)) = self.next_reply(peer) {
@@ -355,13 +358,16 @@ impl Protocol for FailureDetector {
                 self.on_turned(cx, member);
             }
             Fact::Revived { member } => self.on_turned(cx, member),
+            Fact::Asking { peer } => self.poke(cx, peer),
             _ => {}
         }
     }
 
     fn on_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Fact> {
-        if self.rhythm.next_at <= cx.now {
-            self.beat(cx);
+        if self.rhythm.next_at <= cx.now
+            && let Some(peer) = self.beat(cx)
+        {
+            return Some(Fact::Turn { peer });
         }
         while let Some(row) = self.late.expired(cx.now) {
             self.on_late(cx, row);

@@ -69,7 +69,7 @@ use crate::pack::Packer;
 #[cfg(any(test, feature = "__internals"))]
 use crate::peer::Peers;
 use crate::peer::{Due, PeerIdx};
-use crate::protocol::{Cx, Fact, Protocol};
+use crate::protocol::{Cx, Fact, Protocol, Table};
 use crate::rng::Rng;
 use crate::storage::Grid;
 use crate::time::Instant;
@@ -334,7 +334,7 @@ impl Protocol for Register {
                 self.recall_address(cx, peer);
             }
             Fact::Died { member } | Fact::Revived { member } => self.spread_status(cx, member),
-            Fact::Differs { peer } => self.comparison.wake(cx.now, cx.peers, peer),
+            Fact::Differs { peer, table: Table::Registers } => self.comparison.wake(cx.now, cx.peers, peer),
             _ => {}
         }
     }

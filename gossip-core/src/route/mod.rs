@@ -10,7 +10,7 @@ mod links;
 use core::net::SocketAddr;
 
 use crate::anti_entropy::AntiEntropy;
-use crate::auth::{Opened, Reject};
+use crate::auth::{Opened, Reject, Security};
 use crate::broadcast::Broadcast;
 use crate::failure_detector::FailureDetector;
 use crate::gossip::Gossip;
@@ -212,11 +212,15 @@ impl Gossip {
             | Frame::ChildOk(_)
             | Frame::NotChild(_)
             | Frame::DataAck(_)
-            | Frame::Digest(_)
             | Frame::Announce(_)
             | Frame::Fetch(_)
             | Frame::Heard(_)
             | Frame::Inquiry(_) => protocols.broadcast.on_frame(&mut cx, from, frame),
+            Frame::Digest(ref digest) => {
+                if protocols.broadcast.on_digest(&mut cx, from, digest) {
+                    protocols.repair.on_older_difference(&mut cx, from);
+                }
+            }
             Frame::Root(root) => protocols.repair.on_root(&mut cx, from, root),
             Frame::Frontiers(ref page) => protocols.repair.on_frontiers(&mut cx, from, page),
             Frame::Pull(pull) => protocols.repair.on_pull(&mut cx, from, pull),
@@ -326,13 +330,18 @@ impl Gossip {
         }
     }
 
-    /// Whether somebody without a link may speak to this node as the root of a tree: a member, in its present life, that
-    /// means this life of the root, and one of its last two waves.
+    /// Whether somebody without a link may speak to this node as the root of a tree: who means this life of the root, and one
+    /// of its last two waves, and is a member in its present life, or may be one where nobody knows all of them.
     fn is_root_for(&mut self, sender: &Greeter, tree: u8, incarnation: Incarnation, number: u32) -> bool {
+        let is_open = matches!(self.config.security, Security::Plain);
         let (cx, protocols) = self.split();
-        let member = cx.members.find(sender.node).and_then(|row| cx.members.get(row));
-        member.is_some_and(|member| member.incarnation == sender.incarnation)
-            && protocols.broadcast.is_root(tree, incarnation, number, &cx)
+        if !protocols.broadcast.is_root(tree, incarnation, number, &cx) {
+            return false;
+        }
+        match cx.members.find(sender.node).and_then(|row| cx.members.get(row)) {
+            Some(member) => member.incarnation == sender.incarnation,
+            None => cx.view.is_used() && (!is_open || protocols.broadcast.admits(cx.now, sender.address)),
+        }
     }
 
     fn decide(&mut self, decision: Decision) {
@@ -432,6 +441,8 @@ impl Gossip {
             | Fact::Suspected { .. }
             | Fact::Cleared { .. }
             | Fact::Differs { .. }
+            | Fact::Turn { .. }
+            | Fact::Asking { .. }
             | Fact::Deaf
             | Fact::Hearing
             | Fact::Died { .. }

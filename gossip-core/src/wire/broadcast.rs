@@ -11,7 +11,7 @@
 //! 0x45 WaveRequest  tree 1 · incarnation 8 · number varint
 //! 0x46 Injected     tree 1 · incarnation 8 · number varint · the fields of Data
 //! 0x47 DataAck      highest varint · missing varint · flags 1
-//! 0x48 Digest       number varint · ids blob
+//! 0x48 Digest       number varint · ids blob · span varint · older 8
 //! 0x49 Announce     number varint · ids blob
 //! 0x4a Fetch        ids blob
 //! 0x4b Heard        entries: origin 8 · incarnation 8 · seq varint
@@ -199,6 +199,13 @@ pub struct Digest<'a> {
     /// Four bytes for each message: a hash of origin, incarnation and number, keyed alike in the whole cluster.
     #[serde(borrow)]
     pub ids: Blob<'a>,
+    /// The messages that are named were accepted by the sender within so many milliseconds, and only such as were accepted
+    /// just now are left out.
+    pub span_ms: u32,
+    /// What the sum of [`Root`](super::Root) would be without the messages that are neither named nor as old as half of the span; 0
+    /// where that is not known.
+    #[serde(with = "fixed")]
+    pub older: u64,
 }
 
 /// "These messages can be had from me."

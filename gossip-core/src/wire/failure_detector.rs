@@ -40,7 +40,7 @@ pub struct Beat {
     /// Something will follow on this link within so many milliseconds, and in as many after that, until another beat says
     /// otherwise.
     pub next_ms: u32,
-    /// The wrapping sum of the roots of all tables of the sender.
+    /// What the roots of the sender's tables would say: the lower 32 bits of each, that of messages in the upper half.
     #[serde(with = "fixed")]
     pub tables: u64,
 }

@@ -82,7 +82,7 @@ pub(super) fn samples() -> Vec<Sample> {
         record("wave-request", Kind::WAVE_REQUEST, &WaveRequest { tree: 1, incarnation: LIFE, number: 300 }),
         record("injected", Kind::INJECTED, &injected()),
         record("data-ack", Kind::DATA_ACK, &DataAck { highest: 300, missing: 5, flags: DataAck::WANTED }),
-        record("digest", Kind::DIGEST, &Digest { number: 300, ids: IDS }),
+        record("digest", Kind::DIGEST, &Digest { number: 300, ids: IDS, span_ms: 6_000, older: 0x3132_3334_3536_3738 }),
         record("announce", Kind::ANNOUNCE, &Announce { number: 0, ids: IDS }),
         record("fetch", Kind::FETCH, &Fetch { ids: IDS }),
         sample("heard", true, |packer| assert_eq!(packer.list(Kind::HEARD, heard()), 2)),
@@ -147,7 +147,7 @@ fn pinned_frames_are_read() {
     assert_eq!(frame("wave-request"), Frame::WaveRequest(WaveRequest { tree: 1, incarnation: LIFE, number: 300 }));
     assert_eq!(frame("injected"), Frame::Injected(injected()));
     assert_eq!(frame("data-ack"), Frame::DataAck(DataAck { highest: 300, missing: 5, flags: 1 }));
-    assert_eq!(frame("digest"), Frame::Digest(Digest { number: 300, ids: IDS }));
+    assert_eq!(frame("digest"), Frame::Digest(Digest { number: 300, ids: IDS, span_ms: 6_000, older: 0x3132_3334_3536_3738 }));
     assert_eq!(frame("announce"), Frame::Announce(Announce { number: 0, ids: IDS }));
     assert_eq!(frame("fetch"), Frame::Fetch(Fetch { ids: IDS }));
     assert_eq!(frame("root"), Frame::Root(Root { sum: 0x3132_3334_3536_3738, rows: 1_000 }));

@@ -371,7 +371,8 @@ fn newer_broadcast(rng: &mut Rng) -> Option<Broadcast> {
             ]),
             feedback: rng.pick(&[Feedback::Blind, Feedback::Answers, Feedback::Lists]),
         }),
-        _ => Some(Broadcast::Tree { trees: rng.pick(&[1, 1, 2, 4]) }),
+        // Injection is for large clusters; here it is to happen in small ones.
+        _ => Some(Broadcast::Tree { trees: rng.pick(&[1, 1, 2, 4]), inject_from: rng.pick(&[2, 8, 200]) }),
     }
 }
 

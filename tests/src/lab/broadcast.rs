@@ -1,13 +1,13 @@
 //! `lab broadcast`: how fast, how completely and at what price messages spread.
 //!
-//! All nodes join through one contact. Then messages are submitted at a steady pace; the first ones warm up, the others
-//! are measured. What is sent counts from the first measured submission until all measured messages are whole.
+//! All nodes join through one contact. When their links have settled, messages are submitted at a steady pace; the first
+//! ones warm up, the others are measured. What is sent counts from the first measured submission until all measured messages are whole.
 
 use clap::{Args, ValueEnum};
 use gossip_core::{Broadcast, Config, Gossip, NodeId, Order, Repair, Rounds};
 use indicatif::ProgressBar;
 
-use crate::lab::joining::{self, Members};
+use crate::lab::joining::{self, Members, Settled};
 use crate::lab::plot::{self, Curve};
 use crate::lab::report::{Report, Value};
 use crate::lab::spread::Spread;
@@ -19,6 +19,8 @@ use crate::sim::{self, Birth, Simulation, Weather};
 const SECOND: u64 = 1_000_000;
 /// How long a message may take to become whole, in virtual time.
 const PATIENCE: u64 = 120 * SECOND;
+/// How many kinds of control datagrams are counted apart, the most frequent ones.
+const KINDS_SHOWN: usize = 12;
 /// The killing comes so long after a submission, so that messages are in flight.
 const KILL_DELAY: u64 = 50_000;
 
@@ -64,14 +66,20 @@ pub(super) struct Options {
     #[arg(long, value_parser = share)]
     churn: Option<f64>,
     /// How messages spread.
-    #[arg(long, value_enum, default_value_t = Spreading::Rumor)]
+    #[arg(long, value_enum, default_value_t = Spreading::Tree)]
     broadcast: Spreading,
     /// How many trees share the messages.
     #[arg(long, default_value_t = 1)]
     trees: u8,
+    /// The size from which on messages go to the root directly as well.
+    #[arg(long, default_value_t = 200)]
+    inject_from: u32,
     /// Whom a node knows.
     #[arg(long, value_enum, default_value_t = Members::Full)]
     membership: Members,
+    /// Begin as soon as all have joined, while links still change.
+    #[arg(long)]
+    hasty: bool,
     /// The bare protocol, without its safety net.
     #[arg(long)]
     no_repair: bool,
@@ -168,7 +176,7 @@ impl Options {
         }
         config.broadcast = match self.broadcast {
             Spreading::Flood => Broadcast::Flood { ttl: 255 },
-            Spreading::Tree => Broadcast::Tree { trees: self.trees },
+            Spreading::Tree => Broadcast::Tree { trees: self.trees, inject_from: self.inject_from },
             Spreading::Rumor => Broadcast::Rumor { fanout: 3, rounds: Rounds::Auto },
         };
         self.membership.configure(&mut config, self.nodes, self.messages);
@@ -190,12 +198,14 @@ impl Scene<'_> {
         let bar = progress::bar(u64::from(self.options.messages), "messages");
         bar.set_message("joining");
         let joined = joining::join_all(&mut self.simulation, self.options.membership, &mut self.rng, SECOND);
+        bar.set_message("links settle");
+        let settled = (!self.options.hasty).then(|| joining::settle(&mut self.simulation));
         self.simulation.network().weather.loss = Chance::of(self.options.loss);
         self.submit_all(&bar);
         bar.set_message("settling");
         self.settle();
         bar.finish_and_clear();
-        Ok(self.report(joined))
+        Ok(self.report(joined, settled))
     }
 
     fn submit_all(&mut self, bar: &ProgressBar) {
@@ -218,7 +228,7 @@ impl Scene<'_> {
             self.simulation.submit(sender, Order::Unordered, &payload);
             if message == middle && options.kill > 0.0 {
                 self.advance(at + KILL_DELAY);
-                self.kill();
+                self.kill(sender);
             }
             bar.inc(1);
         }
@@ -233,10 +243,11 @@ impl Scene<'_> {
         }
     }
 
-    fn kill(&mut self) {
+    /// Whoever has just sent a message survives, or nobody would have to get it.
+    fn kill(&mut self, sender: u32) {
         let count = (f64::from(self.options.nodes) * self.options.kill) as u32;
         for _ in 0..count.min(self.options.nodes - 2) {
-            let victim = self.living();
+            let victim = std::iter::repeat_with(|| self.living()).find(|&node| node != sender).expect("two live");
             self.simulation.crash(victim);
         }
         self.killed_at = Some(self.simulation.now());
@@ -266,7 +277,7 @@ impl Scene<'_> {
         self.advance(self.simulation.now() + 5 * SECOND);
     }
 
-    fn report(&self, joined: Option<u64>) -> Report {
+    fn report(&self, joined: Option<u64>, settled: Option<Settled>) -> Report {
         let (options, spread) = (self.options, &self.simulation.observer.0);
         let mut report = Report::new(format!(
             "broadcast: {} nodes, {} messages of {} bytes {} ms apart, loss {} %",
@@ -283,6 +294,8 @@ impl Scene<'_> {
         report.add("rmr", Value::Measure(spread.rmr()), "iroh-gossip 0.34 at 10⁴ nodes; Plumtree 0; goal ≤ 0.01");
         report.add("data_per_delivery", per_delivery(traffic.data), "1 is the least without batching");
         report.add("control_per_delivery", per_delivery(traffic.control), "Plumtree 3.0; goal ≤ 0.05");
+        let by_frames = traffic.control_by_frames().into_iter().take(KINDS_SHOWN);
+        report.add("control", Value::Counts(by_frames.map(|(name, count)| (name.into(), count)).collect()), "");
         report.add("probes_per_delivery", per_delivery(traffic.probes), "");
         report.add("digests_per_delivery", per_delivery(traffic.digests), "");
         report.add("bytes_per_delivery", per_delivery(traffic.bytes), "about 308 for the datagram itself");
@@ -295,7 +308,10 @@ impl Scene<'_> {
         report.add("duplicates", Value::Count(spread.duplicates), "0");
         report.add("max_node_share", Value::Measure(traffic.max_node_share()), "");
         report.add("whole_after_kill_s", seconds(self.whole_after_kill), "goal ≤ 1.5 after 30 %");
+        report.add("worst_ms", Value::Measure(spread.worst_ms()), "of all messages; ≤ 2,000 after 30 % are killed");
         report.add("joined_s", seconds(joined), "");
+        report.add("settled_s", seconds(settled.map(|it| it.after)), "until less than 0.1 % of links are new in 5 s");
+        report.add("links_new", Value::Measure(settled.map(|it| it.changed as f64 / it.links as f64)), "");
         report.add("messages", Value::Count(spread.messages()), "");
         report.add("unreadable", Value::Count(spread.unreadable), "0");
         report.add("spins", Value::Count(spread.spins), "0");

@@ -200,8 +200,8 @@ impl Campaign {
             "chaos: {} seeds from {}, {min} to {max} nodes, {} s of faults each",
             self.seeds, options.common.seed, options.seconds
         ));
-        let injected = self.faults.iter().map(|(fault, count)| (fault.name(), count)).collect();
-        let exercised = self.exercised.iter().map(|(name, count)| (*name, *count)).collect();
+        let injected = self.faults.iter().map(|(fault, count)| (fault.name().into(), count)).collect();
+        let exercised = self.exercised.iter().map(|(name, count)| ((*name).into(), *count)).collect();
         report.add("seeds", Value::Count(self.seeds), "floor 1,000");
         report.add("node_hours", Value::Measure(Some(self.node_micros as f64 / 3.6e9)), "goal 10⁶");
         report.add("events", Value::Count(self.events), "");

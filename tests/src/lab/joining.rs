@@ -1,7 +1,7 @@
-//! How a cluster comes into being: everybody joins through node 0.
+//! How a cluster comes into being: everybody joins through node 0, and links settle.
 
 use clap::ValueEnum;
-use gossip_core::{Config, Membership};
+use gossip_core::{Config, Membership, NodeId};
 
 use crate::sim::rng::Rng;
 use crate::sim::{Observer, Simulation};
@@ -9,6 +9,12 @@ use crate::sim::{Observer, Simulation};
 const SECOND: u64 = 1_000_000;
 /// How long joining may take, in virtual time.
 const PATIENCE: u64 = 120 * SECOND;
+/// For how long links are watched at once, and the longest wait for them, in virtual time.
+const WATCH: u64 = 5 * SECOND;
+const SETTLED_BY: u64 = 120 * SECOND;
+/// Links are settled when so small a share of them ended within [`WATCH`]: one in a thousand. Near ones are sought for as long as a
+/// node lives, so there is always one that changes somewhere.
+const CHANGES_SHARE: u64 = 1_000;
 /// Members that a node knows where it does not know all: its links, and owners of registers that pass by.
 const KNOWN_SOME: u32 = 256;
 /// Places for origins and messages at least.
@@ -86,4 +92,43 @@ pub(super) fn join_all<O: Observer>(
         simulation.run_until(simulation.now() + SECOND / 10);
     }
     None
+}
+
+/// How the links of a cluster came to rest.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settled {
+    /// How long that took, in microseconds.
+    pub(super) after: u64,
+    /// Ends of links at the end, and those among them that were not there [`WATCH`] before.
+    pub(super) links: u64,
+    pub(super) changed: u64,
+}
+
+/// Waits until links hardly change any more: newborn nodes look for near ones.
+pub(super) fn settle<O: Observer>(simulation: &mut Simulation<O>) -> Settled {
+    let start = simulation.now();
+    let mut before = links(simulation);
+    loop {
+        simulation.run_until(simulation.now() + WATCH);
+        let now = links(simulation);
+        let count = now.iter().map(Vec::len).sum::<usize>() as u64;
+        let is_new = |node: usize| now[node].iter().filter(|link| before[node].binary_search(link).is_err()).count() as u64;
+        let changed = (0..now.len()).map(is_new).sum();
+        let after = simulation.now() - start;
+        if changed * CHANGES_SHARE <= count || after >= SETTLED_BY {
+            return Settled { after, links: count, changed };
+        }
+        before = now;
+    }
+}
+
+/// Whom each node is linked with, sorted.
+fn links<O: Observer>(simulation: &Simulation<O>) -> Vec<Vec<NodeId>> {
+    let of = |node| {
+        let neighbors = simulation.view(node).into_iter().flat_map(|gossip| gossip.neighbors().map(|peer| peer.node));
+        let mut neighbors: Vec<NodeId> = neighbors.collect();
+        neighbors.sort_unstable();
+        neighbors
+    };
+    (0..simulation.size()).map(of).collect()
 }

@@ -35,7 +35,7 @@ pub enum Value {
     /// A measure; none where there was nothing to measure.
     Measure(Option<f64>),
     /// Counts by name.
-    Counts(Vec<(&'static str, u64)>),
+    Counts(Vec<(Cow<'static, str>, u64)>),
     /// Whether something is so.
     Flag(bool),
     /// A text.
@@ -94,7 +94,7 @@ impl Value {
             Self::Count(count) => (*count).into(),
             Self::Measure(measure) => (*measure).into(),
             Self::Counts(counts) => {
-                serde_json::Value::Object(counts.iter().map(|&(name, count)| (name.to_owned(), count.into())).collect())
+                serde_json::Value::Object(counts.iter().map(|(name, count)| (name.to_string(), (*count).into())).collect())
             }
             Self::Flag(flag) => (*flag).into(),
             Self::Text(text) => text.as_str().into(),
@@ -125,7 +125,7 @@ mod tests {
         let mut report = Report::new("a run".into());
         report.add("rmr", Value::Measure(Some(0.5)), "0.34 by a rival");
         report.add("p50_ms", Value::Measure(None), "");
-        report.add("injected", Value::Counts(vec![("lost", 3), ("cut", 0)]), "");
+        report.add("injected", Value::Counts(vec![("lost".into(), 3), ("cut".into(), 0)]), "");
         assert_eq!(report.json(), r#"{"injected":{"cut":0,"lost":3},"p50_ms":null,"rmr":0.5}"#);
         assert_eq!(
             report.table(),

@@ -150,6 +150,12 @@ impl Spread {
         self.mean(|message| message.latencies.last().map_or(0.0, |&last| f64::from(last) / 1e3))
     }
 
+    /// The longest that anybody waited for any message, in milliseconds.
+    pub(super) fn worst_ms(&self) -> Option<f64> {
+        let last = |message: &Message| message.latencies.last().copied();
+        self.messages.iter().filter_map(last).max().map(|last| f64::from(last) / 1e3)
+    }
+
     /// The most links that a message crossed to reach anybody, mean over messages.
     pub(super) fn ldh(&self) -> Option<f64> {
         self.mean(|message| f64::from(message.hops))
@@ -212,7 +218,7 @@ impl Observer for Spread {
                 let class = classify(datagram, |id| *copies += u64::from(index.contains_key(&id)));
                 self.unreadable += u64::from(class.is_none());
                 if let Some(class) = class.filter(|_| self.measuring) {
-                    self.traffic.count(step.node, class, datagram.len());
+                    self.traffic.count(step.node, class, datagram);
                 }
             }
             _ => {}

@@ -5,9 +5,11 @@
 //! which happens so often in a second whatever the number of messages; "control" any other. Readable only in plain mode, as
 //! sealed frames are nobody's business.
 
+use std::collections::BTreeMap;
+
 use gossip_core::MessageId;
 use gossip_core::auth::Opened;
-use gossip_core::wire::{Data, Frame, Frames, HEADER_LEN, Injected};
+use gossip_core::wire::{Data, Frame, Frames, HEADER_LEN, Injected, Kind};
 
 use crate::sim::{Observer, Step, What};
 
@@ -48,6 +50,45 @@ pub fn classify(datagram: &[u8], mut payload: impl FnMut(MessageId)) -> Option<C
     Some(class)
 }
 
+/// The kinds of the frames of a datagram of plain mode, in order.
+fn kinds(datagram: &[u8]) -> Vec<Kind> {
+    let body = datagram.get(HEADER_LEN..).unwrap_or_default();
+    Frames::new(Opened::forged(body)).flatten().map(|(kind, _)| kind).collect()
+}
+
+/// What a frame is called in a table; its number where it has no name here.
+fn name(kind: Kind) -> String {
+    let name = match kind {
+        Kind::HELLO => "hello",
+        Kind::RETRY => "retry",
+        Kind::WELCOME => "welcome",
+        Kind::PEERS => "peers",
+        Kind::UNLINK => "unlink",
+        Kind::VACANCY => "vacancy",
+        Kind::WALK => "walk",
+        Kind::VIEW_REQUEST => "view_request",
+        Kind::VIEW_REPLY => "view_reply",
+        Kind::WAVE => "wave",
+        Kind::CHILD => "child",
+        Kind::CHILD_OK => "child_ok",
+        Kind::NOT_CHILD => "not_child",
+        Kind::WAVE_REQUEST => "wave_request",
+        Kind::DATA_ACK => "data_ack",
+        Kind::ANNOUNCE => "announce",
+        Kind::DIGEST => "digest",
+        Kind::FETCH => "fetch",
+        Kind::ROOT => "root",
+        Kind::FRONTIERS => "frontiers",
+        Kind::PULL => "pull",
+        Kind::ABSENT => "absent",
+        Kind::REGISTER_ROOT => "register_root",
+        Kind::REGISTER_FRONTIERS => "register_frontiers",
+        Kind::UPDATES => "updates",
+        Kind(number) => return format!("0x{number:02x}"),
+    };
+    name.to_owned()
+}
+
 /// Counts of datagrams and bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
@@ -59,6 +100,8 @@ pub struct Traffic {
     pub digests: u64,
     /// Other datagrams.
     pub control: u64,
+    /// The same by what is in them.
+    by_kinds: BTreeMap<Vec<Kind>, u64>,
     /// Bytes of all of them, those of IP and UDP included.
     pub bytes: u64,
     /// Datagrams by sender.
@@ -73,15 +116,27 @@ impl Traffic {
     }
 
     /// Counts a datagram.
-    pub fn count(&mut self, node: u32, class: Class, len: usize) {
+    pub fn count(&mut self, node: u32, class: Class, datagram: &[u8]) {
+        if class == Class::Control {
+            *self.by_kinds.entry(kinds(datagram)).or_default() += 1;
+        }
         *match class {
             Class::Data => &mut self.data,
             Class::Probe => &mut self.probes,
             Class::Digest => &mut self.digests,
             Class::Control => &mut self.control,
         } += 1;
-        self.bytes += len as u64 + IP_UDP;
+        self.bytes += datagram.len() as u64 + IP_UDP;
         self.by_node[node as usize] += 1;
+    }
+
+    /// Datagrams of control by the frames in them, the most frequent first: what could ride on something else.
+    #[must_use]
+    pub fn control_by_frames(&self) -> Vec<(String, u64)> {
+        let joined = |kinds: &[Kind]| kinds.iter().map(|&kind| name(kind)).collect::<Vec<_>>().join("+");
+        let mut counts: Vec<_> = self.by_kinds.iter().map(|(kinds, &count)| (joined(kinds), count)).collect();
+        counts.sort_by_key(|(name, count)| (core::cmp::Reverse(*count), name.clone()));
+        counts
     }
 
     /// The busiest node's datagrams over the mean.
@@ -153,8 +208,13 @@ mod tests {
         let mut traffic = Traffic::new(4);
         assert_eq!(traffic.max_node_share(), None);
         for node in [0, 0, 0, 1] {
-            traffic.count(node, Class::Data, 100);
+            traffic.count(node, Class::Data, &[0; 100]);
         }
         assert_eq!((traffic.max_node_share(), traffic.bytes, traffic.data), (Some(3.0), 512, 4));
+        let (wave, both) = (datagram(&[(Kind::WAVE, &[])]), datagram(&[(Kind::WAVE, &[]), (Kind::ROOT, &[])]));
+        for control in [&both, &wave, &wave] {
+            traffic.count(2, Class::Control, control);
+        }
+        assert_eq!(traffic.control_by_frames(), [("wave".to_owned(), 2), ("wave+root".to_owned(), 1)]);
     }
 }

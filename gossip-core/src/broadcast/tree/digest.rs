@@ -8,13 +8,15 @@
 //!
 //! # Rules
 //!
-//! - While messages are about (and for six periods after the last), one link per period gets the names of the recent
-//!   ones, in a random round: each once before any twice. The period is two of repair, half of it after damage.
+//! - While messages are about, and for a while after the last ([`Timing::digested`]), whoever is due a beat of the failure
+//!   detector gets the names of the recent ones instead, with a probe: one datagram for both, and one for both answers.
+//!   After damage a link drawn by chance gets them between two beats also.
 //! - Names younger than `max(150 ms, 5 × median round trip)` are left out: what is under way is never asked for.
+//! - A digest also says what the table of frontiers would be without the recent ones ([`older`](super::older)).
 //! - The answer names what the asker did not, as far as it is twice that old.
 //! - A digest with the number 0 names the youngest too, and so does its answer: one that goes with a new parent's request.
 //! - No answer after a round trip and [`ANSWER_SLACK`]: all other links get the digest at once (a *sweep*), once in
-//!   three periods.
+//!   three beats.
 //!
 //! # Bounds
 //!
@@ -31,12 +33,13 @@ use core::time::Duration;
 use alloc::boxed::Box;
 
 use super::links::ANSWER_SLACK;
+use super::older::Named;
 use super::recent::{Card, CardNo};
-use super::{Forest, Timer, bit, mark, micros, round_trip};
+use super::{Forest, Timer, bit, mark, micros, round_trip, rows};
 use crate::broadcast::candidates::draw_bit;
 use crate::config::Timing;
 use crate::pack::{Full, Packer};
-use crate::peer::PeerIdx;
+use crate::peer::{PeerIdx, Peers};
 use crate::protocol::Cx;
 use crate::time::Instant;
 use crate::wire::{self, Blob, HEADER_LEN, Kind};
@@ -44,13 +47,10 @@ use crate::wire::{self, Blob, HEADER_LEN, Kind};
 /// Names in one frame, at most.
 pub(super) const NAMES_MAX: usize = 256;
 
-/// Digest periods for which a message is recent.
-const RECENT: u32 = 6;
-
 /// The least age at which a message is named.
-const AGE_MIN: Duration = Duration::from_millis(150);
+pub(super) const AGE_MIN: Duration = Duration::from_millis(150);
 
-/// Digest periods between two sweeps, and for which damage is remembered.
+/// Beats between two sweeps, and for which damage is remembered.
 const SWEEP_PAUSE: u32 = 3;
 const DAMAGE: u32 = 5;
 
@@ -63,9 +63,14 @@ pub(super) type Names = heapless::Vec<u8, { 4 * NAMES_MAX }>;
 /// What is owed and asked.
 #[derive(Clone, Debug)]
 pub(super) struct Digests {
+    /// Of beats.
     period: Duration,
+    /// For how long a message is recent.
+    recent: Duration,
     /// Links that are owed a digest, or an answer; and which number they are to answer to.
     pub(super) owed: u64,
+    /// Those of them that are still to be probed.
+    probes: u64,
     pub(super) answers: u64,
     numbers: Box<[u32]>,
     /// Links that are owed a digest of even the youngest names.
@@ -81,13 +86,17 @@ pub(super) struct Digests {
     damaged_until: Instant,
     /// Names younger than this are left out.
     age: Duration,
+    /// So many digests in a row said that what is older differs.
+    pub(super) odd: u8,
 }
 
 impl Digests {
     pub(super) fn new(links: usize, timing: &Timing) -> Self {
         Self {
-            period: 2 * timing.repair_period,
+            period: timing.beat_period,
+            recent: timing.digested(),
             owed: 0,
+            probes: 0,
             answers: 0,
             numbers: (0..links).map(|_| 0).collect(),
             fresh: 0,
@@ -97,6 +106,7 @@ impl Digests {
             sweep_at: Instant::ZERO,
             damaged_until: Instant::ZERO,
             age: AGE_MIN,
+            odd: 0,
         }
     }
 
@@ -105,10 +115,15 @@ impl Digests {
     }
 
     pub(super) fn forget_link(&mut self, row: usize) {
-        for links in [&mut self.owed, &mut self.answers, &mut self.fresh, &mut self.visited] {
+        for links in [&mut self.owed, &mut self.probes, &mut self.answers, &mut self.fresh, &mut self.visited] {
             *links &= !bit(row);
         }
         self.asked = self.asked.filter(|&asked| asked != row);
+    }
+
+    /// Whether a link is to be probed.
+    pub(super) const fn asks(&self) -> bool {
+        self.probes != 0
     }
 
     /// Whether a message of this age is named.
@@ -117,45 +132,66 @@ impl Digests {
     }
 
     fn is_past(&self, now: Instant, card: &Card) -> bool {
-        card.at + self.period * RECENT < now
+        card.at + self.recent < now
     }
 }
 
 impl Forest {
-    /// There is something to talk about.
-    pub(super) fn await_digest(&mut self, now: Instant) {
-        if !self.timers.runs(Timer::Digest) {
-            let wait = self.rng.range_micros(0, crate::time::micros(self.digests.period));
-            self.timers.set(Timer::Digest, now + Duration::from_micros(wait));
-        }
-    }
-
     /// Something was lost or broke: digests go out more often for a while.
     pub(super) fn note_damage(&mut self, now: Instant) {
         self.digests.damaged_until = now + self.digests.period * DAMAGE;
+        if !self.timers.runs(Timer::Digest) {
+            self.timers.set(Timer::Digest, now + self.digests.period / 2);
+        }
     }
 
+    /// It is the turn of a link: if there is something to talk about, it gets a digest.
+    pub(super) fn on_turn(&mut self, cx: &mut Cx<'_>, peer: PeerIdx) {
+        if self.is_busy(cx.now) {
+            self.offer_digest(cx, peer.row());
+            self.look_for_roots(cx);
+        }
+    }
+
+    /// Between two turns, after damage.
     pub(super) fn on_digest_timer(&mut self, cx: &mut Cx<'_>) {
-        let Some(newest) = self.recent.newest() else { return };
-        if self.digests.is_past(cx.now, &newest) {
+        if !self.is_busy(cx.now) || self.digests.damaged_until <= cx.now {
             return;
         }
-        self.digests.age = AGE_MIN.max(micros(self.median_round_trip(cx.peers)) * 5);
+        self.timers.set(Timer::Digest, cx.now + self.digests.period / 2);
         let linked = cx.peers.mask();
         if linked & !self.digests.visited == 0 {
             self.digests.visited = 0;
         }
         if let Some(row) = draw_bit(&mut self.rng, linked & !self.digests.visited) {
-            self.digests.visited |= bit(row as usize);
-            self.digests.number = self.digests.number.wrapping_add(1).max(1);
-            self.digests.asked = Some(row as usize);
-            self.digests.owed |= bit(row as usize);
-            mark(cx.peers, bit(row as usize));
+            self.offer_digest(cx, row as usize);
         }
-        let hurries = self.digests.damaged_until > cx.now;
-        let period = if hurries { self.digests.period / 2 } else { self.digests.period };
-        self.timers.set(Timer::Digest, cx.now + period);
-        self.look_for_roots(cx);
+    }
+
+    /// Whether there are recent messages.
+    fn is_busy(&self, now: Instant) -> bool {
+        self.recent.newest().is_some_and(|newest| !self.digests.is_past(now, &newest))
+    }
+
+    fn offer_digest(&mut self, cx: &mut Cx<'_>, row: usize) {
+        self.digests.age = self.announce_age(cx);
+        self.digests.visited |= bit(row);
+        self.digests.number = self.digests.number.wrapping_add(1).max(1);
+        self.digests.asked = Some(row);
+        self.owe_digests(cx, bit(row));
+    }
+
+    fn owe_digests(&mut self, cx: &mut Cx<'_>, links: u64) {
+        self.digests.owed |= links;
+        self.digests.probes |= links;
+        mark(cx.peers, links);
+    }
+
+    /// The next link that is to be probed together with a digest.
+    pub(crate) fn next_asked(&mut self, peers: &Peers) -> Option<PeerIdx> {
+        let row = rows(self.digests.probes).next()?;
+        self.digests.probes &= !bit(row);
+        peers.at(row)
     }
 
     /// The neighbor that was asked did not answer.
@@ -166,13 +202,12 @@ impl Forest {
         }
         self.digests.sweep_at = cx.now + self.digests.period * SWEEP_PAUSE;
         let others = cx.peers.mask() & !bit(asked);
-        self.digests.owed |= others;
-        mark(cx.peers, others);
+        self.owe_digests(cx, others);
     }
 
     /// A link has become one of the tree while there was none in its place: what came meanwhile is compared at once.
     pub(super) fn catch_up(&mut self, cx: &mut Cx<'_>, row: usize) {
-        if self.recent.newest().is_some_and(|newest| !self.digests.is_past(cx.now, &newest)) {
+        if self.is_busy(cx.now) {
             self.digests.asked = self.digests.asked.filter(|&asked| asked != row);
             self.digests.owed |= bit(row);
             self.digests.fresh |= bit(row);
@@ -180,11 +215,14 @@ impl Forest {
         }
     }
 
-    pub(super) fn on_digest(&mut self, cx: &mut Cx<'_>, from: PeerIdx, digest: &wire::Digest<'_>) {
+    /// True if what is older than the names differs.
+    pub(crate) fn on_digest(&mut self, cx: &mut Cx<'_>, from: PeerIdx, digest: &wire::Digest<'_>) -> bool {
+        let differs = digest.number != FRESH && self.judge_older(cx, digest);
         self.hear_names(cx, from, digest.ids.0, patience(digest.number));
         self.digests.numbers[from.row()] = digest.number;
         self.digests.answers |= bit(from.row());
         mark(cx.peers, bit(from.row()));
+        differs
     }
 
     /// An answer to a digest, or news by alarm.
@@ -215,15 +253,28 @@ impl Forest {
         }
     }
 
-    /// Names of recent messages, the latest first, for which `fits` holds, as many as `room` takes.
-    fn names(&self, now: Instant, ages: u32, room: usize, fits: impl Fn(CardNo) -> bool) -> Names {
+    /// Names of recent messages, the latest first, for which `fits` holds, as many as `room` takes; their cards; and for how long
+    /// back all are named.
+    fn names(&self, now: Instant, ages: u32, room: usize, fits: impl Fn(CardNo) -> bool) -> (Names, Named, Duration) {
         let room = (room.saturating_sub(FRAME_MAX) / 4).min(NAMES_MAX);
         let digests = &self.digests;
+        let (mut names, mut named) = (Names::new(), Named::NONE);
         // What is half a wheel back here may have left the wheel of the reader.
-        let recent = self.recent.latest().take(self.recent.len() / 2 + 1);
-        let recent = recent.take_while(|(_, card)| card.at != Instant::NEVER && !digests.is_past(now, card));
-        let named = recent.filter(|&(place, card)| digests.is_named(now, &card, ages) && fits(place));
-        named.take(room).flat_map(|(_, card)| card.name.to_le_bytes()).collect()
+        for (place, card) in self.recent.latest().take(self.recent.len() / 2 + 1) {
+            if card.at == Instant::NEVER || digests.is_past(now, &card) {
+                return (names, named, digests.recent);
+            }
+            if names.len() / 4 >= room {
+                return (names, named, now.saturating_since(card.at));
+            }
+            if digests.is_named(now, &card, ages) && fits(place) {
+                // As many names fit as there may be.
+                let _fits = names.extend_from_slice(&card.name.to_le_bytes());
+                named.insert(place);
+            }
+        }
+        let span = self.recent.latest().nth(self.recent.len() / 2).map(|(_, card)| now.saturating_since(card.at));
+        (names, named, span.unwrap_or(digests.recent))
     }
 
     pub(super) fn write_digest(&mut self, cx: &mut Cx<'_>, to: PeerIdx, packet: &mut Packer<'_>) -> Result<(), Full> {
@@ -231,7 +282,7 @@ impl Forest {
         if self.digests.answers & link != 0 {
             let number = self.digests.numbers[row];
             let ages = if number == FRESH { 0 } else { 2 };
-            let names = self.names(cx.now, ages, packet.room(), |place| !self.recent.knows(row, place));
+            let (names, ..) = self.names(cx.now, ages, packet.room(), |place| !self.recent.knows(row, place));
             let frame = wire::Announce { number, ids: Blob(&names) };
             packet.frame(Kind::ANNOUNCE, &frame)?;
             self.digests.answers &= !link;
@@ -239,8 +290,10 @@ impl Forest {
         if self.digests.owed & link != 0 {
             let is_fresh = self.digests.fresh & link != 0;
             let (number, ages) = if is_fresh { (FRESH, 0) } else { (self.digests.number, 1) };
-            let names = self.names(cx.now, ages, packet.room(), |_| true);
-            packet.frame(Kind::DIGEST, &wire::Digest { number, ids: Blob(&names) })?;
+            let (names, named, span) = self.names(cx.now, ages, packet.room(), |_| true);
+            let span_ms = span.as_millis() as u32;
+            let older = self.older(cx, &named, Duration::from_millis(span_ms.into()));
+            packet.frame(Kind::DIGEST, &wire::Digest { number, ids: Blob(&names), span_ms, older })?;
             self.digests.owed &= !link;
             self.digests.fresh &= !link;
             cx.stats.digests_sent += 1;
@@ -259,6 +312,6 @@ const fn patience(number: u32) -> Duration {
 }
 
 /// The most bytes that a frame with names takes besides the names.
-const FRAME_MAX: usize = 3 + 5 + 2;
+const FRAME_MAX: usize = 3 + 5 + 2 + 5 + 8;
 
 const _: () = assert!(FRAME_MAX < HEADER_LEN, "an empty list of names fits into the smallest datagram");

@@ -37,7 +37,6 @@ impl Forest {
         self.forget_card(self.recent.upcoming());
         let place = self.recent.add(cx.now, slot, name);
         let tree = self.tree_of(name);
-        self.await_digest(cx.now);
         let state = &self.trees[tree];
         let links = if state.is_attached(cx) { state.place.links() } else { cx.peers.mask() };
         if let Some(from) = from {

@@ -23,6 +23,7 @@
 //! | [`forward`] | the way of a message along the tree |
 //! | [`inject`] | what goes to the root directly |
 //! | [`digest`] | every neighbor in turn is told what was got lately |
+//! | [`older`] | what is older than that is compared by a checksum |
 //! | [`alarm`] | what had to be fetched is announced, and fetched |
 //! | [`loss`] | does this node see losses? |
 //! | [`ack`] | acknowledgements, where it does |
@@ -53,6 +54,7 @@ mod forward;
 mod inject;
 mod links;
 mod loss;
+mod older;
 mod place;
 mod recent;
 mod timers;
@@ -77,6 +79,7 @@ use crate::wire::Frame;
 use ack::Acks;
 use alarm::Missing;
 use digest::Digests;
+use inject::Strangers;
 use loss::Loss;
 use place::{Place, Standing};
 use recent::Recent;
@@ -96,6 +99,9 @@ pub(crate) struct Forest {
     /// Messages to be injected now, by cards; and such of which a second copy follows.
     inject: Bits,
     inject_again: Bits,
+    /// In networks of so many nodes or more.
+    inject_from: u32,
+    strangers: Strangers,
     digests: Digests,
     missing: Missing,
     loss: Loss,
@@ -171,7 +177,7 @@ impl Tree {
 }
 
 impl Forest {
-    pub(crate) fn new(config: &Config, trees: u8, id_key: u64, now: Instant, rng: Rng) -> Self {
+    pub(crate) fn new(config: &Config, (trees, inject_from): (u8, u32), id_key: u64, now: Instant, rng: Rng) -> Self {
         let (links, messages) = (usize::from(config.limits.links), config.limits.message_slots());
         let recent = Recent::new(links, messages, id_key);
         let trees = usize::from(trees);
@@ -180,6 +186,8 @@ impl Forest {
             hearsay: (0..trees * links).map(|_| None).collect(),
             inject: Bits::new(recent.len()),
             inject_again: Bits::new(recent.len()),
+            inject_from,
+            strangers: Strangers::new(),
             digests: Digests::new(links, &config.timing),
             missing: Missing::new(links, recent.len()),
             loss: Loss::new(links),
@@ -232,6 +240,7 @@ impl Forest {
             }
             Fact::LinkUp { peer } => self.on_link_up(cx, peer),
             Fact::LinkDown { peer } => self.on_link_down(cx, peer),
+            Fact::Turn { peer } => self.on_turn(cx, peer),
             _ => {}
         }
         self.show_trunks(cx);
@@ -249,7 +258,6 @@ impl Forest {
             Frame::ChildOk(ok) => self.on_child_ok(cx, from, ok),
             Frame::NotChild(not) => self.on_not_child(cx, from, not),
             Frame::DataAck(ack) => self.on_data_ack(cx, from, *ack),
-            Frame::Digest(digest) => self.on_digest(cx, from, digest),
             Frame::Announce(announce) => self.on_announce(cx, from, announce),
             Frame::Fetch(fetch) => self.on_fetch(cx, from, fetch),
             _ => cx.stats.refused_unasked += 1,
@@ -278,7 +286,7 @@ impl Forest {
     }
 
     pub(crate) fn deadline(&self) -> Instant {
-        self.timers.earliest()
+        if self.digests.asks() { Instant::ZERO } else { self.timers.earliest() }
     }
 
     /// Writes what is owed to a link.

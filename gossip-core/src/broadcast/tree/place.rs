@@ -33,6 +33,7 @@
 use core::time::Duration;
 
 use super::ancestors::Ancestors;
+use super::wave::HOLD_PART;
 use super::{Forest, Timer, bit, mark, micros, round_trip, rows};
 use crate::ids::NodeId;
 use crate::protocol::Cx;
@@ -172,7 +173,7 @@ impl Forest {
         let trip = round_trip(cx.peers, parent, &self.pace);
         let place = &mut self.trees[tree].place;
         let before = (place.depth, place.ancestors);
-        place.cost = above.cost.saturating_add(trip / 2).saturating_add(self.median / 6);
+        place.cost = above.cost.saturating_add(trip / 2).saturating_add(self.median / HOLD_PART);
         place.depth = above.depth.saturating_add(1);
         place.ancestors = above.ancestors.and(node);
         if (place.depth, place.ancestors) != before {

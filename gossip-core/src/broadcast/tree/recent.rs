@@ -12,6 +12,7 @@
 //! alike once in 33,000 wheels. The second of two such messages then cannot be fetched by name, and comes by repair.
 
 use core::hash::Hasher;
+use core::net::{IpAddr, SocketAddr};
 
 use alloc::boxed::Box;
 
@@ -21,7 +22,7 @@ use crate::store::Slot;
 use crate::time::Instant;
 
 /// Cards on the wheel, at most (our choice: six seconds of 80 messages each).
-const CARDS_MAX: usize = 512;
+pub(super) const CARDS_MAX: usize = 512;
 
 /// A card's place on the wheel.
 pub(super) type CardNo = u16;
@@ -90,6 +91,16 @@ impl Recent {
         hasher.write_u64(id.incarnation.0);
         hasher.write_u64(id.seq);
         hasher.finish() as u32
+    }
+
+    /// Who shares a limit with whom: what only the nodes of this cluster can foresee.
+    pub(super) fn hash_address(&self, address: SocketAddr) -> u64 {
+        let mut hasher = siphasher::sip::SipHasher13::new_with_keys(self.key, 1);
+        match address.ip() {
+            IpAddr::V4(ip) => hasher.write(&ip.octets()),
+            IpAddr::V6(ip) => hasher.write(&ip.octets()),
+        }
+        hasher.finish()
     }
 
     /// A card for a new message.

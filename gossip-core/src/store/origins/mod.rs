@@ -75,6 +75,16 @@ impl Origins {
         self.root
     }
 
+    /// The root as if these numbers had not been seen: rows and numbers, ascending.
+    pub(crate) fn root_without(&self, unseen: &[(Row, u64)]) -> u64 {
+        unseen.chunk_by(|one, other| one.0 == other.0).fold(self.root, |root, group| {
+            let Some(origin) = self.rows.get(group[0].0).filter(|origin| !origin.retired) else { return root };
+            let mut before = origin.clone();
+            group.iter().rev().for_each(|&(_, seq)| before.unsee(seq));
+            root.wrapping_sub(origin.fingerprint).wrapping_add(fingerprint(self.root_key, &before))
+        })
+    }
+
     pub(crate) fn window(&self) -> u64 {
         self.window
     }

@@ -145,6 +145,26 @@ impl Origin {
         self.window[(offset / 64) as usize] |= 1 << (offset % 64);
     }
 
+    /// Takes a number as not seen, for a look at what was there before. Numbers that do not fit into the strip then are
+    /// not seen either.
+    pub(super) fn unsee(&mut self, seq: u64) {
+        if let Some(offset) = seq.checked_sub(self.top + 1) {
+            if offset < WINDOW_MAX {
+                self.window[(offset / 64) as usize] &= !(1 << (offset % 64));
+            }
+            return;
+        }
+        let by = self.top - seq + 1;
+        let words = self.window;
+        let bit = |offset: u64| match offset.checked_sub(by) {
+            Some(later) => words[(later / 64) as usize] >> (later % 64) & 1 == 1,
+            None => offset > 0,
+        };
+        let word = |at: usize| (0..64).fold(0, |word, i| word | u64::from(bit(64 * at as u64 + i)) << i);
+        self.window = core::array::from_fn(word);
+        self.top = seq - 1;
+    }
+
     /// Moves `top` over everything that was seen without a gap behind it.
     pub(super) fn slide(&mut self) {
         let run = self.window.iter().try_fold(0, |run, word| {

@@ -148,7 +148,7 @@ impl Options {
         config.trace_path = true; // to be looked at is what this node is for
         config.broadcast = match self.broadcast {
             Spread::Flood => Broadcast::Flood { ttl: self.ttl },
-            Spread::Tree => Broadcast::Tree { trees: 1 },
+            Spread::Tree => Broadcast::tree(),
             Spread::Rumor => {
                 Broadcast::Rumor { fanout: self.fanout, rounds: self.rounds.map_or(Rounds::Auto, Rounds::Fixed) }
             }

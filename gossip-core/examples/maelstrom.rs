@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use gossip_core::{Broadcast, Config, Event, Gossip, Instant, Membership, Neighbor, NodeId, Order, SubmitError};
+use gossip_core::{Config, Event, Gossip, Instant, Membership, Neighbor, NodeId, Order, SubmitError};
 use serde_json::{Value, json};
 
 /// How long to wait where nothing has a deadline.
@@ -243,7 +243,6 @@ impl Node {
         let mut config = Config::wan(own);
         config.advertise = address_of(&self.names, &self.name);
         config.started_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        config.broadcast = Broadcast::Tree { trees: 1 };
         config.timing.data_delay = self.options.delay;
         config.limits.peers = config.limits.peers.max(self.names.len() as u32 + 1);
         if let Some(neighbors) = neighbors {

@@ -247,18 +247,19 @@ impl Protocol for Broadcast {
     }
 
     fn on_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Fact> {
+        self.copies.stop_gathering(cx.now, cx.peers);
+        let mut asked = None;
         match &mut self.way {
             Way::Flood { .. } => {}
             Way::Rumor(rumor) => rumor.on_timeout(&mut self.copies, cx),
             Way::Mongering(rumors) => rumors.on_timeout(&mut self.copies, cx),
             Way::Tree(forest) => {
                 forest.on_timeout(cx, &mut self.copies);
-                return forest.next_asked(cx.peers).map(|peer| Fact::Asking { peer });
+                asked = forest.next_asked(cx.peers);
             }
         }
         self.copies.start_gathering(cx.now, cx.peers);
-        self.copies.stop_gathering(cx.now, cx.peers);
-        None
+        asked.map(|peer| Fact::Asking { peer })
     }
 
     fn share(&self) -> usize {

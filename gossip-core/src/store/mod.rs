@@ -22,5 +22,5 @@
 mod messages;
 mod origins;
 
-pub(crate) use messages::{Message, Messages, NewMessage, Slot, Stage};
-pub(crate) use origins::{Freshness, Origin, Origins, Row, WINDOW_MAX};
+pub(crate) use messages::{Assembly, Message, Messages, NewMessage, Reserved, Slot, Stage};
+pub(crate) use origins::{Freshness, Origin, Origins, Row, WINDOW_MAX, Window};

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use clap::{Args, ValueEnum};
-use gossip_core::{Broadcast, Config, Membership, Neighbor, NodeId, Order};
+use gossip_core::{Config, Membership, Neighbor, NodeId, Order};
 
 use crate::glomers::{History, Parted, Topology};
 use crate::lab::plot::{self, Curve};
@@ -241,7 +241,6 @@ impl Options {
             config.timing.data_delay = std::time::Duration::from_millis(self.delay);
         }
         config.limits.peers = config.limits.peers.max(self.nodes + 1);
-        config.broadcast = Broadcast::Tree { trees: 1 };
         // Where everybody is linked with everybody, the tree is a star. A node asks for three quarters of its places.
         if self.nodes <= STAR_MAX {
             config.limits.links = (self.nodes as u16 * 4).div_ceil(3);

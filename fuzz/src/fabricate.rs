@@ -136,7 +136,7 @@ impl Liar<'_> {
             5 => packer.frame(Kind::INJECTED, &Injected { tree, incarnation, number, data: self.data(u)? }),
             6 => packer.frame(Kind::DATA_ACK, &DataAck { highest: number, missing: small(u)?, flags: depth }),
             7 => {
-                let (span_ms, older) = (small(u)?, u.arbitrary()?);
+                let (span_ms, older) = (small(u)? as u32, u.arbitrary()?);
                 packer.frame(Kind::DIGEST, &Digest { number, ids, span_ms, older })
             }
             8 => packer.frame(Kind::ANNOUNCE, &Announce { number, ids }),

@@ -210,7 +210,7 @@ impl Promises {
                 assert!(gossip.get(id).is_some(), "{id} was accepted but is not stored");
                 assert!(self.submitted.insert(id, payload.to_vec()).is_none(), "{id} was given twice");
             }
-            Err(InputError::Submit(SubmitError::TooLarge { max })) => {
+            Err(InputError::Submit(SubmitError::TooLarge { max, .. })) => {
                 assert_eq!(max, gossip.payload_max());
                 assert!(payload.len() > max, "refused {} bytes as larger than {max}", payload.len());
             }

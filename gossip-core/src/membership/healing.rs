@@ -34,7 +34,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Membership;
-use super::attempts::Purpose;
+use super::attempts::{Attempt, Attempts, Purpose};
 use crate::ids::NodeId;
 use crate::members::{Member, Row};
 use crate::protocol::Cx;
@@ -217,29 +217,27 @@ impl Membership {
     }
 
     fn call_dead(&mut self, cx: &Cx<'_>) -> bool {
-        let is_gone = |state| matches!(state, PeerState::Down | PeerState::Unreachable);
-        let draws = [self.draw_member(cx, is_gone), self.draw_member(cx, is_gone)];
+        let draws = [self.draw_silent(cx), self.draw_silent(cx)];
         let since = |row: &Row| cx.members.get(*row).map(|member| member.since);
         let latest = draws.into_iter().flatten().max_by_key(since);
         latest.is_some_and(|row| self.call_member(cx, row, Purpose::Heal))
     }
 
+    fn draw_silent(&mut self, cx: &Cx<'_>) -> Option<Row> {
+        let attempts = &self.attempts;
+        cx.members.draw_silent(&mut self.rng, |member| can_be_called(attempts, cx, member))
+    }
+
     fn call_unreachable(&mut self, cx: &Cx<'_>) -> bool {
-        let drawn = self.draw_member(cx, |state| state == PeerState::Unreachable);
+        let attempts = &self.attempts;
+        let drawn = cx.members.draw_unreachable(&mut self.rng, |member| can_be_called(attempts, cx, member));
         drawn.is_some_and(|row| self.call_member(cx, row, Purpose::Check))
     }
 
     /// A member in such a state, drawn by chance, who is not greeted at present.
     pub(super) fn draw_member(&mut self, cx: &Cx<'_>, wanted: impl Fn(PeerState) -> bool) -> Option<Row> {
         let attempts = &self.attempts;
-        // A contact may name an address that the member has left long ago.
-        let greeted = |member: &Member| {
-            attempts.find(|attempt| attempt.node == Some(member.node) && Some(attempt.address) == member.address)
-        };
-        let fits = |member: &Member| {
-            wanted(member.state) && member.address.is_some() && member.node != cx.me.node && greeted(member).is_none()
-        };
-        cx.members.draw(&mut self.rng, fits)
+        cx.members.draw(&mut self.rng, |member| wanted(member.state) && can_be_called(attempts, cx, member))
     }
 
     fn call_member(&mut self, cx: &Cx<'_>, row: Row, purpose: Purpose) -> bool {
@@ -299,6 +297,13 @@ impl Membership {
             self.call_member(cx, row, Purpose::Heal);
         }
     }
+}
+
+/// Whether it is known where a member lives, and it is not greeted at present.
+fn can_be_called(attempts: &Attempts, cx: &Cx<'_>, member: &Member) -> bool {
+    // A contact may name an address that the member has left long ago.
+    let there = |attempt: &Attempt| attempt.node == Some(member.node) && Some(attempt.address) == member.address;
+    member.address.is_some() && member.node != cx.me.node && attempts.find(there).is_none()
 }
 
 /// Whether a node is a member that is taken for alive.

@@ -67,7 +67,7 @@ use crate::store::Messages;
 use crate::store::Slot;
 use crate::time::Instant;
 use crate::view::Reason;
-use crate::wire::Data;
+use crate::wire::{Data, PageHead};
 
 use answering::OwedAbsent;
 use judging::Verdict;
@@ -217,7 +217,7 @@ impl Protocol for AntiEntropy {
             Fact::Evicted { slot } => self.owed.clear_column(slot as usize),
             Fact::LinkUp { peer } => {
                 self.forget_link(peer);
-                self.comparison.on_link_up(cx.now, cx.peers, peer);
+                self.comparison.on_link_up(cx.now, cx.peers, peer, PageHead::START);
             }
             Fact::LinkDown { peer } => self.forget_link(peer),
             Fact::Forgotten { row } => self.forget_verdict(row),

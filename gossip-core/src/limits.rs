@@ -57,7 +57,8 @@ pub struct Limits {
     pub peers: u32,
     /// Contacts given by [`Gossip::join`](crate::Gossip::join), 1 to 64.
     pub contacts: u16,
-    /// Entries of the view with sampled membership, 4 to 1,000.
+    /// Entries of the view with sampled membership, 4 to 1,000. At most half of them are from one network prefix (/16 of IPv4, /32
+    /// of IPv6), as long as nodes elsewhere are heard of; private addresses are not counted.
     pub view: u16,
     /// Stored messages, 1 to 1,000,000.
     pub messages: u32,

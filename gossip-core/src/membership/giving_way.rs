@@ -24,7 +24,7 @@
 use core::net::SocketAddr;
 
 use super::Membership;
-use super::prefix::{is_beyond_share, same_prefix};
+use super::prefix::{Prefix, is_beyond_share};
 use crate::peer::{Peer, PeerIdx, Peers};
 
 /// What becomes of somebody who asks for a link.
@@ -97,9 +97,11 @@ impl Membership {
 
     /// A random link drawn by chance, to give way to somebody at `address`.
     fn draw_link(&mut self, peers: &Peers, address: SocketAddr) -> Option<PeerIdx> {
-        let its_share = peers.iter().filter(|(_, peer)| same_prefix(peer.address, address)).count();
-        let crowded = is_beyond_share(its_share + 1, peers.len() + 1);
-        let fits = |peer: &Peer| !crowded || same_prefix(peer.address, address);
+        let prefix = Prefix::of(address);
+        let has_it = |peer: &Peer| Prefix::of(peer.address) == prefix;
+        let its_share = peers.iter().filter(|(_, peer)| has_it(peer)).count();
+        let crowded = prefix.is_some() && is_beyond_share(its_share + 1, peers.len() + 1);
+        let fits = |peer: &Peer| !crowded || has_it(peer);
         self.pick(peers, |peer| fits(peer) && !peer.near && !peer.suspected)
             .or_else(|| self.pick(peers, |peer| fits(peer) && !peer.suspected))
             .or_else(|| self.pick(peers, fits))

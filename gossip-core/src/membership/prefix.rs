@@ -19,12 +19,29 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Whether two addresses may well be in one hand.
-pub(super) fn same_prefix(one: SocketAddr, other: SocketAddr) -> bool {
-    match (one.ip().to_canonical(), other.ip().to_canonical()) {
-        (IpAddr::V4(one), IpAddr::V4(other)) => one.octets()[..2] == other.octets()[..2] && is_global_v4(one),
-        (IpAddr::V6(one), IpAddr::V6(other)) => one.octets()[..4] == other.octets()[..4] && is_global_v6(one),
-        _ => false,
+/// What addresses have in common that may well be in one hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prefix {
+    /// /16.
+    V4([u8; 2]),
+    /// /32.
+    V6([u8; 4]),
+}
+
+impl Prefix {
+    /// That of an address; none where it is not global.
+    pub(super) const fn of(address: SocketAddr) -> Option<Self> {
+        match address.ip().to_canonical() {
+            IpAddr::V4(ip) if is_global_v4(ip) => {
+                let [a, b, ..] = ip.octets();
+                Some(Self::V4([a, b]))
+            }
+            IpAddr::V6(ip) if is_global_v6(ip) => {
+                let [a, b, c, d, ..] = ip.octets();
+                Some(Self::V6([a, b, c, d]))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -43,22 +60,23 @@ pub(super) const fn is_beyond_share(places: usize, all: usize) -> bool {
     2 * places > all
 }
 
-/// An address in the prefix that has more than its share of these. At most one has. (The vote of R. Boyer and J. Moore,
-/// *MJRTY*, 1981, and a count.)
-pub(super) fn crowd(addresses: impl Iterator<Item = SocketAddr> + Clone) -> Option<SocketAddr> {
-    let mut candidate = None;
-    let mut lead = 0_usize;
-    for address in addresses.clone() {
-        match candidate {
-            Some(leading) if lead > 0 && same_prefix(leading, address) => lead += 1,
-            Some(_) if lead > 0 => lead -= 1,
-            _ => (candidate, lead) = (Some(address), 1),
-        }
+/// The prefix that has more than its share of these. At most one has. (The vote of R. Boyer and J. Moore, *MJRTY*, 1981, and a
+/// count.)
+pub(super) fn crowd(addresses: impl Iterator<Item = SocketAddr> + Clone) -> Option<Prefix> {
+    let mut lead = (None, 0_usize);
+    let mut all = 0;
+    for prefix in addresses.clone().map(Prefix::of) {
+        all += 1;
+        lead = match lead {
+            _ if prefix.is_none() => lead,
+            (_, 0) => (prefix, 1),
+            (leading, votes) if leading == prefix => (leading, votes + 1),
+            (leading, votes) => (leading, votes - 1),
+        };
     }
-    let candidate = candidate?;
-    let (places, all) = addresses
-        .fold((0, 0), |(places, all), address| (places + usize::from(same_prefix(candidate, address)), all + 1));
-    is_beyond_share(places, all).then_some(candidate)
+    let (Some(leading), 1..) = lead else { return None };
+    let places = addresses.filter(|&address| Prefix::of(address) == Some(leading)).count();
+    is_beyond_share(places, all).then_some(leading)
 }
 
 #[cfg(test)]
@@ -67,30 +85,23 @@ mod tests {
 
     #[test]
     fn prefixes_are_those_of_whole_networks() {
-        let same =
-            |one: &str, other: &str| same_prefix(one.parse().expect("an address"), other.parse().expect("an address"));
+        let of = |text: &str| Prefix::of(text.parse().expect("an address"));
+        let same = |one: &str, other: &str| of(one).is_some() && of(one) == of(other);
         assert!(same("99.1.2.3:1", "99.1.9.9:2") && !same("99.1.2.3:1", "99.2.2.3:1"));
         assert!(same("[2001:db8:1::1]:1", "[2001:db8:2::1]:1") && !same("[2001:db8::1]:1", "[2001:db9::1]:1"));
         assert!(same("[::ffff:99.1.2.3]:1", "99.1.0.0:1"), "an IPv4 address in IPv6 is one of IPv4");
         for local in ["127.0.0.1:1", "10.1.2.3:1", "192.168.1.1:1", "169.254.1.1:1", "100.99.1.1:1"] {
-            assert!(!same(local, local), "{local} says nothing");
+            assert_eq!(of(local), None, "{local} says nothing");
         }
-        assert!(
-            !same("[::1]:1", "[::1]:1") && !same("[fd00::1]:1", "[fd00::1]:1") && same("100.1.1.1:1", "100.1.1.1:1")
-        );
+        assert!(of("[::1]:1").is_none() && of("[fd00::1]:1").is_none() && of("100.1.1.1:1").is_some());
     }
 
     #[test]
     fn a_crowd_is_more_than_half() {
-        let of = |networks: &[u8]| {
-            let found = crowd(networks.iter().map(|&network| SocketAddr::from(([99, network, 0, 1], 1))));
-            found.map(|address| match address.ip() {
-                IpAddr::V4(ip) => ip.octets()[1],
-                IpAddr::V6(_) => unreachable!("all are of IPv4"),
-            })
-        };
-        assert_eq!((of(&[]), of(&[7]), of(&[7, 8])), (None, Some(7), None));
-        assert_eq!((of(&[1, 7, 2, 7, 7, 3, 7]), of(&[7, 7, 7, 1, 2, 3])), (Some(7), None));
-        assert_eq!(of(&[7, 7, 1, 1, 2]), None);
+        let of = |networks: &[u8]| crowd(networks.iter().map(|&network| ([network, 0, 0, 1], 1).into()));
+        let of_net = |network| Some(Prefix::V4([network, 0]));
+        assert_eq!((of(&[]), of(&[7]), of(&[7, 8])), (None, of_net(7), None));
+        assert_eq!((of(&[1, 7, 2, 7, 7, 3, 7]), of(&[7, 7, 7, 1, 2, 3])), (of_net(7), None));
+        assert_eq!((of(&[7, 7, 1, 1, 2]), of(&[7, 10, 7, 10]), of(&[10, 10, 10])), (None, None, None));
     }
 }

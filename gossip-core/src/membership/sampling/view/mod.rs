@@ -27,7 +27,7 @@ use core::time::Duration;
 
 use super::strategy::{COPIES_MAX, Freshness, PeerSelection, Sampling, ViewSelection};
 use crate::ids::NodeId;
-use crate::membership::prefix::{crowd, same_prefix};
+use crate::membership::prefix::{Prefix, crowd};
 use crate::rng::Rng;
 use crate::time::Instant;
 
@@ -54,8 +54,8 @@ struct Row {
 
 impl Row {
     /// Whether it is in this crowded prefix; all rows are where there is none.
-    fn is_in(&self, crowd: Option<SocketAddr>) -> bool {
-        crowd.is_none_or(|address| same_prefix(address, self.descriptor.address))
+    fn is_in(&self, crowd: Option<Prefix>) -> bool {
+        crowd.is_none() || crowd == Prefix::of(self.descriptor.address)
     }
 
     /// Whether the other side of the exchange may have it in this node's place.

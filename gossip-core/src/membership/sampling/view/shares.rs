@@ -29,7 +29,7 @@ fn descriptor(node: u64, in_crowd: bool, now: Instant) -> Descriptor {
 }
 
 fn of_crowd(view: &View) -> usize {
-    view.iter().filter(|known| same_prefix(known.address, CROWD)).count()
+    view.iter().filter(|known| Prefix::of(known.address) == Prefix::of(CROWD)).count()
 }
 
 /// Somebody with a thousand addresses in one network answers every exchange with fresh ones of them.

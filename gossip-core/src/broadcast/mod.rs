@@ -253,7 +253,7 @@ impl Protocol for Broadcast {
             Way::Mongering(rumors) => rumors.on_timeout(&mut self.copies, cx),
             Way::Tree(forest) => {
                 forest.on_timeout(cx, &mut self.copies);
-                return forest.next_asked(cx.peers).map(|peer| Fact::Asking { peer });
+                return forest.next_note(cx.peers);
             }
         }
         self.copies.start_gathering(cx.now);

@@ -443,6 +443,7 @@ impl Gossip {
             | Fact::Differs { .. }
             | Fact::Turn { .. }
             | Fact::Asking { .. }
+            | Fact::Mute { .. }
             | Fact::Deaf
             | Fact::Hearing
             | Fact::Died { .. }

@@ -14,6 +14,7 @@
 //!   that flag announces it too.
 //! - What was announced and does not come is fetched: after a digest at once, after an alarm when [`PATIENCE`] is over. The
 //!   nearest who announced it is asked, after a round trip the next, round robin.
+//! - After the first message that had to be fetched the parent gets a digest, which it has to answer.
 //! - Two messages in a row that had to be fetched (three for a careful node) say that the parent has failed: another one
 //!   is looked for, and where there is none the parent stays.
 //!
@@ -169,6 +170,10 @@ impl Forest {
         self.note_damage(cx.now);
         let place = &mut self.trees[tree].place;
         place.misses = place.misses.saturating_add(1);
+        if let Some(parent) = place.parent.filter(|_| place.misses == 1) {
+            self.ask(cx, parent);
+        }
+        let place = &mut self.trees[tree].place;
         if let Some(parent) = place.parent.filter(|_| place.misses >= MISSES_MAX + u8::from(self.loss.is_careful())) {
             place.misses = 0;
             if let Some(better) = self.best_parent(cx, tree, bit(parent)) {

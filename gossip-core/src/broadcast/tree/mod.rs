@@ -241,6 +241,7 @@ impl Forest {
             Fact::LinkUp { peer } => self.on_link_up(cx, peer),
             Fact::LinkDown { peer } => self.on_link_down(cx, peer),
             Fact::Turn { peer } => self.on_turn(cx, peer),
+            Fact::Suspected { peer } => self.on_suspicion(cx, peer),
             _ => {}
         }
         self.show_trunks(cx);
@@ -286,7 +287,7 @@ impl Forest {
     }
 
     pub(crate) fn deadline(&self) -> Instant {
-        if self.digests.asks() { Instant::ZERO } else { self.timers.earliest() }
+        if self.digests.has_notes() { Instant::ZERO } else { self.timers.earliest() }
     }
 
     /// Writes what is owed to a link.
@@ -356,6 +357,12 @@ fn mark(peers: &mut Peers, links: u64) {
             peers.mark(peer, Due::Broadcast);
         }
     }
+}
+
+/// Links that are not in doubt.
+fn sound(peers: &Peers) -> u64 {
+    let doubted = peers.iter().filter(|(_, link)| link.suspected);
+    doubted.fold(peers.mask(), |links, (peer, _)| links & !bit(peer.row()))
 }
 
 /// The rows in a set of links.

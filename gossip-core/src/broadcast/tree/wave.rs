@@ -26,8 +26,8 @@
 //! - With each wave the parent is told anew that it is the parent, and also when it sends the same wave again: its end of the
 //!   link may have begun anew. So a mistake lasts until the next wave at most, whether there is traffic or not.
 //! - The wave goes to every link over which it has not come. A neighbor with an older wave is sent this one.
-//! - A node without a wave claims after 300 to 600 ms ([`Pace::claim`]; where the root died the same, at its former
-//!   children). Where no wave came for three refreshes, each waits up to 10 s more by chance, so that hardly two claim.
+//! - A node without a wave claims after one and a half to three probe timeouts ([`Pace::claim`]); where the root does not answer
+//!   any more the same, at its former children. Where no wave came for three refreshes, each waits up to 10 s more by chance, so that hardly two claim.
 //! - The root sends a wave again after twice the time it waited before, from two repair periods to 10 minutes; when asked
 //!   ([`WaveRequest`](crate::wire::WaveRequest)) at once, but not twice within three repair periods, and then waits as long
 //!   again as it would have.
@@ -286,7 +286,7 @@ impl Forest {
             }
             return;
         };
-        if !wave.is_of(cx.me) && (self.trees[tree].silent || is_gone(cx, &wave)) {
+        if !wave.is_of(cx.me) && (self.trees[tree].silent || is_gone(cx, &wave) || is_mute(cx, &wave)) {
             self.claim(cx, tree, wave.number);
         }
     }
@@ -415,6 +415,11 @@ fn is_gone(cx: &Cx<'_>, wave: &Wave) -> bool {
     member.is_some_and(|member| {
         member.incarnation > wave.incarnation || matches!(member.state, PeerState::Down | PeerState::Left)
     })
+}
+
+/// Whether the root of a wave is linked with this node, and does not answer it.
+fn is_mute(cx: &Cx<'_>, wave: &Wave) -> bool {
+    cx.peers.find(wave.root).and_then(|peer| cx.peers.get(peer)).is_some_and(|link| link.suspected)
 }
 
 #[cfg(test)]

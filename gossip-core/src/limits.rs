@@ -37,9 +37,9 @@ pub(crate) const LINK_SET_MAX: u16 = 64;
 /// | `payload_bytes`, KiB | 2048 | 8192 | 8 | 1024 |
 /// | `origins` | 1024 | 1024 | 32 | 512 |
 /// | `window` | 256 | 256 | 64 | 256 |
-/// | `registers` | 4096 | 4096 | 64 | 1024 |
+/// | `registers` | 4096 | 4096 | 52 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
-/// | `bytes()`, KiB, rounded up | 5001 | 12046 | 69 | 1905 |
+/// | `bytes()`, KiB, rounded up | 5001 | 12046 | 64 | 1905 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
@@ -100,7 +100,7 @@ impl Limits {
             payload_bytes: 8 << 10,
             origins: 32,
             window: 64,
-            registers: 64,
+            registers: 52,
             register_bytes: 4 << 10,
         }
     }

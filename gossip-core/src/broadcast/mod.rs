@@ -37,7 +37,7 @@ use copies::Copies;
 use mongering::{Manner, Mongering};
 use rumor::Rumor;
 use tree::Forest;
-pub(crate) use tree::TREES_MAX;
+pub(crate) use tree::trees_max;
 
 #[cfg(any(test, feature = "__internals"))]
 pub(crate) use copies::check_owed;

@@ -173,7 +173,8 @@ proptest! {
         record_comes_back(Kind::WAVE_REQUEST, &request, Frame::WaveRequest(request))?;
         let ack = DataAck { highest: number, missing, flags: tree };
         record_comes_back(Kind::DATA_ACK, &ack, Frame::DataAck(ack))?;
-        record_comes_back(Kind::DIGEST, &Digest { number, ids: path }, Frame::Digest(Digest { number, ids: path }))?;
+        let digest = Digest { number, ids: path, span_ms: number, older: number.into() };
+        record_comes_back(Kind::DIGEST, &digest, Frame::Digest(digest))?;
         let announce = Announce { number, ids: path };
         record_comes_back(Kind::ANNOUNCE, &announce, Frame::Announce(announce))?;
         record_comes_back(Kind::FETCH, &Fetch { ids: path }, Frame::Fetch(Fetch { ids: path }))?;

@@ -20,7 +20,7 @@
 //!
 //! # Bounds
 //!
-//! [`LACKS_MAX`] messages, or as many as are kept, are known to be missing at once, a further one takes the place of the oldest; each is asked for
+//! [`LACKS_MAX`] messages, or half as many as are kept, are known to be missing at once, a further one takes the place of the oldest; each is asked for
 //! [`ATTEMPTS`] times. A message is announced once to each link. Beyond that it is the business of `anti_entropy`.
 //!
 //! # Sources, and where this differs
@@ -148,9 +148,10 @@ impl Missing {
     }
 }
 
-/// As many messages may be missing as are kept, up to a limit.
+/// Half as many messages may be missing as are kept, up to a limit.
 pub(super) const fn lacks(messages: usize) -> usize {
-    if messages < LACKS_MAX { messages } else { LACKS_MAX }
+    let half = messages.div_ceil(2);
+    if half < LACKS_MAX { half } else { LACKS_MAX }
 }
 
 impl Forest {

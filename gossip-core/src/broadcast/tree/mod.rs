@@ -86,8 +86,11 @@ use recent::Recent;
 use timers::{Timer, Timers};
 use wave::{Pace, Wave};
 
-/// Trees that there may be.
-pub(crate) const TREES_MAX: u8 = 4;
+/// Trees that there may be, for a node with so many links: one where it has few, as then memory counts, and all trees would run over
+/// the same links.
+pub(crate) const fn trees_max(links: u16) -> u8 {
+    if links < 8 { 1 } else { 4 }
+}
 
 /// All trees.
 #[derive(Clone, Debug)]
@@ -205,7 +208,7 @@ impl Forest {
     }
 
     pub(crate) const fn heap_bytes(links: usize, messages: usize) -> usize {
-        let trees = TREES_MAX as usize;
+        let trees = trees_max(links as u16) as usize;
         size_of::<Self>()
             + trees * size_of::<Tree>()
             + trees * links * size_of::<Option<Standing>>()

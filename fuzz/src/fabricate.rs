@@ -135,7 +135,7 @@ impl Liar<'_> {
             4 => packer.frame(Kind::WAVE_REQUEST, &WaveRequest { tree, incarnation, number }),
             5 => packer.frame(Kind::INJECTED, &Injected { tree, incarnation, number, data: self.data(u)? }),
             6 => packer.frame(Kind::DATA_ACK, &DataAck { highest: number, missing: small(u)?, flags: depth }),
-            7 => packer.frame(Kind::DIGEST, &Digest { number, ids }),
+            7 => packer.frame(Kind::DIGEST, &Digest { number, ids, span_ms: cost, older: number.into() }),
             8 => packer.frame(Kind::ANNOUNCE, &Announce { number, ids }),
             9 => packer.frame(Kind::FETCH, &Fetch { ids }),
             10 => packer.list_or_empty(Kind::HEARD, [heard]).map(drop),

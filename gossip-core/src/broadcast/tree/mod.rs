@@ -17,7 +17,8 @@
 //!
 //! | page | its job |
 //! |---|---|
-//! | [`wave`] | roots, and the numbered waves that say so |
+//! | [`root`] | who is the root, and when it sends a wave |
+//! | [`wave`] | the numbered waves, and what a node makes of them |
 //! | [`place`] | parents: made before broken, without loops |
 //! | [`links`] | what parent and child say to each other |
 //! | [`forward`] | the way of a message along the tree |
@@ -28,7 +29,7 @@
 //! | [`loss`] | does this node see losses? |
 //! | [`ack`] | acknowledgements, where it does |
 //! | [`recent`] | the latest messages under short names, and who has them |
-//! | [`ancestors`], [`timers`] | small helpers |
+//! | [`ancestors`], [`pace`], [`timers`] | small helpers |
 //!
 //! # State
 //!
@@ -55,8 +56,10 @@ mod inject;
 mod links;
 mod loss;
 mod older;
+mod pace;
 mod place;
 mod recent;
+mod root;
 mod timers;
 mod wave;
 
@@ -81,10 +84,11 @@ use alarm::Missing;
 use digest::Digests;
 use inject::Strangers;
 use loss::Loss;
+use pace::Pace;
 use place::{Place, Standing};
 use recent::Recent;
 use timers::{Timer, Timers};
-use wave::{Pace, Wave};
+use wave::Wave;
 
 /// Trees that there may be, for a node with so many links: one where it has few, as then memory counts, and all trees would run over
 /// the same links.

@@ -251,14 +251,14 @@ impl Protocol for Broadcast {
             Way::Flood { .. } => {}
             Way::Rumor(rumor) => rumor.on_timeout(&mut self.copies, cx),
             Way::Mongering(rumors) => rumors.on_timeout(&mut self.copies, cx),
-            Way::Tree(forest) => {
-                forest.on_timeout(cx, &mut self.copies);
-                return forest.next_note(cx.peers);
-            }
+            Way::Tree(forest) => forest.on_timeout(cx, &mut self.copies),
         }
         self.copies.start_gathering(cx.now);
         self.copies.stop_gathering(cx.now, cx.peers);
-        None
+        match &mut self.way {
+            Way::Tree(forest) => forest.next_note(cx.peers),
+            Way::Flood { .. } | Way::Rumor(_) | Way::Mongering(_) => None,
+        }
     }
 
     fn share(&self) -> usize {

@@ -135,7 +135,7 @@ pub enum Broadcast {
     /// Every node passes a new message along a tree that all have agreed on beforehand, and what it misses is fetched at once
     /// by who misses it. All nodes of a cluster must say the same.
     Tree {
-        /// Trees, 1 to 4. Each message goes over one of them, so that more of them share the load among more nodes, and each
+        /// Trees, 1 to 4; 1 with fewer than 8 [links](Limits::links). Each message goes over one of them, so that more of them share the load among more nodes, and each
         /// costs its own waves.
         trees: u8,
         /// In a cluster of so many nodes or more, the origin of a message sends it to the root of the tree as well, where that
@@ -305,7 +305,7 @@ impl Config {
             Broadcast::Flood { ttl } => within("broadcast.ttl", ttl.into(), 1, 255),
             Broadcast::Tree { trees, inject_from } => {
                 within("broadcast.inject_from", inject_from.into(), 2, u32::MAX.into())?;
-                within("broadcast.trees", trees.into(), 1, crate::broadcast::TREES_MAX.into())
+                within("broadcast.trees", trees.into(), 1, crate::broadcast::trees_max(self.limits.links).into())
             }
             Broadcast::Rumor { fanout, rounds } => {
                 within("broadcast.fanout", fanout.into(), 1, 255)?;
@@ -403,11 +403,31 @@ mod tests {
     fn many_links_need_a_node_without_sets_of_links() {
         let mut config = Config::local(NodeId(1));
         config.limits.links = 1_000;
+        config.broadcast = Broadcast::Flood { ttl: 1 };
         assert_eq!(config.check(), Err(ConfigError::TooLarge { field: "limits.links", value: 1_000, max: 64 }));
         (config.repair, config.broadcast) = (Repair::Off, Broadcast::Flood { ttl: 255 });
         assert_eq!(config.check(), Ok(()));
         config.broadcast = Broadcast::tree();
         assert_eq!(config.check(), Err(ConfigError::TooLarge { field: "limits.links", value: 1_000, max: 64 }));
+    }
+
+    #[test]
+    fn trees_are_counted_and_injection_needs_others() {
+        let refused = |trees, inject_from, links| {
+            let mut config = Config::lan(NodeId(1));
+            config.broadcast = Broadcast::Tree { trees, inject_from };
+            config.limits.links = links;
+            config.check().err()
+        };
+        assert_eq!((refused(4, 2, 8), refused(1, 200, 7)), (None, None));
+        let too_many = |max| Some(ConfigError::TooLarge { field: "broadcast.trees", value: max + 1, max });
+        assert_eq!((refused(5, 2, 8), refused(2, 2, 7)), (too_many(4), too_many(1)));
+        assert_eq!(refused(1, 1, 8), Some(ConfigError::TooSmall { field: "broadcast.inject_from", value: 1, min: 2 }));
+    }
+
+    #[test]
+    fn a_small_device_has_room_beside_a_program_in_64_kib() {
+        assert!(Config::embedded(NodeId(1)).limits.bytes() <= 64 << 10);
     }
 
     #[test]

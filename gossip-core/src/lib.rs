@@ -88,7 +88,7 @@
 //! | | |
 //! |---|---|
 //! | membership | joining through any node, full knowledge of the members, [some drawn from all](Membership::Sampled) by peer sampling (the 27 protocols of 2004, healer and swapper of 2007, leases), or [configured neighbors](Membership::Static), proof of address before anything is kept or amplified |
-//! | spreading | [flood](Broadcast::Flood), [rumor](Broadcast::Rumor), also [asked for and answered](Broadcast::Mongering), and [tree](Broadcast::Tree) |
+//! | spreading | [tree](Broadcast::Tree), [flood](Broadcast::Flood), [rumor](Broadcast::Rumor), also [asked for and answered](Broadcast::Mongering) |
 //! | repair | comparison of what was seen, pulls of what is missing, gaps where it is gone |
 //! | order | as it comes, or first in, first out per origin |
 //! | registers | each node's own keys and values, known to all, the newest wins: [`Gossip::set`], [`Event::Register`] |

@@ -41,7 +41,7 @@ const MESSAGE_MAX: u32 = 1 << 20;
 /// | `message_bytes`, KiB | 64 | 64 | 4 | 64 |
 /// | `origins` | 1024 | 1024 | 32 | 512 |
 /// | `window` | 256 | 256 | 64 | 256 |
-/// | `registers` | 4096 | 4096 | 64 | 1024 |
+/// | `registers` | 4096 | 4096 | 52 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
 /// | `bytes()`, KiB, rounded up | 5156 | 12258 | 73 | 1968 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -111,7 +111,7 @@ impl Limits {
             message_bytes: 4 << 10,
             origins: 32,
             window: 64,
-            registers: 64,
+            registers: 52,
             register_bytes: 4 << 10,
         }
     }

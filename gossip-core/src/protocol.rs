@@ -122,6 +122,8 @@ pub(crate) enum Fact {
     Turn { peer: PeerIdx },
     /// A peer is asked something, and that it answers is a sign of life.
     Asking { peer: PeerIdx },
+    /// A peer did not answer in time: it may have died.
+    Mute { peer: PeerIdx },
     /// Nobody has the messages of an origin up to a number, as far as they were not seen.
     Lost { row: Row, upto: u64 },
 }

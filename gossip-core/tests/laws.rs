@@ -226,7 +226,7 @@ fn nobody_is_due_for_nothing_in_a_healthy_run() {
         .iter()
         .map(Gossip::stats)
         .fold((0, 0), |(empty, sent), stats| (empty + stats.empty_turns, sent + stats.datagrams_sent));
-    assert!(sent > 3_000 && empty * 100 <= sent, "{empty} empty turns beside {sent} datagrams");
+    assert!(sent > 2_000 && empty * 100 <= sent, "{empty} empty turns beside {sent} datagrams");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use common::{Cluster, Packet, id, ms, secs};
-use gossip_core::{Config, Event, Order, SubmitError};
+use gossip_core::{Broadcast, Config, Event, Order, Rounds, SubmitError};
 
 /// Every number from 1 to `last` was delivered to a node, or told as lost to it: each once.
 fn all_or_told(cluster: &Cluster, index: usize, origin: usize, last: u64) {
@@ -21,6 +21,11 @@ fn all_or_told(cluster: &Cluster, index: usize, origin: usize, last: u64) {
     let silent: Vec<_> = (1..=last).filter(|seq| !told.contains_key(seq)).collect();
     assert!(silent.is_empty(), "node {index} was told nothing of {silent:?}");
     assert!(told.last_key_value().is_none_or(|(&seq, _)| seq <= last), "node {index} was told of the future");
+}
+
+/// Messages spread in a way that repairs nothing by itself: what is repaired is repaired by comparing tables.
+fn rumor(config: &mut Config) {
+    config.broadcast = Broadcast::Rumor { fanout: 3, rounds: Rounds::Auto };
 }
 
 /// Submits as fast as the node takes it, in steps of 10 ms.
@@ -72,7 +77,7 @@ fn half_of_everything_may_be_lost() {
 
 #[test]
 fn the_loss_of_the_very_last_message_is_found_by_comparison() {
-    let mut cluster = Cluster::joined(2, |_, _| {});
+    let mut cluster = Cluster::joined(2, |_, config| rumor(config));
     cluster.connect(0, 1, false);
     cluster.submit(0, Order::Unordered, "the last one");
     cluster.run(ms(150));
@@ -94,7 +99,10 @@ fn with_newcomer(count: usize, configure: impl Fn(&mut Config)) -> Cluster {
 
 #[test]
 fn a_newcomer_gets_what_is_stored_and_is_told_what_nobody_holds() {
-    let mut cluster = with_newcomer(3, |config| config.limits.messages = 20);
+    let mut cluster = with_newcomer(3, |config| {
+        rumor(config);
+        config.limits.messages = 20;
+    });
     submit_all(&mut cluster, 0, |_| Order::Fifo, 50);
     cluster.run(secs(2));
     cluster.nodes[3].join(cluster.now, common::address(1)).expect("room");
@@ -239,6 +247,7 @@ fn a_partition_shorter_than_the_horizon_heals_and_nothing_is_missed() {
 /// Nodes 1 and 2 lack the first messages of node 0, which has given them up, as has everybody who had them.
 fn with_a_hole(horizon: u64) -> Cluster {
     let mut cluster = Cluster::joined(4, |index, config| {
+        rumor(config);
         config.timing.horizon = secs(horizon);
         if index == 0 {
             config.limits.messages = 16;
@@ -267,7 +276,10 @@ fn a_hole_that_two_neighbors_share_is_given_up_after_a_while() {
 #[test]
 fn a_hole_older_than_the_horizon_is_given_up_whatever_the_neighbors_say() {
     // Node 0 submits while only node 3 hears it; then both are gone, and node 1 has heard of it by a later message alone.
-    let mut cluster = Cluster::joined(3, |_, config| config.timing.horizon = secs(20));
+    let mut cluster = Cluster::joined(3, |_, config| {
+        rumor(config);
+        config.timing.horizon = secs(20);
+    });
     cluster.connect(0, 1, false);
     cluster.connect(0, 2, false);
     cluster.submit(0, Order::Unordered, "missed");
@@ -318,6 +330,7 @@ fn unordered_messages_do_not_wait_for_a_hole_and_fifo_messages_do() {
 #[test]
 fn fifo_messages_wait_for_a_hole_and_go_on_after_its_gap() {
     let mut cluster = Cluster::joined(3, |index, config| {
+        rumor(config);
         if index == 0 {
             config.limits.messages = 8;
         }

@@ -120,7 +120,10 @@ fn the_first_round_of_a_rumor_spares_whom_it_came_from() {
 
 #[test]
 fn without_repair_what_is_lost_stays_lost_and_nobody_is_told() {
-    let mut cluster = Cluster::joined(4, |_, config| config.repair = Repair::Off);
+    let mut cluster = Cluster::joined(4, |_, config| {
+        config.repair = Repair::Off;
+        config.broadcast = Broadcast::Rumor { fanout: 3, rounds: Rounds::Auto };
+    });
     cluster.connect_groups(&[3], &[0, 1, 2], false);
     cluster.submit(0, Order::Unordered, "missed");
     cluster.run(ms(300));

@@ -103,6 +103,29 @@ fn what_is_lost_on_the_way_is_fetched_or_sent_again() {
     assert!(resent > 50, "{resent} copies were sent again");
 }
 
+/// Digests name what is recent. What is older and was missed is found although news never stop, and so no table ever settles.
+#[test]
+fn what_was_missed_long_ago_is_found_in_a_stream_of_news() {
+    let mut cluster = Cluster::joined(3, tree);
+    let quiet = |cluster: &mut Cluster, connected| cluster.connect_groups(&[2], &[0, 1], connected);
+    let stream = |cluster: &mut Cluster, count: usize| {
+        for number in 0..count {
+            cluster.submit(1, Order::Unordered, &number.to_string());
+            cluster.run(ms(20));
+        }
+    };
+    quiet(&mut cluster, false);
+    cluster.submit(0, Order::Unordered, "the only one of its origin");
+    stream(&mut cluster, 75);
+    quiet(&mut cluster, true);
+    let links = |cluster: &Cluster| cluster.nodes[2].neighbors().count();
+    assert_eq!(links(&cluster), 2, "nobody has given up a link");
+    let before = cluster.nodes[2].stats().links_lost;
+    stream(&mut cluster, 250);
+    assert!(cluster.texts(2).contains(&"the only one of its origin".into()));
+    assert_eq!(cluster.nodes[2].stats().links_lost, before);
+}
+
 #[cfg(feature = "__internals")]
 mod forged {
     use super::*;
@@ -241,6 +264,25 @@ mod forged {
         assert!(!inject(&mut cluster, (member, life), (member, life), u32::MAX), "a wave to come");
         assert!(inject(&mut cluster, (member, life), (member, life), 0));
         assert!(inject(&mut cluster, (member, life), (member, life), 1), "it may have missed the last wave");
+    }
+
+    /// Where nobody knows all members, a stranger may be one; but without a key anybody may say so.
+    #[test]
+    fn with_sampled_membership_the_root_listens_to_strangers_for_a_while() {
+        let mut cluster = Cluster::joined(4, |_, config| {
+            config.broadcast = Broadcast::tree();
+            config.membership = gossip_core::Membership::sampled(&config.limits);
+        });
+        let stranger = |number| (NodeId(1_000 + number), Incarnation(1 << 40));
+        let taken = (0..200).filter(|&number| inject(&mut cluster, stranger(number), stranger(number), 0)).count();
+        assert_eq!(taken, 64, "of one address in one second");
+        cluster.run(secs(1));
+        assert!(inject(&mut cluster, stranger(500), stranger(500), 0));
+        let other = (NodeId(90), Incarnation(1 << 40));
+        assert!(!inject(&mut cluster, other, stranger(90), 0), "somebody else's message");
+        let before = cluster.nodes[0].stats();
+        assert!(inject(&mut cluster, stranger(500), stranger(500), 0), "a repeated one is let in, and");
+        assert_eq!(cluster.nodes[0].stats().delivered, before.delivered);
     }
 
     #[test]

@@ -37,7 +37,7 @@ use copies::Copies;
 use mongering::{Manner, Mongering};
 use rumor::Rumor;
 use tree::Forest;
-pub(crate) use tree::TREES_MAX;
+pub(crate) use tree::trees_max;
 
 #[cfg(any(test, feature = "__internals"))]
 pub(crate) use copies::check_owed;
@@ -248,18 +248,18 @@ impl Protocol for Broadcast {
 
     fn on_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Fact> {
         self.copies.stop_gathering(cx.now, cx.peers);
-        let mut asked = None;
+        let mut note = None;
         match &mut self.way {
             Way::Flood { .. } => {}
             Way::Rumor(rumor) => rumor.on_timeout(&mut self.copies, cx),
             Way::Mongering(rumors) => rumors.on_timeout(&mut self.copies, cx),
             Way::Tree(forest) => {
                 forest.on_timeout(cx, &mut self.copies);
-                asked = forest.next_asked(cx.peers);
+                note = forest.next_note(cx.peers);
             }
         }
         self.copies.start_gathering(cx.now, cx.peers);
-        asked.map(|peer| Fact::Asking { peer })
+        note
     }
 
     fn share(&self) -> usize {

@@ -368,6 +368,7 @@ impl Protocol for FailureDetector {
             }
             Fact::Revived { member } => self.on_turned(cx, member),
             Fact::Asking { peer } => self.poke(cx, peer),
+            Fact::Mute { peer } if !self.deafness.is_on() => self.doubt_link(cx, peer),
             _ => {}
         }
     }

@@ -444,6 +444,7 @@ impl Gossip {
             | Fact::Differs { .. }
             | Fact::Turn { .. }
             | Fact::Asking { .. }
+            | Fact::Mute { .. }
             | Fact::Deaf
             | Fact::Hearing
             | Fact::Died { .. }

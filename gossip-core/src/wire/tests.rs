@@ -173,7 +173,7 @@ proptest! {
         record_comes_back(Kind::WAVE_REQUEST, &request, Frame::WaveRequest(request))?;
         let ack = DataAck { highest: number, missing, flags: tree };
         record_comes_back(Kind::DATA_ACK, &ack, Frame::DataAck(ack))?;
-        let digest = Digest { number, ids: path, span_ms: number, older: incarnation.0 };
+        let digest = Digest { number, ids: path, span_ms: number, older: number.into() };
         record_comes_back(Kind::DIGEST, &digest, Frame::Digest(digest))?;
         let announce = Announce { number, ids: path };
         record_comes_back(Kind::ANNOUNCE, &announce, Frame::Announce(announce))?;

@@ -189,7 +189,11 @@ impl Plan {
             config.timing.horizon = HORIZON.max(2 * config.timing.retry_cap);
         }
         config.security = self.security.clone();
-        config.broadcast = self.newer.unwrap_or(self.broadcast);
+        config.broadcast = match self.newer.unwrap_or(self.broadcast) {
+            // With so few links there is room for one.
+            Broadcast::Tree { inject_from, .. } if self.small => Broadcast::Tree { trees: 1, inject_from },
+            broadcast => broadcast,
+        };
         config.budget = self.budget.or(config.budget);
         config.timing.data_delay = self.data_delay;
         config.durability = self.durability;

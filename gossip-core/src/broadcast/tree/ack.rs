@@ -22,7 +22,7 @@
 //!
 //! # Bounds
 //!
-//! [`FLIGHTS_MAX`] copies under way for each link; further ones are sent without. One acknowledgement costs one walk over them.
+//! [`FLIGHTS_MAX`] copies under way for each link, fewer where few messages are kept; further ones are sent without. One acknowledgement costs one walk over them.
 
 use core::time::Duration;
 
@@ -151,7 +151,7 @@ impl Acks {
 }
 
 const fn per_link(messages: usize) -> usize {
-    if messages / 8 < FLIGHTS_MAX { messages / 8 + 1 } else { FLIGHTS_MAX }
+    if messages / 16 < FLIGHTS_MAX { messages / 16 + 1 } else { FLIGHTS_MAX }
 }
 
 impl Forest {

@@ -14,12 +14,13 @@
 //!   that flag announces it too.
 //! - What was announced and does not come is fetched: after a digest at once, after an alarm when [`PATIENCE`] is over. The
 //!   nearest who announced it is asked, after a round trip the next, round robin.
+//! - After the first message that had to be fetched the parent gets a digest, which it has to answer.
 //! - Two messages in a row that had to be fetched (three for a careful node) say that the parent has failed: another one
 //!   is looked for, and where there is none the parent stays.
 //!
 //! # Bounds
 //!
-//! [`LACKS_MAX`] messages, or as many as are kept, are known to be missing at once, a further one takes the place of the oldest; each is asked for
+//! [`LACKS_MAX`] messages, or half as many as are kept, are known to be missing at once, a further one takes the place of the oldest; each is asked for
 //! [`ATTEMPTS`] times. A message is announced once to each link. Beyond that it is the business of `anti_entropy`.
 //!
 //! # Sources, and where this differs
@@ -147,9 +148,10 @@ impl Missing {
     }
 }
 
-/// As many messages may be missing as are kept, up to a limit.
+/// Half as many messages may be missing as are kept, up to a limit.
 pub(super) const fn lacks(messages: usize) -> usize {
-    if messages < LACKS_MAX { messages } else { LACKS_MAX }
+    let half = messages.div_ceil(2);
+    if half < LACKS_MAX { half } else { LACKS_MAX }
 }
 
 impl Forest {
@@ -169,6 +171,10 @@ impl Forest {
         self.note_damage(cx.now);
         let place = &mut self.trees[tree].place;
         place.misses = place.misses.saturating_add(1);
+        if let Some(parent) = place.parent.filter(|_| place.misses == 1) {
+            self.ask(cx, parent);
+        }
+        let place = &mut self.trees[tree].place;
         if let Some(parent) = place.parent.filter(|_| place.misses >= MISSES_MAX + u8::from(self.loss.is_careful())) {
             place.misses = 0;
             if let Some(better) = self.best_parent(cx, tree, bit(parent)) {

@@ -16,7 +16,7 @@
 //! - The answer names what the asker did not, as far as it is twice that old.
 //! - A digest with the number 0 names the youngest too, and so does its answer: one that goes with a new parent's request.
 //! - No answer after a round trip and [`ANSWER_SLACK`]: all other links get the digest at once (a *sweep*), once in
-//!   three beats.
+//!   three beats. And the failure detector is told of it; where losses are seen, only of the second one in a row.
 //!
 //! # Bounds
 //!
@@ -35,12 +35,12 @@ use alloc::boxed::Box;
 use super::links::ANSWER_SLACK;
 use super::older::Named;
 use super::recent::{Card, CardNo};
-use super::{Forest, Timer, bit, mark, micros, round_trip, rows};
+use super::{Forest, Timer, bit, mark, micros, round_trip, rows, sound};
 use crate::broadcast::candidates::draw_bit;
 use crate::config::Timing;
 use crate::pack::{Full, Packer};
 use crate::peer::{PeerIdx, Peers};
-use crate::protocol::Cx;
+use crate::protocol::{Cx, Fact};
 use crate::time::Instant;
 use crate::wire::{self, Blob, HEADER_LEN, Kind};
 
@@ -75,9 +75,12 @@ pub(super) struct Digests {
     numbers: Box<[u32]>,
     /// Links that are owed a digest of even the youngest names.
     fresh: u64,
-    /// The number of the last digest, and the link that it is due to be answered by.
+    /// The number of the last digest, the links that owe an answer, and those that owed one in vain the last time.
     number: u32,
-    asked: Option<usize>,
+    asked: u64,
+    late: u64,
+    /// Links of which the failure detector is to be told.
+    mute: u64,
     /// Links that had their turn in this round.
     visited: u64,
     /// No sweep before.
@@ -101,7 +104,9 @@ impl Digests {
             numbers: (0..links).map(|_| 0).collect(),
             fresh: 0,
             number: 0,
-            asked: None,
+            asked: 0,
+            late: 0,
+            mute: 0,
             visited: 0,
             sweep_at: Instant::ZERO,
             damaged_until: Instant::ZERO,
@@ -115,15 +120,28 @@ impl Digests {
     }
 
     pub(super) fn forget_link(&mut self, row: usize) {
-        for links in [&mut self.owed, &mut self.probes, &mut self.answers, &mut self.fresh, &mut self.visited] {
+        for links in [
+            &mut self.owed,
+            &mut self.probes,
+            &mut self.answers,
+            &mut self.fresh,
+            &mut self.asked,
+            &mut self.late,
+            &mut self.mute,
+            &mut self.visited,
+        ] {
             *links &= !bit(row);
         }
-        self.asked = self.asked.filter(|&asked| asked != row);
     }
 
-    /// Whether a link is to be probed.
-    pub(super) const fn asks(&self) -> bool {
-        self.probes != 0
+    /// Whether the failure detector is to be told something.
+    pub(super) const fn has_notes(&self) -> bool {
+        self.probes | self.mute != 0
+    }
+
+    /// These links did not answer.
+    pub(super) const fn note_mute(&mut self, links: u64) {
+        self.mute |= links;
     }
 
     /// Whether a message of this age is named.
@@ -148,7 +166,7 @@ impl Forest {
     /// It is the turn of a link: if there is something to talk about, it gets a digest.
     pub(super) fn on_turn(&mut self, cx: &mut Cx<'_>, peer: PeerIdx) {
         if self.is_busy(cx.now) {
-            self.offer_digest(cx, peer.row());
+            self.ask(cx, peer.row());
             self.look_for_roots(cx);
         }
     }
@@ -159,12 +177,12 @@ impl Forest {
             return;
         }
         self.timers.set(Timer::Digest, cx.now + self.digests.period / 2);
-        let linked = cx.peers.mask();
+        let linked = sound(cx.peers);
         if linked & !self.digests.visited == 0 {
             self.digests.visited = 0;
         }
         if let Some(row) = draw_bit(&mut self.rng, linked & !self.digests.visited) {
-            self.offer_digest(cx, row as usize);
+            self.ask(cx, row as usize);
         }
     }
 
@@ -173,42 +191,52 @@ impl Forest {
         self.recent.newest().is_some_and(|newest| !self.digests.is_past(now, &newest))
     }
 
-    fn offer_digest(&mut self, cx: &mut Cx<'_>, row: usize) {
-        self.digests.age = self.announce_age(cx);
+    /// A link is to get a digest, and to answer it.
+    pub(super) fn ask(&mut self, cx: &mut Cx<'_>, row: usize) {
         self.digests.visited |= bit(row);
-        self.digests.number = self.digests.number.wrapping_add(1).max(1);
-        self.digests.asked = Some(row);
-        self.owe_digests(cx, bit(row));
+        self.ask_all(cx, bit(row));
     }
 
-    fn owe_digests(&mut self, cx: &mut Cx<'_>, links: u64) {
+    fn ask_all(&mut self, cx: &mut Cx<'_>, links: u64) {
+        self.digests.age = self.announce_age(cx);
+        self.digests.number = self.digests.number.wrapping_add(1).max(1);
         self.digests.owed |= links;
+        self.digests.asked |= links;
         self.digests.probes |= links;
         mark(cx.peers, links);
     }
 
-    /// The next link that is to be probed together with a digest.
-    pub(crate) fn next_asked(&mut self, peers: &Peers) -> Option<PeerIdx> {
-        let row = rows(self.digests.probes).next()?;
-        self.digests.probes &= !bit(row);
-        peers.at(row)
+    /// What the failure detector is to be told next.
+    pub(crate) fn next_note(&mut self, peers: &Peers) -> Option<Fact> {
+        let digests = &mut self.digests;
+        let next = |links: &mut u64| {
+            let row = rows(*links).next()?;
+            *links &= !bit(row);
+            peers.at(row)
+        };
+        let asking = next(&mut digests.probes).map(|peer| Fact::Asking { peer });
+        asking.or_else(|| next(&mut digests.mute).map(|peer| Fact::Mute { peer }))
     }
 
-    /// The neighbor that was asked did not answer.
+    /// Some neighbor that was asked did not answer.
     pub(super) fn on_answer_timer(&mut self, cx: &mut Cx<'_>) {
-        let Some(asked) = self.digests.asked.take() else { return };
-        if self.digests.sweep_at > cx.now {
+        let digests = &mut self.digests;
+        let silent = core::mem::take(&mut digests.asked) & !digests.owed;
+        if silent == 0 {
             return;
         }
-        self.digests.sweep_at = cx.now + self.digests.period * SWEEP_PAUSE;
-        let others = cx.peers.mask() & !bit(asked);
-        self.owe_digests(cx, others);
+        digests.note_mute(if self.loss.is_careful() { silent & digests.late } else { silent });
+        digests.late |= silent;
+        if digests.sweep_at <= cx.now {
+            digests.sweep_at = cx.now + digests.period * SWEEP_PAUSE;
+            self.ask_all(cx, sound(cx.peers) & !silent);
+        }
     }
 
     /// A link has become one of the tree while there was none in its place: what came meanwhile is compared at once.
     pub(super) fn catch_up(&mut self, cx: &mut Cx<'_>, row: usize) {
         if self.is_busy(cx.now) {
-            self.digests.asked = self.digests.asked.filter(|&asked| asked != row);
+            self.digests.asked &= !bit(row);
             self.digests.owed |= bit(row);
             self.digests.fresh |= bit(row);
             mark(cx.peers, bit(row));
@@ -227,9 +255,9 @@ impl Forest {
 
     /// An answer to a digest, or news by alarm.
     pub(super) fn on_announce(&mut self, cx: &mut Cx<'_>, from: PeerIdx, announce: &wire::Announce<'_>) {
-        if announce.number != 0 && announce.number == self.digests.number && self.digests.asked == Some(from.row()) {
-            self.digests.asked = None;
-            self.timers.stop(Timer::Answer);
+        if announce.number != FRESH {
+            self.digests.asked &= !bit(from.row());
+            self.digests.late &= !bit(from.row());
         }
         self.hear_names(cx, from, announce.ids.0, patience(announce.number));
     }
@@ -297,9 +325,9 @@ impl Forest {
             self.digests.owed &= !link;
             self.digests.fresh &= !link;
             cx.stats.digests_sent += 1;
-            if self.digests.asked == Some(row) {
+            if self.digests.asked & link != 0 {
                 let trip = micros(round_trip(cx.peers, row, &self.pace));
-                self.timers.set(Timer::Answer, cx.now + trip + trip / 4 + ANSWER_SLACK);
+                self.timers.postpone(Timer::Answer, cx.now + trip + trip / 4 + ANSWER_SLACK);
             }
         }
         Ok(())

@@ -16,7 +16,7 @@
 
 use super::alarm::YOUNG_MS;
 use super::recent::CardNo;
-use super::{Forest, bit, mark, rows};
+use super::{Forest, bit, mark, rows, sound};
 use crate::broadcast::copies::Copies;
 use crate::pack::{Full, Packer};
 use crate::peer::PeerIdx;
@@ -38,7 +38,7 @@ impl Forest {
         let place = self.recent.add(cx.now, slot, name);
         let tree = self.tree_of(name);
         let state = &self.trees[tree];
-        let links = if state.is_attached(cx) { state.place.links() } else { cx.peers.mask() };
+        let links = if state.is_attached(cx) { state.place.links() } else { sound(cx.peers) };
         if let Some(from) = from {
             self.recent.know(from.row(), place);
             self.judge_link(cx, tree, from, flags);

@@ -128,6 +128,24 @@ impl Forest {
         }
     }
 
+    /// The far end of a link may have died: nothing goes there any more, and another parent is looked for. If it lives, it hears
+    /// that it has no child or parent here.
+    pub(super) fn on_suspicion(&mut self, cx: &mut Cx<'_>, peer: PeerIdx) {
+        let row = peer.row();
+        for tree in 0..self.trees.len() {
+            let place = &mut self.trees[tree].place;
+            if place.links() & bit(row) == 0 {
+                continue;
+            }
+            place.children &= !bit(row);
+            place.former = place.former.filter(|&former| former != row);
+            self.dismiss(cx, tree, row);
+            if self.trees[tree].place.parent == Some(row) {
+                self.lose_parent(cx, tree, row);
+            }
+        }
+    }
+
     /// Forgets what is owed to a neighbor and known of it, besides its place in the trees.
     fn forget_link(&mut self, row: usize) {
         self.recent.forget_link(row);

@@ -17,7 +17,8 @@
 //!
 //! | page | its job |
 //! |---|---|
-//! | [`wave`] | roots, and the numbered waves that say so |
+//! | [`root`] | who is the root, and when it sends a wave |
+//! | [`wave`] | the numbered waves, and what a node makes of them |
 //! | [`place`] | parents: made before broken, without loops |
 //! | [`links`] | what parent and child say to each other |
 //! | [`forward`] | the way of a message along the tree |
@@ -28,7 +29,7 @@
 //! | [`loss`] | does this node see losses? |
 //! | [`ack`] | acknowledgements, where it does |
 //! | [`recent`] | the latest messages under short names, and who has them |
-//! | [`ancestors`], [`timers`] | small helpers |
+//! | [`ancestors`], [`pace`], [`timers`] | small helpers |
 //!
 //! # State
 //!
@@ -55,8 +56,10 @@ mod inject;
 mod links;
 mod loss;
 mod older;
+mod pace;
 mod place;
 mod recent;
+mod root;
 mod timers;
 mod wave;
 
@@ -81,13 +84,17 @@ use alarm::Missing;
 use digest::Digests;
 use inject::Strangers;
 use loss::Loss;
+use pace::Pace;
 use place::{Place, Standing};
 use recent::Recent;
 use timers::{Timer, Timers};
-use wave::{Pace, Wave};
+use wave::Wave;
 
-/// Trees that there may be.
-pub(crate) const TREES_MAX: u8 = 4;
+/// Trees that there may be, for a node with so many links: one where it has few, as then memory counts, and all trees would run over
+/// the same links.
+pub(crate) const fn trees_max(links: u16) -> u8 {
+    if links < 8 { 1 } else { 4 }
+}
 
 /// All trees.
 #[derive(Clone, Debug)]
@@ -205,7 +212,7 @@ impl Forest {
     }
 
     pub(crate) const fn heap_bytes(links: usize, messages: usize) -> usize {
-        let trees = TREES_MAX as usize;
+        let trees = trees_max(links as u16) as usize;
         size_of::<Self>()
             + trees * size_of::<Tree>()
             + trees * links * size_of::<Option<Standing>>()
@@ -241,6 +248,7 @@ impl Forest {
             Fact::LinkUp { peer } => self.on_link_up(cx, peer),
             Fact::LinkDown { peer } => self.on_link_down(cx, peer),
             Fact::Turn { peer } => self.on_turn(cx, peer),
+            Fact::Suspected { peer } => self.on_suspicion(cx, peer),
             _ => {}
         }
         self.show_trunks(cx);
@@ -286,7 +294,7 @@ impl Forest {
     }
 
     pub(crate) fn deadline(&self) -> Instant {
-        if self.digests.asks() { Instant::ZERO } else { self.timers.earliest() }
+        if self.digests.has_notes() { Instant::ZERO } else { self.timers.earliest() }
     }
 
     /// Writes what is owed to a link.
@@ -356,6 +364,12 @@ fn mark(peers: &mut Peers, links: u64) {
             peers.mark(peer, Due::Broadcast);
         }
     }
+}
+
+/// Links that are not in doubt.
+fn sound(peers: &Peers) -> u64 {
+    let doubted = peers.iter().filter(|(_, link)| link.suspected);
+    doubted.fold(peers.mask(), |links, (peer, _)| links & !bit(peer.row()))
 }
 
 /// The rows in a set of links.

@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! none ──adopt──▶ asked (Child owed, former parent kept) ──ChildOk──▶ held (NotChild to the former one)
-//!   ▲                │ 8 times unanswered, NotChild, link down, loop       │ link down, loop, better wave
+//!   ▲                │ not answered,       NotChild, link down, loop       │ link down, loop, better wave
 //!   └──nobody fits───┴─────────────▶ the next best neighbor ◀──────────────┘
 //! ```
 //!
@@ -27,22 +27,23 @@
 //!
 //! # Bounds
 //!
-//! A change of place costs one frame for each node below. `Child` is repeated 8 times, a request for a wave each 700 ms,
-//! five times; then the node becomes a root itself.
+//! A change of place costs one frame for each node below. `Child` is sent twice, where losses are seen four times; a request
+//! for a wave each 700 ms, three times; then the node becomes a root itself.
 
 use core::time::Duration;
 
 use super::ancestors::Ancestors;
 use super::wave::HOLD_PART;
-use super::{Forest, Timer, bit, mark, micros, round_trip, rows};
+use super::{Forest, Timer, bit, mark, micros, round_trip, rows, sound};
 use crate::ids::NodeId;
 use crate::protocol::Cx;
 
-/// How often a parent is asked.
-const CHILD_ATTEMPTS: u8 = 8;
+/// How often a parent is asked; and where losses are seen.
+const CHILD_ATTEMPTS: u8 = 2;
+const CAREFUL_ATTEMPTS: u8 = 4;
 
 /// How often a wave is asked for.
-const REQUEST_ATTEMPTS: u8 = 5;
+const REQUEST_ATTEMPTS: u8 = 3;
 
 /// How many round trips the first request is put off.
 const REQUEST_TRIPS: u32 = 2;
@@ -198,7 +199,7 @@ impl Forest {
     pub(super) fn best_parent(&self, cx: &Cx<'_>, tree: usize, except: u64) -> Option<usize> {
         let place = &self.trees[tree].place;
         let except = except | place.refused | place.children;
-        rows(cx.peers.mask() & !except)
+        rows(sound(cx.peers) & !except)
             .filter_map(|row| Some((row, self.standing(tree, row)?)))
             .filter(|(_, standing)| !standing.ancestors.contains(cx.me.node))
             .min_by_key(|&(row, standing)| {
@@ -246,14 +247,16 @@ impl Forest {
     }
 
     pub(super) fn on_child_timer(&mut self, cx: &mut Cx<'_>, tree: usize) {
+        let attempts = if self.loss.is_careful() { CAREFUL_ATTEMPTS } else { CHILD_ATTEMPTS };
         let place = &mut self.trees[tree].place;
         if place.confirmed {
             return;
         }
         place.attempts += 1;
         match place.parent {
-            Some(parent) if place.attempts >= CHILD_ATTEMPTS => {
+            Some(parent) if place.attempts >= attempts => {
                 place.refused |= bit(parent);
+                self.digests.note_mute(bit(parent));
                 self.look_for_parent(cx, tree, bit(parent));
             }
             Some(_) => self.owe_child(cx, tree),

@@ -59,6 +59,13 @@ impl Timers {
         self.deadlines.set(row, at.min(self.deadlines.get(row)));
     }
 
+    /// Sets a timer that is not set yet, or set for earlier.
+    pub(super) fn postpone(&mut self, timer: Timer, at: Instant) {
+        let row = self.row(timer);
+        let set = Some(self.deadlines.get(row)).filter(|&set| set != Instant::NEVER);
+        self.deadlines.set(row, set.map_or(at, |set| set.max(at)));
+    }
+
     pub(super) fn set(&mut self, timer: Timer, at: Instant) {
         let row = self.row(timer);
         self.deadlines.set(row, at);

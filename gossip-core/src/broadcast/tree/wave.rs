@@ -1,4 +1,4 @@
-//! Roots, and the numbered waves that say so.
+//! The numbered waves of a root, and what a node makes of them.
 //!
 //! # Intuition
 //!
@@ -26,11 +26,7 @@
 //! - With each wave the parent is told anew that it is the parent, and also when it sends the same wave again: its end of the
 //!   link may have begun anew. So a mistake lasts until the next wave at most, whether there is traffic or not.
 //! - The wave goes to every link over which it has not come. A neighbor with an older wave is sent this one.
-//! - A node without a wave claims after 300 to 600 ms ([`Pace::claim`]; where the root died the same, at its former
-//!   children). Where no wave came for three refreshes, each waits up to 10 s more by chance, so that hardly two claim.
-//! - The root sends a wave again after twice the time it waited before, from two repair periods to 10 minutes; when asked
-//!   ([`WaveRequest`](crate::wire::WaveRequest)) at once, but not twice within three repair periods, and then waits as long
-//!   again as it would have.
+//! - When there is a root, and when it sends a wave: [`root`](super::root).
 //!
 //! # Sources, and where this differs
 //!
@@ -43,14 +39,10 @@ use core::time::Duration;
 use super::ancestors::{Ancestors, mix};
 use super::place::Standing;
 use super::{Forest, Timer, Tree, bit, mark, micros, rows};
-use crate::config::Timing;
 use crate::ids::{Incarnation, NodeId};
-use crate::members::Member;
 use crate::pack::{Full, Packer};
 use crate::peer::PeerIdx;
 use crate::protocol::{Cx, Me};
-use crate::time::{Instant, micros as whole_micros};
-use crate::view::PeerState;
 use crate::wire::{self, Address, Blob, Kind};
 
 /// Below this depth the hold is doubled, for a flatter tree.
@@ -63,42 +55,6 @@ pub(super) const HOLD_PART: u32 = 10;
 /// This part of the hold makes no difference between two neighbors.
 const TIE: u32 = 4;
 
-/// How much longer the root waits each time.
-const REFRESH_GROWTH: u32 = 2;
-
-/// The longest time between two waves.
-const REFRESH_MAX: Duration = Duration::from_secs(600);
-
-/// What is derived from the configured pace.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    /// The shortest time that a node without a wave waits; the longest is twice that.
-    pub(super) claim: Duration,
-    /// The shortest time between two waves, when nothing asks for one.
-    refresh_min: Duration,
-    /// The longest: within it and the one before, an injected datagram that was recorded could be taken for new, so it
-    /// must stay well below the horizon.
-    refresh_max: Duration,
-    /// The shortest time between two waves, whoever asks.
-    gap: Duration,
-    /// What a round trip takes where none was measured yet, in microseconds.
-    pub(super) round_trip_guess: u32,
-}
-
-impl Pace {
-    pub(super) fn new(timing: &Timing) -> Self {
-        let period = 2 * timing.repair_period;
-        let guess = u32::try_from(whole_micros(timing.probe_timeout / 2)).unwrap_or(u32::MAX);
-        Self {
-            claim: timing.probe_timeout * 3 / 2,
-            refresh_min: period,
-            refresh_max: REFRESH_MAX.min(timing.horizon / 4).max(period),
-            gap: period * 3 / 2,
-            round_trip_guess: guess,
-        }
-    }
-}
-
 /// What all nodes of a tree agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wave {
@@ -106,9 +62,9 @@ pub(super) struct Wave {
     pub(super) incarnation: Incarnation,
     /// Where messages are injected, if anywhere.
     pub(super) address: Option<SocketAddr>,
-    priority: u8,
+    pub(super) priority: u8,
     pub(super) number: u32,
-    refresh_s: u16,
+    pub(super) refresh_s: u16,
 }
 
 impl Wave {
@@ -138,7 +94,7 @@ impl Wave {
     }
 
     /// When the root sends the next one, in whole seconds.
-    fn refresh(&self) -> Duration {
+    pub(super) fn refresh(&self) -> Duration {
         Duration::from_secs(u64::from(self.refresh_s))
     }
 
@@ -149,7 +105,7 @@ impl Wave {
 }
 
 /// RFC 1982: later by less than half of the circle.
-const fn is_later(number: u32, than: u32) -> bool {
+pub(super) const fn is_later(number: u32, than: u32) -> bool {
     0 < (number.wrapping_sub(than) as i32)
 }
 
@@ -190,15 +146,6 @@ impl Forest {
                 }
             }
             _ => self.take(cx, tree, from, wave),
-        }
-    }
-
-    /// A wave of this node's own that it does not know of: only a liar has that. It is outdone.
-    fn on_own_wave(&mut self, cx: &mut Cx<'_>, tree: usize, wave: &Wave) {
-        let state = &self.trees[tree];
-        let is_news = state.wave.is_none_or(|known| is_later(wave.number, known.number));
-        if is_news && cx.now >= state.waved_at + self.pace.gap {
-            self.claim(cx, tree, wave.number);
         }
     }
 
@@ -253,113 +200,6 @@ impl Forest {
         }
     }
 
-    // ---- roots
-
-    /// There is a link: if nobody has a wave, somebody has to begin.
-    pub(super) fn await_wave(&mut self, cx: &Cx<'_>, tree: usize) {
-        if self.trees[tree].wave.is_none() && !self.timers.runs(Timer::Claim(tree)) {
-            self.claim_later(cx.now, tree, self.pace.claim);
-        }
-    }
-
-    /// Looks again after one to two times `least`, whether there has to be another root.
-    pub(super) fn claim_later(&mut self, now: Instant, tree: usize, least: Duration) {
-        let least = whole_micros(least);
-        let wait = self.rng.range_micros(least, 2 * least);
-        self.timers.set(Timer::Claim(tree), now + Duration::from_micros(wait));
-    }
-
-    /// Sees to it that roots that have died are replaced, also where none of their children is left to do so.
-    pub(super) fn look_for_roots(&mut self, cx: &Cx<'_>) {
-        for tree in 0..self.trees.len() {
-            let wave = self.trees[tree].wave;
-            if wave.is_some_and(|wave| is_gone(cx, &wave)) && !self.timers.runs(Timer::Claim(tree)) {
-                self.claim_later(cx.now, tree, self.pace.claim * 8);
-            }
-        }
-    }
-
-    pub(super) fn on_claim_timer(&mut self, cx: &mut Cx<'_>, tree: usize) {
-        let Some(wave) = self.trees[tree].wave else {
-            if cx.peers.len() > 0 {
-                self.claim(cx, tree, 0);
-            }
-            return;
-        };
-        if !wave.is_of(cx.me) && (self.trees[tree].silent || is_gone(cx, &wave)) {
-            self.claim(cx, tree, wave.number);
-        }
-    }
-
-    /// This node is the root from now on.
-    fn claim(&mut self, cx: &mut Cx<'_>, tree: usize, after: u32) {
-        let seconds = cx.now.saturating_since(self.born).as_secs();
-        let wave = Wave {
-            root: cx.me.node,
-            incarnation: cx.me.incarnation,
-            address: self.address,
-            priority: (u64::BITS - seconds.leading_zeros()) as u8,
-            number: after,
-            refresh_s: 0,
-        };
-        self.leave_parents(cx, tree);
-        let state = &mut self.trees[tree];
-        state.wave = Some(wave);
-        (state.held, state.silent) = (false, false);
-        self.timers.stop(Timer::Relay(tree));
-        self.timers.stop(Timer::Claim(tree));
-        self.wave(cx, tree, self.pace.refresh_min);
-    }
-
-    /// Sends the next wave, and says when the one after it will come.
-    fn wave(&mut self, cx: &mut Cx<'_>, tree: usize, refresh: Duration) {
-        let refresh = refresh.clamp(self.pace.refresh_min, self.pace.refresh_max);
-        let address = self.address;
-        let state = &mut self.trees[tree];
-        let Some(wave) = &mut state.wave else { return };
-        wave.number = wave.number.wrapping_add(1);
-        wave.refresh_s = u16::try_from(refresh.as_millis().div_ceil(1_000)).unwrap_or(u16::MAX);
-        wave.address = address;
-        (state.arrived, state.waved_at) = (0, cx.now);
-        state.owed.wave = cx.peers.mask();
-        mark(cx.peers, state.owed.wave);
-        self.timers.set(Timer::Wave(tree), cx.now + refresh);
-    }
-
-    pub(super) fn on_wave_timer(&mut self, cx: &mut Cx<'_>, tree: usize) {
-        let state = &mut self.trees[tree];
-        let Some(wave) = state.wave else { return };
-        if wave.is_of(cx.me) {
-            let (waited, refresh) = (cx.now.saturating_since(state.waved_at), wave.refresh());
-            // Who was asked for this one waits as long again.
-            return self.wave(cx, tree, if waited < refresh { refresh } else { waited * REFRESH_GROWTH });
-        }
-        state.silent = true;
-        let wait = self.rng.range_micros(0, 10_000_000);
-        self.timers.set(Timer::Claim(tree), cx.now + Duration::from_micros(wait));
-    }
-
-    /// Whether this node is the root, and what was said of its wave is not long past.
-    pub(crate) fn is_root(&self, tree: u8, incarnation: Incarnation, number: u32, cx: &Cx<'_>) -> bool {
-        let wave = self.trees.get(usize::from(tree)).and_then(|state| state.wave);
-        wave.is_some_and(|wave| {
-            wave.is_of(cx.me) && incarnation == cx.me.incarnation && wave.number.wrapping_sub(number) <= 1
-        })
-    }
-
-    /// Somebody has lost its place and knows no later wave than this one.
-    pub(crate) fn on_wave_request(&mut self, cx: &mut Cx<'_>, tree: usize, number: u32) {
-        if self.trees[tree].wave.is_none_or(|wave| wave.number != number) {
-            return;
-        }
-        let waved_at = self.trees[tree].waved_at;
-        if waved_at + self.pace.gap <= cx.now {
-            self.on_wave_timer(cx, tree);
-        } else {
-            self.timers.hasten(Timer::Wave(tree), waved_at + self.pace.gap);
-        }
-    }
-
     pub(super) fn write_wave(
         &mut self,
         cx: &mut Cx<'_>,
@@ -407,14 +247,6 @@ impl Tree {
         assert!(place.children & !linked == 0, "a child without a link");
         assert!(self.wave.is_some() || place.parent.is_none(), "a parent in a tree without a wave");
     }
-}
-
-/// Whether the root of a wave is known to have died, left, or begun another life.
-fn is_gone(cx: &Cx<'_>, wave: &Wave) -> bool {
-    let member: Option<&Member> = cx.members.find(wave.root).and_then(|row| cx.members.get(row));
-    member.is_some_and(|member| {
-        member.incarnation > wave.incarnation || matches!(member.state, PeerState::Down | PeerState::Left)
-    })
 }
 
 #[cfg(test)]

@@ -66,6 +66,26 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Whatever is taken off, the root is that of somebody who has not seen it.
+    #[test]
+    fn the_root_without_some_is_that_of_who_lacks_them(
+        seen in proptest::collection::btree_set(1..200_u64, 1..100),
+        missing in proptest::collection::btree_set(1..200_u64, 0..20),
+    ) {
+        let (mut all, row) = origins();
+        let (mut some, _) = origins();
+        for &seq in &seen {
+            all.see(Instant::ZERO, row, seq);
+            if !missing.contains(&seq) {
+                some.see(Instant::ZERO, row, seq);
+            }
+        }
+        let unseen: Vec<_> = missing.intersection(&seen).map(|&seq| (row, seq)).collect();
+        prop_assert_eq!(all.root_without(&unseen), some.root());
+    }
+}
+
 /// Equal to having no row.
 #[test]
 fn a_row_of_which_nothing_was_seen_is_not_in_the_root() {

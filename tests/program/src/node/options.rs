@@ -41,7 +41,7 @@ pub(super) struct Options {
     #[arg(long, value_enum, default_value_t = Preset::Local)]
     preset: Preset,
     /// How new messages spread
-    #[arg(long, value_enum, default_value_t = Spread::Rumor)]
+    #[arg(long, value_enum, default_value_t = Spread::Tree)]
     broadcast: Spread,
     /// Rumor: how many nodes are told per round
     #[arg(long, default_value_t = 3, value_name = "N")]
@@ -235,12 +235,13 @@ mod tests {
         assert_eq!(config.mtu, 900);
         assert!(matches!(config.security, Security::Sealed { key, .. } if key == [1; 32]));
         let sampled = |line| options(line).config().expect("the options are right");
+        assert_eq!(sampled("--port 7001").broadcast, Broadcast::tree());
         let config = sampled("--port 7001 --membership sampled --view 30");
         assert_eq!((config.limits.view, config.membership), (30, Membership::sampled(&config.limits)));
         let config = sampled("--port 7001 --membership sampled --sampling rand,head,push");
         let sampling = "(rand, head, push)".parse().expect("a protocol");
         assert_eq!(config.membership, Membership::Sampled { sampling, known: Vec::new() });
-        let config = options("--port 7001 --fanout 2 --rounds 4").config().expect("the options are right");
+        let config = options("--port 7001 --broadcast rumor --fanout 2 --rounds 4").config().expect("the options are right");
         assert_eq!(config.broadcast, Broadcast::Rumor { fanout: 2, rounds: Rounds::Fixed(4) });
     }
 

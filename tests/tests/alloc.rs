@@ -215,7 +215,16 @@ impl Cluster {
             node.call(|gossip| gossip.join(Instant::ZERO, contact)).expect("there is room for a contact");
         }
         let auth = Auth::new(&nodes[0].gossip.config().security, &nodes[0].gossip.config().cluster);
-        Self { nodes, mail: Vec::new(), rng: Rng::new(seed, 0), now: 0, auth, hostile, longest: 300, arsenal: Vec::new() }
+        Self {
+            nodes,
+            mail: Vec::new(),
+            rng: Rng::new(seed, 0),
+            now: 0,
+            auth,
+            hostile,
+            longest: 300,
+            arsenal: Vec::new(),
+        }
     }
 
     /// 10 ms: everybody works, is drained, and is handed what was sent to it.

@@ -135,7 +135,8 @@ impl Book {
         let life = self.origins.entry(origin).or_default();
         let is_fifo = |before: &Submission| before.order == Order::Fifo && !before.is_part;
         let fifo_before = life.iter().rposition(is_fifo).map(|i| i as u64 + 1);
-        let submission = Submission { at: step.at, order, payload: hash_bytes(0, payload), fifo_before, is_part: false };
+        let submission =
+            Submission { at: step.at, order, payload: hash_bytes(0, payload), fifo_before, is_part: false };
         life.push(submission);
         life.extend((id.seq..last).map(|_| Submission { is_part: true, ..submission }));
     }

@@ -290,7 +290,6 @@ impl Scene<'_> {
         while self.simulation.now() < end && self.simulation.observer.0.missed() > 0 {
             self.advance(self.simulation.now() + 10_000);
         }
-        if std::env::var("DBG").is_ok() { eprintln!("{:?}", self.simulation.counters()); }
         self.simulation.observer.0.measuring = false;
         self.advance(self.simulation.now() + 5 * SECOND);
     }

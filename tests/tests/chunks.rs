@@ -49,10 +49,10 @@ fn spread(nodes: u32, broadcast: Broadcast, bandwidth: u64, within: u64) {
 #[test]
 fn a_message_of_1_mib_reaches_50_nodes_at_5_percent_loss() {
     spread(50, Broadcast::Flood { ttl: 255 }, 0, 10 * SECOND);
-    spread(50, Broadcast::Tree { trees: 1 }, 0, 20 * SECOND);
+    spread(50, Broadcast::tree(), 0, 20 * SECOND);
 }
 
 #[test]
 fn also_over_lines_of_10_mbit() {
-    spread(12, Broadcast::Tree { trees: 4 }, 10_000_000, 20 * SECOND);
+    spread(12, Broadcast::Tree { trees: 4, inject_from: 200 }, 10_000_000, 20 * SECOND);
 }

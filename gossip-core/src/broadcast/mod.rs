@@ -19,7 +19,7 @@
 //! # Large messages
 //!
 //! A chunk of a larger message is a message like any other here, so it goes on as soon as it comes, before the others
-//! do. At each link it waits behind whole messages.
+//! do. Of an origin of which much waits, others go first (`ranks`): a short message passes a large one.
 //!
 //! # Bounds
 //!

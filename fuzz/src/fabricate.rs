@@ -160,7 +160,7 @@ impl Liar<'_> {
             age_ms: small(u)? as u32,
             hops: u.arbitrary()?,
             predecessors: reserved(u)?,
-            chunk: reserved(u)?,
+            chunk: chunk(u)?,
             signature: reserved(u)?,
             path: blob(u)?,
             payload: blob(u)?,
@@ -244,6 +244,15 @@ fn blob<'a>(u: &mut Unstructured<'a>) -> Result<Blob<'a>> {
 }
 
 /// A slot that this version must find empty.
+/// Mostly none, often a part of some few, seldom anything else.
+fn chunk<'a>(u: &mut Unstructured<'a>) -> Result<Blob<'a>> {
+    match u.int_in_range(0..=15)? {
+        0 => blob(u),
+        1..=5 => Ok(Blob(*u.choose(&[&[0, 2][..], &[1, 2], &[0, 3], &[1, 3], &[2, 3], &[0, 0x80, 8], &[3, 40]])?)),
+        _ => Ok(Blob(&[])),
+    }
+}
+
 fn reserved<'a>(u: &mut Unstructured<'a>) -> Result<Blob<'a>> {
     if u.ratio(1, 32)? { blob(u) } else { Ok(Blob(&[])) }
 }

@@ -16,6 +16,11 @@
 //! `Data`, one per message and link, composed when the datagram is, so it always carries the present age. Copies that
 //! repair asks for are `Data` too, written by [`write()`] and marked as resent. The other frames are those of [`mongering`] and of the [`tree`].
 //!
+//! # Large messages
+//!
+//! A chunk of a larger message is a message like any other here, so it goes on as soon as it comes, before the others
+//! do. Of an origin of which much waits, others go first (`ranks`): a short message passes a large one.
+//!
 //! # Bounds
 //!
 //! What came from a node with a larger MTU and does not fit into a datagram for some link is kept and delivered, but not

@@ -260,7 +260,7 @@ mod tests {
     fn counts_what_is_missed_repeated_and_told() {
         let mut spread = Spread::new(3);
         let at = |spread: &mut Spread, at, node, what| spread.observe(&Step { at, node, what });
-        let submit = |seq| What::Submitted { id: id(seq), order: Order::Unordered, payload: &[] };
+        let submit = |seq| What::Submitted { id: id(seq), last: seq, order: Order::Unordered, payload: &[] };
         let deliver = |seq, hops| What::Delivered { id: id(seq), order: Order::Unordered, payload: &[], hops };
         at(&mut spread, 0, 0, submit(1));
         spread.measuring = true;

@@ -138,6 +138,7 @@ impl Origins {
         debug_assert_eq!(origin.freshness(seq, WINDOW_MAX), Freshness::New);
         origin.set(seq - origin.top - 1);
         origin.slide();
+        origin.progress = now;
         origin.known = origin.known.max(seq);
         origin.date_holes(now);
         origin.retired = false;

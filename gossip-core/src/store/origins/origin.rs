@@ -46,6 +46,8 @@ pub(crate) struct Origin {
     pub(super) window: Window,
     /// When the origin last gave a sign of life: a message, told age taken off.
     pub(crate) heard: Instant,
+    /// When something new of the origin was seen here last.
+    pub(crate) progress: Instant,
     /// The row stays as long as if the origin had given a sign of life then, though others are not told of it: a loss was
     /// told then, which binds; or this is an earlier life of this node, which may have sent something until then. (What waits
     /// for its first reader does not age, and no record says for how long it waited: copies may be younger than the
@@ -87,6 +89,7 @@ impl Origin {
             known: 0,
             window: EMPTY,
             heard: now,
+            progress: now,
             kept_since: now,
             hole_since: now,
             hole_mark: 0,
@@ -132,6 +135,11 @@ impl Origin {
         Strip { origin: self, at: 0, end: (self.known.saturating_sub(self.top)).min(WINDOW_MAX), seen: false }
     }
 
+    /// The highest number that was seen.
+    pub(crate) fn highest(&self) -> u64 {
+        self.seen_runs().last().map_or(self.top, |run| *run.end())
+    }
+
     /// All runs of seen numbers above `top`, ascending.
     pub(crate) fn seen_runs(&self) -> impl Iterator<Item = RangeInclusive<u64>> + '_ {
         Strip { origin: self, at: 0, end: WINDOW_MAX, seen: true }
@@ -145,8 +153,7 @@ impl Origin {
 
     /// Whether `seq` and all that was seen above it could be taken for unseen, which the strip has to hold.
     pub(crate) fn could_unsee(&self, seq: u64) -> bool {
-        let last = self.seen_runs().last().map_or(self.top, |run| *run.end());
-        last < seq + WINDOW_MAX && seq > self.base
+        self.highest() < seq + WINDOW_MAX && seq > self.base
     }
 
     /// Unticks the box of a number that was seen. `top` goes back below it.

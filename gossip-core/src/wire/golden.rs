@@ -147,7 +147,10 @@ fn pinned_frames_are_read() {
     assert_eq!(frame("wave-request"), Frame::WaveRequest(WaveRequest { tree: 1, incarnation: LIFE, number: 300 }));
     assert_eq!(frame("injected"), Frame::Injected(injected()));
     assert_eq!(frame("data-ack"), Frame::DataAck(DataAck { highest: 300, missing: 5, flags: 1 }));
-    assert_eq!(frame("digest"), Frame::Digest(Digest { number: 300, ids: IDS, span_ms: 6_000, older: 0x3132_3334_3536_3738 }));
+    assert_eq!(
+        frame("digest"),
+        Frame::Digest(Digest { number: 300, ids: IDS, span_ms: 6_000, older: 0x3132_3334_3536_3738 })
+    );
     assert_eq!(frame("announce"), Frame::Announce(Announce { number: 0, ids: IDS }));
     assert_eq!(frame("fetch"), Frame::Fetch(Fetch { ids: IDS }));
     assert_eq!(frame("root"), Frame::Root(Root { sum: 0x3132_3334_3536_3738, rows: 1_000 }));

@@ -112,7 +112,8 @@ pub(super) fn settle<O: Observer>(simulation: &mut Simulation<O>) -> Settled {
         simulation.run_until(simulation.now() + WATCH);
         let now = links(simulation);
         let count = now.iter().map(Vec::len).sum::<usize>() as u64;
-        let is_new = |node: usize| now[node].iter().filter(|link| before[node].binary_search(link).is_err()).count() as u64;
+        let is_new =
+            |node: usize| now[node].iter().filter(|link| before[node].binary_search(link).is_err()).count() as u64;
         let changed = (0..now.len()).map(is_new).sum();
         let after = simulation.now() - start;
         if changed * CHANGES_SHARE <= count || after >= SETTLED_BY {

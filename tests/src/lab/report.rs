@@ -93,9 +93,9 @@ impl Value {
         match self {
             Self::Count(count) => (*count).into(),
             Self::Measure(measure) => (*measure).into(),
-            Self::Counts(counts) => {
-                serde_json::Value::Object(counts.iter().map(|(name, count)| (name.to_string(), (*count).into())).collect())
-            }
+            Self::Counts(counts) => serde_json::Value::Object(
+                counts.iter().map(|(name, count)| (name.to_string(), (*count).into())).collect(),
+            ),
             Self::Flag(flag) => (*flag).into(),
             Self::Text(text) => text.as_str().into(),
         }

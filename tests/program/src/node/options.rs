@@ -241,7 +241,8 @@ mod tests {
         let config = sampled("--port 7001 --membership sampled --sampling rand,head,push");
         let sampling = "(rand, head, push)".parse().expect("a protocol");
         assert_eq!(config.membership, Membership::Sampled { sampling, known: Vec::new() });
-        let config = options("--port 7001 --broadcast rumor --fanout 2 --rounds 4").config().expect("the options are right");
+        let config =
+            options("--port 7001 --broadcast rumor --fanout 2 --rounds 4").config().expect("the options are right");
         assert_eq!(config.broadcast, Broadcast::Rumor { fanout: 2, rounds: Rounds::Fixed(4) });
     }
 

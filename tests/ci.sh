@@ -12,8 +12,8 @@ usage() {
 usage: tests/ci.sh quick | long | STEP...
 
   quick     all steps below, in about ten minutes on two cores
-  long      the same with 1,000-node broadcasts at every loss, 1,000 seeds of chaos, the papers' claims at full size and
-            5 minutes of each fuzz target
+  long      the same with 1,000-node broadcasts at every loss, 1,000 seeds of chaos, the papers' claims at full size,
+            ten minutes of churn at 1,000 nodes and 5 minutes of each fuzz target
   fmt       the sources are formatted
   lint      clippy has nothing to say
   doc       the documentation builds without a warning, private items included
@@ -72,7 +72,8 @@ step_lab_long() {
 }
 
 step_paper_long() {
-  GOSSIP_LONG=1 cargo test --release --locked -p gossip-tests --test paper_detect --test paper_heal --test paper_overlay
+  GOSSIP_LONG=1 cargo test --release --locked -p gossip-tests --test paper_detect --test paper_heal --test paper_overlay \
+    --test paper_sampling --test churn
 }
 
 step_fuzz() { fuzz_all 20; }

@@ -135,7 +135,10 @@ impl Liar<'_> {
             4 => packer.frame(Kind::WAVE_REQUEST, &WaveRequest { tree, incarnation, number }),
             5 => packer.frame(Kind::INJECTED, &Injected { tree, incarnation, number, data: self.data(u)? }),
             6 => packer.frame(Kind::DATA_ACK, &DataAck { highest: number, missing: small(u)?, flags: depth }),
-            7 => packer.frame(Kind::DIGEST, &Digest { number, ids, span_ms: cost, older: number.into() }),
+            7 => {
+                let (span_ms, older) = (small(u)? as u32, u.arbitrary()?);
+                packer.frame(Kind::DIGEST, &Digest { number, ids, span_ms, older })
+            }
             8 => packer.frame(Kind::ANNOUNCE, &Announce { number, ids }),
             9 => packer.frame(Kind::FETCH, &Fetch { ids }),
             10 => packer.list_or_empty(Kind::HEARD, [heard]).map(drop),
@@ -157,7 +160,7 @@ impl Liar<'_> {
             age_ms: small(u)? as u32,
             hops: u.arbitrary()?,
             predecessors: reserved(u)?,
-            chunk: reserved(u)?,
+            chunk: chunk(u)?,
             signature: reserved(u)?,
             path: blob(u)?,
             payload: blob(u)?,
@@ -241,6 +244,15 @@ fn blob<'a>(u: &mut Unstructured<'a>) -> Result<Blob<'a>> {
 }
 
 /// A slot that this version must find empty.
+/// Mostly none, often a part of some few, seldom anything else.
+fn chunk<'a>(u: &mut Unstructured<'a>) -> Result<Blob<'a>> {
+    match u.int_in_range(0..=15)? {
+        0 => blob(u),
+        1..=5 => Ok(Blob(*u.choose(&[&[0, 2][..], &[1, 2], &[0, 3], &[1, 3], &[2, 3], &[0, 0x80, 8], &[3, 40]])?)),
+        _ => Ok(Blob(&[])),
+    }
+}
+
 fn reserved<'a>(u: &mut Unstructured<'a>) -> Result<Blob<'a>> {
     if u.ratio(1, 32)? { blob(u) } else { Ok(Blob(&[])) }
 }

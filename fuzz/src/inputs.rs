@@ -125,6 +125,7 @@ impl Game {
         let order = if u.arbitrary()? { Order::Fifo } else { Order::Unordered };
         let most = self.pair.node(who).payload_max();
         let len = match u.int_in_range(0..=3)? {
+            0 if u.arbitrary()? => self.pair.node(who).datagram_payload_max(),
             0 => most,
             1 => most + 1,
             _ => usize::from(u8::arbitrary(u)?),

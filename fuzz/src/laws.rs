@@ -210,8 +210,9 @@ impl Promises {
                 assert!(gossip.get(id).is_some(), "{id} was accepted but is not stored");
                 assert!(self.submitted.insert(id, payload.to_vec()).is_none(), "{id} was given twice");
             }
-            Err(InputError::Submit(SubmitError::TooLarge { max })) => {
+            Err(InputError::Submit(SubmitError::TooLarge { max, limit })) => {
                 assert_eq!(max, gossip.payload_max());
+                assert!(limit.starts_with("limits."), "{limit} is no field of the configuration");
                 assert!(payload.len() > max, "refused {} bytes as larger than {max}", payload.len());
             }
             _ => assert!(answer.is_err(), "submit answered {answer:?}"),

@@ -80,7 +80,8 @@ impl Setup {
         config.limits.peers = 5;
         config.limits.contacts = 2;
         config.limits.messages = 8;
-        config.limits.payload_bytes = 2_048;
+        config.limits.payload_bytes = 4_096;
+        config.limits.message_bytes = 4_096;
         // Each life is an origin of its own, and must find room beside those that are remembered.
         config.limits.origins = 6 + life;
         config.limits.window = 16;

@@ -135,7 +135,9 @@ impl Trio {
 
     fn submit(&mut self, node: usize, detail: u8) {
         let order = if detail & 8 == 0 { Order::Fifo } else { Order::Unordered };
-        let payload = vec![detail; usize::from(detail)];
+        // The longest in three chunks.
+        let len = if detail >= 240 { 3 * self.gossip(node).datagram_payload_max() - 20 } else { detail.into() };
+        let payload = vec![detail; len];
         let answer = self.input(node, Input::Submit { order, payload: &payload });
         if let Some(Answer::Submitted(id)) = answer {
             self.accepted.push(Accepted { id, origin: node, lives: self.lives });

@@ -14,6 +14,9 @@
 //! that differs wakes the comparison. So an idle node pays nothing for it. Who gets a root that differs from its own answers with a page. Who gets a page that ends before the table does answers with its root again, which asks for
 //! the next page. So a page costs a datagram from the other side, a lost one costs a period, and every page stands alone. A page
 //! may be answered with a page, at most twice a period.
+//!
+//! Where many links are made at once, as when a split heals, and datagrams get lost, none of them gets far. So each new link may
+//! begin at another page: all of them together read out the whole catalog at once.
 
 use core::time::Duration;
 
@@ -33,12 +36,15 @@ struct Row {
     page: bool,
     /// Where the next page begins.
     cursor: PageHead,
+    /// The first page of the link was not that of the table: at its end, the reading goes on at its start.
+    wraps: bool,
     /// When a page may be answered with a page again.
     reply_at: Instant,
 }
 
 impl Row {
-    const FRESH: Self = Self { root: false, page: false, cursor: PageHead::START, reply_at: Instant::ZERO };
+    const FRESH: Self =
+        Self { root: false, page: false, cursor: PageHead::START, wraps: false, reply_at: Instant::ZERO };
 }
 
 /// The state of all comparisons of one table.
@@ -81,10 +87,11 @@ impl Comparison {
         self.next_at
     }
 
-    /// A new link: compare at once.
-    pub(crate) fn on_link_up(&mut self, now: Instant, peers: &mut Peers, peer: PeerIdx) {
+    /// A new link: compare at once, with the page that begins at `from`.
+    pub(crate) fn on_link_up(&mut self, now: Instant, peers: &mut Peers, peer: PeerIdx, from: PageHead) {
         if self.enabled {
-            self.rows[peer.row()].cursor = PageHead::START;
+            let row = &mut self.rows[peer.row()];
+            (row.cursor, row.wraps) = (from, from != PageHead::START);
             self.owe_root(peers, peer);
             self.last = (peer.row() + self.rows.len() - 1) % self.rows.len();
             self.sleep_at = self.sleep_at.max(now + self.period * 3 / 2);
@@ -198,7 +205,8 @@ impl Comparison {
     /// A page was written; the next one begins at `next`, or at the start.
     pub(crate) fn page_written(&mut self, peer: PeerIdx, next: Option<PageHead>) {
         let row = &mut self.rows[peer.row()];
-        row.page = false;
+        row.page = next.is_none() && row.wraps;
+        row.wraps &= next.is_some();
         row.cursor = next.unwrap_or(PageHead::START);
     }
 }

@@ -134,10 +134,12 @@ pub enum SubmitError {
     /// [`Limits::window`](crate::Limits::window) of own messages is held by nobody else yet: more of them would be refused
     /// everywhere. Try again when the node has exchanged datagrams with others, or events were polled.
     Busy,
-    /// The payload (or key and value together) does not fit in one datagram.
+    /// The payload is longer than a message may be, or key and value together do not fit in one datagram.
     TooLarge {
         /// The most that would be accepted, in bytes.
         max: usize,
+        /// The field of the configuration that bounds it.
+        limit: &'static str,
     },
     /// The key is empty, too long, or starts with the zero byte, which is reserved.
     Key {
@@ -165,7 +167,7 @@ impl fmt::Display for SubmitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Busy => f.write_str("no room now, try again later"),
-            Self::TooLarge { max } => write!(f, "too large: at most {max} bytes"),
+            Self::TooLarge { max, limit } => write!(f, "too large: at most {max} bytes, by {limit}"),
             Self::Key { max } => write!(f, "a key has 1 to {max} bytes and does not start with the zero byte"),
             Self::TooManyRegisters { max } => write!(f, "all {max} registers are taken"),
             Self::RegisterBytes { max } => write!(f, "too little is left of {max} bytes for keys and values"),

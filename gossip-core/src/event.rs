@@ -21,6 +21,9 @@ pub enum Event {
     /// These messages of an origin will never be delivered here: nobody who can be asked holds them any more, or they
     /// were pushed out of the store before the application took them. Final: a late copy is dropped.
     ///
+    /// A message in chunks, which has as many numbers, is lost if its first number is, which is that of its id; the others
+    /// are told with it as far as they are known.
+    ///
     /// A restored node tells the last gap of each origin on record again, as it cannot know whether it was heard.
     Gap {
         /// The origin of the messages.
@@ -94,7 +97,8 @@ pub struct Delivery {
     pub order: Order,
     /// What was submitted.
     pub payload: Bytes,
-    /// The links that the first copy crossed; 0 for an own message.
+    /// The links that the first copy crossed; 0 for an own message. Of a message in chunks, this and what follows are those
+    /// of the chunk that came last.
     pub hops: u8,
     /// The time since it was submitted, as told by the nodes on its way: link latencies are not in it.
     pub age: Duration,

@@ -89,7 +89,8 @@ pub struct MessageId {
     pub origin: NodeId,
     /// The life of the origin in which it did so.
     pub incarnation: Incarnation,
-    /// The place of the message among all that the origin submitted in this life, from 1, without gaps.
+    /// The place of the message among all that the origin submitted in this life, from 1, without gaps. A message in chunks
+    /// takes as many places, and is named by the first.
     pub seq: u64,
 }
 

@@ -78,7 +78,7 @@
 //!    the order in which they were submitted; one that was told as lost is passed over.
 //! 5. **Bounds.** The heap of a node never exceeds [`Limits::bytes`] (which names an exception for restored nodes), no datagram
 //!    exceeds [`Config::mtu`], and the work for one datagram is bounded, whatever is received. Nothing that is accepted is
-//!    too large for a datagram of that length. What finds no place is refused and counted; so it is with members beyond
+//!    unsendable: messages above one datagram go in chunks. What finds no place is refused and counted; so it is with members beyond
 //!    [`Limits::peers`], among which those who died or left may stay for as long as any node lists them.
 //! 6. **Heal.** Nodes without a link greet their contacts for ever, and a member taken for dead is greeted now and then, so
 //!    that what was split grows together again by itself.
@@ -89,6 +89,7 @@
 //! |---|---|
 //! | membership | joining through any node, full knowledge of the members, [some drawn from all](Membership::Sampled) by peer sampling (the 27 protocols of 2004, healer and swapper of 2007, leases), or [configured neighbors](Membership::Static), proof of address before anything is kept or amplified |
 //! | spreading | [tree](Broadcast::Tree), [flood](Broadcast::Flood), [rumor](Broadcast::Rumor), also [asked for and answered](Broadcast::Mongering) |
+//! | large messages | up to 1 MiB ([`Limits::message_bytes`]), cut into chunks that are passed on and repaired one by one as they come |
 //! | repair | comparison of what was seen, pulls of what is missing, gaps where it is gone |
 //! | order | as it comes, or first in, first out per origin |
 //! | registers | each node's own keys and values, known to all, the newest wins: [`Gossip::set`], [`Event::Register`] |

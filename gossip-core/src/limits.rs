@@ -11,13 +11,16 @@ use crate::mtu::Mtus;
 use crate::peer::Peers;
 use crate::register::Register;
 use crate::storage::Bits;
-use crate::store::{Messages, Origins};
+use crate::store::{Messages, Origins, WINDOW_MAX};
 
 /// The most links that a node can have.
 pub(crate) const LINKS_MAX: u16 = 1_024;
 
 /// The most links of which a set fits into one word.
 pub(crate) const LINK_SET_MAX: u16 = 64;
+
+/// The largest message, in bytes of payload.
+const MESSAGE_MAX: u32 = 1 << 20;
 
 /// The capacity of every table, allocated once in [`Gossip::new`](crate::Gossip::new).
 ///
@@ -35,11 +38,12 @@ pub(crate) const LINK_SET_MAX: u16 = 64;
 /// | `view` | 60 | 60 | 20 | 60 |
 /// | `messages` | 4096 | 8192 | 32 | 1024 |
 /// | `payload_bytes`, KiB | 2048 | 8192 | 8 | 1024 |
+/// | `message_bytes`, KiB | 64 | 64 | 4 | 64 |
 /// | `origins` | 1024 | 1024 | 32 | 512 |
 /// | `window` | 256 | 256 | 64 | 256 |
 /// | `registers` | 4096 | 4096 | 52 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
-/// | `bytes()`, KiB, rounded up | 5001 | 12046 | 64 | 1905 |
+/// | `bytes()`, KiB, rounded up | 5164 | 12266 | 73 | 1972 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
@@ -53,15 +57,20 @@ pub struct Limits {
     pub peers: u32,
     /// Contacts given by [`Gossip::join`](crate::Gossip::join), 1 to 64.
     pub contacts: u16,
-    /// Entries of the view with sampled membership, 4 to 1,000.
+    /// Entries of the view with sampled membership, 4 to 1,000. At most half of them are from one network prefix (/16 of IPv4, /32
+    /// of IPv6), as long as nodes elsewhere are heard of; private addresses are not counted.
     pub view: u16,
     /// Stored messages, 1 to 1,000,000.
     pub messages: u32,
     /// Bytes of stored payloads (and paths), at least one datagram, below 2³².
     pub payload_bytes: u32,
+    /// The largest message, in bytes of payload, 1 to 1,048,576. What does not fit into one datagram goes in chunks. Nodes take
+    /// messages of others that are larger, as far as [`Limits::reassembly_bytes`] allows.
+    pub message_bytes: u32,
     /// Origins, counted per incarnation, 1 to 65,535.
     pub origins: u32,
-    /// How far ahead of the first missing message of an origin others are accepted, 16 to 256, a multiple of 8.
+    /// How far ahead of the first missing message of an origin others are accepted, 16 to 1,024, a multiple of 8. Each chunk of
+    /// a larger message counts: a message of 1 MiB has 970 in datagrams of 1,200 bytes.
     pub window: u16,
     /// Registers of all nodes together, removed ones counted until the horizon; at least `peers`, as each member's
     /// address is one, at most 1,000,000.
@@ -79,6 +88,7 @@ impl Limits {
             view: 60,
             messages: 4_096,
             payload_bytes: 2 << 20,
+            message_bytes: 64 << 10,
             origins: 1_024,
             window: 256,
             registers: 4_096,
@@ -98,6 +108,7 @@ impl Limits {
             view: 20,
             messages: 32,
             payload_bytes: 8 << 10,
+            message_bytes: 4 << 10,
             origins: 32,
             window: 64,
             registers: 52,
@@ -113,6 +124,7 @@ impl Limits {
             view: 60,
             messages: 1_024,
             payload_bytes: 1 << 20,
+            message_bytes: 64 << 10,
             origins: 512,
             window: 256,
             registers: 1_024,
@@ -153,6 +165,13 @@ impl Limits {
         .fold(0, usize::saturating_add)
     }
 
+    /// Bytes of stored payloads that may be set aside for messages of which chunks are missing: half of
+    /// [`Limits::payload_bytes`], our choice. So neither they nor the others can take all of the store. Where it does not
+    /// suffice, the origin that has most set aside gives way to one that has less.
+    pub const fn reassembly_bytes(&self) -> usize {
+        self.payload_bytes as usize / 2
+    }
+
     /// Places for messages: those that are kept, and an eighth for those that wait until their removal is recorded.
     pub(crate) const fn message_slots(&self) -> usize {
         let messages = self.messages as usize;
@@ -165,8 +184,9 @@ impl Limits {
         within("limits.contacts", self.contacts.into(), 1, 64)?;
         within("limits.view", self.view.into(), VIEW_MIN.into(), 1_000)?;
         within("limits.messages", self.messages.into(), 1, 1_000_000)?;
+        within("limits.message_bytes", self.message_bytes.into(), 1, MESSAGE_MAX.into())?;
         within("limits.origins", self.origins.into(), 1, 65_535)?;
-        within("limits.window", self.window.into(), 16, 256)?;
+        within("limits.window", self.window.into(), 16, WINDOW_MAX)?;
         if !self.window.is_multiple_of(8) {
             return Err(ConfigError::NoMultiple { field: "limits.window", value: self.window.into(), of: 8 });
         }
@@ -193,6 +213,7 @@ mod tests {
                 limits.view.into(),
                 limits.messages as usize,
                 kib(limits.payload_bytes as usize),
+                kib(limits.message_bytes as usize),
                 limits.origins as usize,
                 limits.window.into(),
                 limits.registers as usize,

@@ -54,7 +54,7 @@ impl fmt::Display for Table {
 pub const RECORD_KEY_MAX: usize = if KEY_MAX > 24 { KEY_MAX } else { 24 };
 
 /// The longest head of a value, in bytes.
-pub(crate) const HEAD_MAX: usize = 96;
+pub(crate) const HEAD_MAX: usize = 192;
 
 /// One thing to make durable.
 #[derive(Clone, Debug, PartialEq, Eq)]

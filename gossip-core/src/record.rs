@@ -3,9 +3,10 @@
 //! ```text
 //! node          key: none                         value: version 1 · node 8 · incarnation 8
 //! origins       key: node 8 · incarnation 8       value: top 8 · known 8 · fifo done 8 · gap first 8 · gap last 8 (0: none)
-//!                                                       · window 32 · idle ms 4 · at ms 8
+//!                                                       · kept ms 4 · idle ms 4 · at ms 8 · window 0 to 128, in eights
 //! messages      key: node 8 · incarnation 8 · seq 8
-//!               value: order 1 · hops 1 · path length 1 · previous 8 · base 8 · age ms 4 · at ms 8 · path and payload
+//!               value: order 1 · hops 1 · path length 1 · chunk index 2 · chunks 2 · previous 8 · base 8 · age ms 4 · at ms 8
+//!                      · path and payload
 //! acknowledged  key: as messages                  value: none
 //! registers     key: the key                      value: the value
 //! ```
@@ -18,8 +19,9 @@ use crate::error::RestoreError;
 use crate::event::Order;
 use crate::ids::{Incarnation, MessageId, NodeId};
 use crate::persist::{HEAD_MAX, RECORD_KEY_MAX, Table};
-use crate::store::{Message, Origin, WINDOW_MAX};
+use crate::store::{Message, Origin, Window};
 use crate::time::Instant;
+use crate::wire::Chunk;
 
 type Key = heapless::Vec<u8, RECORD_KEY_MAX>;
 type Head = heapless::Vec<u8, HEAD_MAX>;
@@ -52,7 +54,7 @@ impl Clock {
 const SENDS: u32 = u32::MAX;
 
 /// The version of the stored format.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 pub(crate) fn node_value(node: NodeId, incarnation: Incarnation) -> Head {
     concat([&[VERSION], &node.0.to_le_bytes(), &incarnation.0.to_le_bytes()])
@@ -82,14 +84,14 @@ pub(crate) fn origin_value(origin: &Origin, sends: bool, clock: Clock, now: Inst
     for number in [origin.top, origin.known, origin.fifo_done, first, last] {
         extend(&mut value, &number.to_le_bytes());
     }
-    for word in origin.window() {
-        extend(&mut value, &word.to_le_bytes());
-    }
     let age = |at| u32::try_from(now.saturating_since(at).as_millis()).unwrap_or(u32::MAX);
     let kept = if sends { SENDS } else { age(origin.kept_since).min(SENDS - 1) };
     extend(&mut value, &kept.to_le_bytes());
     extend(&mut value, &age(origin.heard).to_le_bytes());
     extend(&mut value, &clock.at(now).to_le_bytes());
+    for word in origin.window() {
+        extend(&mut value, &word.to_le_bytes());
+    }
     value
 }
 
@@ -101,7 +103,7 @@ pub(crate) struct StoredOrigin {
     pub(crate) known: u64,
     pub(crate) fifo_done: u64,
     pub(crate) gap: Option<(u64, u64)>,
-    pub(crate) window: [u64; (WINDOW_MAX / 64) as usize],
+    pub(crate) window: Window,
     pub(crate) idle_ms: u32,
     /// The time since [`Origin::kept_since`]; nothing where the life that wrote this could not know it.
     pub(crate) kept_ms: Option<u32>,
@@ -112,12 +114,14 @@ pub(crate) fn read_origin(key: &[u8], value: &[u8], clock: Clock) -> Option<Stor
     let (node, incarnation) = (NodeId(key.u64()?), Incarnation(key.u64()?));
     let (top, known, fifo_done) = (value.u64()?, value.u64()?, value.u64()?);
     let gap = Some((value.u64()?, value.u64()?)).filter(|&(first, last)| 0 < first && first <= last);
-    let mut window = [0; (WINDOW_MAX / 64) as usize];
-    for word in &mut window {
-        *word = value.u64()?;
-    }
     let kept_ms = value.take().map(u32::from_le_bytes)?;
     let (idle_ms, at) = (value.take().map(u32::from_le_bytes)?, value.u64()?);
+    let mut window = Window::default();
+    for word in &mut window {
+        if !value.0.is_empty() {
+            *word = value.u64()?;
+        }
+    }
     let idle_ms = clock.age_now(idle_ms, at);
     let kept_ms = (kept_ms != SENDS).then(|| clock.age_now(kept_ms, at));
     let whole = key.0.is_empty() && value.0.is_empty() && top.max(known) < crate::anti_entropy::SEQ_MAX;
@@ -140,6 +144,8 @@ pub(crate) fn message_head(message: &Message, base: u64, clock: Clock, now: Inst
         Order::Fifo => 1,
     };
     let mut head: Head = concat([&[order, message.hops, message.blob().1]]);
+    extend(&mut head, &message.chunk.index.to_le_bytes());
+    extend(&mut head, &message.chunk.count.to_le_bytes());
     extend(&mut head, &message.previous.to_le_bytes());
     extend(&mut head, &base.to_le_bytes());
     extend(&mut head, &message.age_ms(now).to_le_bytes());
@@ -151,6 +157,7 @@ pub(crate) fn message_head(message: &Message, base: u64, clock: Clock, now: Inst
 pub(crate) struct StoredMessage<'a> {
     pub(crate) order: Order,
     pub(crate) hops: u8,
+    pub(crate) chunk: Chunk,
     pub(crate) previous: u64,
     pub(crate) base: u64,
     pub(crate) age_ms: u32,
@@ -166,9 +173,13 @@ pub(crate) fn read_message(value: &[u8], clock: Clock) -> Option<StoredMessage<'
         _ => return None,
     };
     let (hops, path_len) = (reader.u8()?, reader.u8()?);
+    let chunk = Chunk { index: reader.u16()?, count: reader.u16()? };
+    if chunk.index >= chunk.count || chunk.count > Chunk::COUNT_MAX {
+        return None;
+    }
     let (previous, base, age_ms) = (reader.u64()?, reader.u64()?, reader.age(clock)?);
     let (path, payload) = reader.0.split_at_checked(path_len.into())?;
-    Some(StoredMessage { order, hops, previous, base, age_ms, path, payload })
+    Some(StoredMessage { order, hops, chunk, previous, base, age_ms, path, payload })
 }
 
 /// Reads integers from the front; none where too little is left.
@@ -183,6 +194,10 @@ impl Reader<'_> {
 
     fn u8(&mut self) -> Option<u8> {
         self.take::<1>().map(|[byte]| byte)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.take().map(u16::from_le_bytes)
     }
 
     fn u64(&mut self) -> Option<u64> {

@@ -125,6 +125,7 @@ impl Gossip {
                 Table::Acknowledged => {}
             }
         }
+        self.withdraw_worn();
         // So that it takes what the documentation says, and no more.
         self.purged.shrink_to_fit();
         Ok(())
@@ -187,7 +188,7 @@ impl Gossip {
     fn restore_message(&mut self, stored: &StoredRecord<'_>, records: &[StoredRecord<'_>]) -> Result<(), RestoreError> {
         let id = record::read_message_key(stored.key).ok_or(malformed(Table::Messages))?;
         let message = record::read_message(stored.value, self.clock).ok_or(malformed(Table::Messages))?;
-        if message.base >= id.seq {
+        if message.base >= id.seq || u64::from(message.chunk.index) >= id.seq {
             return Err(malformed(Table::Messages));
         }
         let kept_ms = (id.origin != self.me.node).then_some(message.age_ms);
@@ -213,6 +214,7 @@ impl Gossip {
             row,
             order: message.order,
             previous: message.previous,
+            chunk: message.chunk,
             hops: message.hops,
             age_ms: message.age_ms,
             path: message.path,
@@ -224,7 +226,11 @@ impl Gossip {
             message.acknowledged = acknowledged;
         }
         self.messages.restored(slot);
-        self.readmit(slot, acknowledged);
+        if new.chunk.is_whole() {
+            self.readmit(slot, acknowledged);
+        } else {
+            self.readmit_chunk(slot, &new);
+        }
         let (cx, protocols) = self.split();
         protocols.repair.note_holes(&cx, row);
         Ok(())
@@ -248,18 +254,53 @@ impl Gossip {
 
     /// As [`Gossip::make_room`]; but so many may go at once that their removals cannot wait in the store.
     fn make_room_for_restored(&mut self, len: usize) -> bool {
-        while !self.messages.has_room(len) {
-            let Some(slot) = self.messages.oldest().find(|&slot| self.may_give_up(slot)) else { return false };
-            let Some(message) = self.messages.get(slot) else { return false };
-            let (row, id, delivered) = (message.row, message.id, message.stage == Stage::Delivered);
-            self.purged.push((id, message.acknowledged));
+        while !self.messages.has_room(1, len) {
+            let oldest = self.messages.oldest_or_incomplete().find(|&slot| self.may_give_up(slot));
+            let Some((slot, message)) = oldest.and_then(|slot| Some((slot, self.messages.get(slot)?))) else {
+                return false;
+            };
+            let (row, lost) = (message.row, message.first()..=message.last());
+            let delivered = message.stage == Stage::Delivered;
+            self.purged.push((message.id, message.acknowledged));
             self.unrecorded_origins.set(row as usize);
-            self.messages.remove(&mut self.origins, slot, false);
             if !delivered {
-                self.note_gap(row, id.seq, id.seq);
+                self.renounce(row, lost);
             }
+            self.messages.remove(&mut self.origins, slot, false);
         }
         true
+    }
+
+    /// Sends a restored message in again once all chunks of it are here. What was seen of it and is not here had been given up,
+    /// after it was delivered or told as lost.
+    fn readmit_chunk(&mut self, slot: Slot, new: &NewMessage<'_>) {
+        let begins = self.origins.get(new.row).map(|origin| origin.freshness(new.first(), WINDOW_MAX));
+        let is_open = new.chunk.index == 0 || self.messages.assembly(new.row, new.first()).is_some();
+        if !is_open && begins == Some(Freshness::Seen)
+            || !self.messages.reserve_restored(self.now, &mut self.origins, new)
+        {
+            return;
+        }
+        if let Some(first) = self.messages.assemble(self.now, &mut self.origins, slot) {
+            let acknowledged = self.messages.get(first).is_some_and(|message| message.acknowledged);
+            self.readmit(first, acknowledged);
+        }
+    }
+
+    /// Of a message in chunks some of which were given up since they were seen, no more than these is left.
+    fn withdraw_worn(&mut self) {
+        let mut next = 0;
+        while let Some((at, assembly)) = self.messages.next_assembly(next) {
+            next = at + 1;
+            let (row, first, last) = (assembly.row, assembly.first, assembly.last);
+            let is_worn = self.origins.get(row).is_some_and(|origin| {
+                let is_gone = |seq| self.messages.find(row, seq).is_none();
+                (first..=last).any(|seq| origin.freshness(seq, WINDOW_MAX) == Freshness::Seen && is_gone(seq))
+            });
+            if is_worn {
+                self.messages.withdraw(&mut self.origins, row, first, last);
+            }
+        }
     }
 
     /// What was not taken over from the records of the earlier life is removed from them.
@@ -280,8 +321,9 @@ impl Gossip {
     fn readmit(&mut self, slot: Slot, acknowledged: bool) {
         let again = self.config.redelivery == Redelivery::UntilAcknowledged && !acknowledged;
         if again || !order::may_enter_now(&self.origins, &self.messages, slot) {
-            order::admit(&mut self.origins, &mut self.messages, slot);
+            order::admit_whole(&mut self.origins, &mut self.messages, slot);
         } else {
+            self.messages.pass(slot);
             order::pass(&mut self.origins, &self.messages, slot);
         }
     }

@@ -32,10 +32,16 @@ counters! {
         bytes_sent,
         /// Own messages accepted by `submit`.
         submitted,
-        /// Messages of others accepted into the store.
+        /// Chunks of own messages accepted by `submit` that go in several datagrams.
+        chunks_submitted,
+        /// Messages of others accepted into the store, each chunk counted.
         accepted,
+        /// Chunks of larger messages, among `accepted`.
+        chunks_accepted,
         /// Messages handed to the application.
         delivered,
+        /// Those that were put together from chunks, among `delivered`.
+        assembled,
         /// Message frames sent.
         data_sent,
         /// Message frames received.
@@ -54,7 +60,9 @@ counters! {
         too_long,
         /// Messages stored before and given up to make room, or too old.
         evicted,
-        /// Messages that were declared as never to be delivered here.
+        /// Messages of which chunks were missing, and that were dropped to be asked for again, as there was no room for all.
+        expired,
+        /// Messages that were declared as never to be delivered here, each chunk counted.
         gapped,
         /// Rows about an origin that was silent for the horizon, forgotten.
         origins_forgotten,
@@ -166,7 +174,9 @@ counters! {
         refused_ahead,
         /// Refused: a message for which the store has no room.
         refused_store,
-        /// Refused: a message of an order or form that this version does not know.
+        /// Refused: a chunk of a message for which no room can be set aside now.
+        refused_reassembly,
+        /// Refused: a message of an order or form that this version does not know, or a chunk that contradicts others.
         refused_form,
         /// Refused: a message of the range of its origin that was last declared lost.
         refused_gapped,

@@ -17,6 +17,8 @@ use crate::time::Instant;
 pub struct MessageView {
     /// Which message.
     pub id: MessageId,
+    /// The number of its last chunk: that of the id, where it went in one datagram.
+    pub last: u64,
     /// The order that its submitter asked for.
     pub order: Order,
     /// What was submitted.

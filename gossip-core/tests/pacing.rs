@@ -138,22 +138,25 @@ fn what_waits_for_the_budget_has_a_deadline() {
 
 #[test]
 fn copies_wait_for_company_where_the_profile_says_so() {
-    let datagrams = |frugal: bool| {
-        let mut cluster = Cluster::new(2, |index, config| {
-            line(config, &[1 - index]);
+    let beside: [&[usize]; 3] = [&[1, 2], &[0], &[0]];
+    let datagrams = |frugal: bool, sender: usize| {
+        let mut cluster = Cluster::new(3, |index, config| {
+            line(config, beside[index]);
             config.timing.batch_delay = ms(20);
             *config = if frugal { config.clone().frugal() } else { config.clone().quick() };
         });
         cluster.run(secs(3));
-        let before = cluster.nodes[0].stats().datagrams_sent;
+        let before = cluster.nodes[sender].stats().datagrams_sent;
         for number in 0..10 {
-            cluster.submit(0, Order::Fifo, &format!("message {number}"));
+            cluster.submit(sender, Order::Fifo, &format!("message {number}"));
             cluster.run(ms(1));
         }
-        cluster.run(ms(20));
-        assert_eq!(cluster.delivered(1, id(0)).len(), 10);
-        cluster.nodes[0].stats().datagrams_sent - before
+        cluster.run(ms(50));
+        assert_eq!(cluster.delivered(2, id(sender)).len(), 10);
+        cluster.nodes[sender].stats().datagrams_sent - before
     };
-    let (frugal, quick) = (datagrams(true), datagrams(false));
-    assert!(frugal <= 2 && quick >= 10, "{frugal} and {quick} datagrams");
+    let (frugal, quick) = (datagrams(true, 0), datagrams(false, 0));
+    assert!(frugal <= 5 && quick >= 20, "{frugal} and {quick} datagrams over two links");
+    let frugal = datagrams(true, 1);
+    assert!(frugal >= 10, "{frugal}: what goes over one link does not wait");
 }

@@ -147,7 +147,10 @@ fn too_large_names_the_exact_bound() {
     let mut pair = Pair::joined();
     let max = pair.nodes[0].payload_max();
     let now = pair.now;
-    assert_eq!(pair.nodes[0].submit(now, Order::Unordered, &vec![1; max + 1]), Err(SubmitError::TooLarge { max }));
+    assert_eq!(
+        pair.nodes[0].submit(now, Order::Unordered, &vec![1; max + 1]),
+        Err(SubmitError::TooLarge { max, limit: "limits.message_bytes" })
+    );
     pair.nodes[0].submit(now, Order::Unordered, &vec![1; max]).expect("exactly the bound");
     pair.run(Duration::from_secs(1));
     assert_eq!(pair.payloads(1).len(), 1);
@@ -161,7 +164,7 @@ fn what_does_not_fit_into_a_datagram_is_counted_and_owed_to_nobody() {
     });
     pair.nodes[1].join(pair.now, address(0)).expect("room for a contact");
     pair.run(Duration::from_millis(500));
-    let (now, max) = (pair.now, pair.nodes[1].payload_max());
+    let (now, max) = (pair.now, pair.nodes[1].datagram_payload_max());
     pair.nodes[0].submit(now, Order::Unordered, &[7; 600]).expect("room");
     pair.run(Duration::from_secs(2));
     assert_eq!(pair.payloads(1), [[7; 600]], "what came is delivered, however long it is");

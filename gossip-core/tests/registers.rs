@@ -216,11 +216,12 @@ fn values_have_an_exact_bound_and_what_is_accepted_arrives() {
             };
             let mut cluster = Cluster::joined(2, configure);
             let now = cluster.now;
-            let Err(SubmitError::TooLarge { max }) = cluster.nodes[0].set(now, Scope::Own, &key, &[1; 9_000]) else {
+            let Err(SubmitError::TooLarge { max, limit }) = cluster.nodes[0].set(now, Scope::Own, &key, &[1; 9_000])
+            else {
                 panic!("9,000 bytes beside the head are too many")
             };
             let too_large = cluster.nodes[0].set(now, Scope::Own, &key, &vec![1; max + 1]);
-            assert_eq!(too_large, Err(SubmitError::TooLarge { max }));
+            assert_eq!(too_large, Err(SubmitError::TooLarge { max, limit }));
             cluster.nodes[0].set(now, Scope::Own, &key, &vec![1; max]).expect("exactly the bound");
             cluster.nodes[0].set(now, Scope::Own, "other", b"small").expect("room");
             cluster.run(secs(2));

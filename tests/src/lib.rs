@@ -2,6 +2,7 @@
 
 pub mod chaos;
 pub mod check;
+pub mod glomers;
 pub mod lab;
 pub mod sim;
 pub mod swim;

@@ -149,7 +149,9 @@ impl Node {
         assert!(self.live <= self.bytes_max, "{} bytes of heap, promised are {}", self.live, self.bytes_max);
         let stats = self.gossip.stats();
         let own = self.changes + ADDRESS_CHANGES_MAX;
-        let accepted = stats.submitted + stats.accepted + stats.registers_applied + own;
+        // A message in chunks: each of them when it is accepted, and the whole when it is handed out.
+        let chunks = stats.chunks_submitted + stats.assembled;
+        let accepted = stats.submitted + chunks + stats.accepted + stats.registers_applied + own;
         assert!(
             self.allocations <= 2 * accepted,
             "{} allocations for {accepted} accepted payloads: {stats:?}",
@@ -199,6 +201,8 @@ struct Cluster {
     now: u64,
     auth: Auth,
     hostile: bool,
+    /// Payloads are shorter.
+    longest: u64,
     /// Frames that the enemy has in store.
     arsenal: Vec<Vec<u8>>,
 }
@@ -211,7 +215,16 @@ impl Cluster {
             node.call(|gossip| gossip.join(Instant::ZERO, contact)).expect("there is room for a contact");
         }
         let auth = Auth::new(&nodes[0].gossip.config().security, &nodes[0].gossip.config().cluster);
-        Self { nodes, mail: Vec::new(), rng: Rng::new(seed, 0), now: 0, auth, hostile, arsenal: Vec::new() }
+        Self {
+            nodes,
+            mail: Vec::new(),
+            rng: Rng::new(seed, 0),
+            now: 0,
+            auth,
+            hostile,
+            longest: 300,
+            arsenal: Vec::new(),
+        }
     }
 
     /// 10 ms: everybody works, is drained, and is handed what was sent to it.
@@ -235,7 +248,7 @@ impl Cluster {
 
     fn work(&mut self, index: usize, now: Instant) {
         let rng = &mut self.rng;
-        let (order, len) = (rng.pick(&[Order::Unordered, Order::Fifo]), rng.below(300) as usize);
+        let (order, len) = (rng.pick(&[Order::Unordered, Order::Fifo]), rng.below(self.longest) as usize);
         let (submits, sets, text) = (rng.chance(0.2), rng.chance(0.05), rng.bytes());
         let payload = vec![text[0]; len];
         let key = ["a", "b", "c"][usize::from(text[1]) % 3];
@@ -245,8 +258,12 @@ impl Cluster {
             // A refusal changes nothing, and must not allocate either.
             let _ = node.call(|gossip| gossip.submit(now, order, &payload));
         }
-        if sets && let Ok(version) = node.call(|gossip| gossip.set(now, Scope::Own, key, &text)) {
-            node.changes = version.number;
+        if sets {
+            // The one that is under way counts where it is judged.
+            let before = node.changes;
+            node.changes += 1;
+            let set = node.call(|gossip| gossip.set(now, Scope::Own, key, &text));
+            node.changes = set.map_or(before, |version| version.number);
         }
     }
 
@@ -327,10 +344,10 @@ fn small(config: &mut Config) {
 }
 
 fn run(seed: u64, hostile: bool, configure: impl Fn(&mut Config)) {
-    play(Cluster::new(seed, hostile, configure));
+    play(&mut Cluster::new(seed, hostile, configure));
 }
 
-fn play(mut cluster: Cluster) {
+fn play(cluster: &mut Cluster) {
     for _ in 0..1_500 {
         cluster.turn();
     }
@@ -413,6 +430,22 @@ fn also_where_rumors_are_told_asked_for_and_answered() {
     }
 }
 
+#[test]
+fn also_where_messages_go_in_chunks() {
+    for (seed, hostile, durability) in [(9, false, Durability::Records), (10, true, Durability::None)] {
+        let mut cluster = Cluster::new(seed, hostile, |config| {
+            small(config);
+            config.limits.payload_bytes = 16_384;
+            config.limits.window = 32;
+            config.durability = durability;
+        });
+        cluster.longest = 5_000;
+        play(&mut cluster);
+        let assembled: u64 = cluster.nodes.iter().map(|node| node.gossip.stats().assembled).sum();
+        assert!(assembled > 100, "only {assembled} messages were put together: nothing was shown");
+    }
+}
+
 /// All that the fuzzer keeps, in the name of nodes that the receiver knows.
 #[test]
 fn also_under_the_corpora_of_the_fuzzer() {
@@ -422,5 +455,5 @@ fn also_under_the_corpora_of_the_fuzzer() {
         cluster.arsenal.extend(gossip_fuzz::datagram::pieces(&file).map(|piece| piece.contents.to_vec()));
     }
     assert!(cluster.arsenal.len() > 100, "only {} pieces in the corpus", cluster.arsenal.len());
-    play(cluster);
+    play(&mut cluster);
 }

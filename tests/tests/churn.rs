@@ -1,6 +1,7 @@
 //! Nodes come and go all the time, and those who stay miss nothing and gather nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use gossip_core::{Config, Event, Membership, MessageId, NodeId, Order, PeerState};
 use gossip_tests::sim::rng::Rng;
@@ -52,6 +53,8 @@ impl Log {
 fn configure(birth: Birth, nodes: u32) -> Config {
     let mut config = Config::lan(id(birth.node, birth.life));
     config.started_at = birth.at / 1_000;
+    // So long the rows of the dead stay: tables are compared in the middle and at the end, and have to be full by the middle.
+    config.timing.horizon = Duration::from_secs(240);
     config.limits.peers = 256;
     // Half of them submit.
     config.limits.origins = nodes;

@@ -32,11 +32,13 @@ fn the_graph_is_as_good_as_a_random_one() {
 /// chance makes it, and as short.
 #[test]
 fn one_door_is_enough_for_a_random_graph() {
-    let nodes = size(300, 10_000);
-    let report = lab(&format!("overlay --nodes {nodes} --fail 0 --messages 1 --settle 10 --membership sampled"));
-    assert_eq!(figure(&report, "components_before"), 1.0);
+    // The clustering of one graph with ten links each deviates by a tenth, whatever its size, and the mean of twenty by a
+    // fiftieth; three times that is allowed beyond the claim of 2 %.
+    let (nodes, runs, tolerance) = size((300, 10, 0.15), (10_000, 20, 0.08));
+    let report = lab(&format!("overlay --nodes {nodes} --fail 0 --messages 1 --settle 10 --runs {runs}"));
+    assert_eq!(figure(&report, "components_before"), f64::from(runs));
     let (path, random) = (figure(&report, "path"), figure(&report, "random_path"));
-    assert!(path <= 1.02 * random, "{path}, a random graph {random}");
+    assert!((path / random - 1.0).abs() <= 0.02, "{path}, a random graph {random}");
     let (clustering, random) = (figure(&report, "clustering"), figure(&report, "random_clustering"));
-    assert!(clustering <= random + 0.02, "{clustering}, a random graph {random}");
+    assert!((clustering / random - 1.0).abs() <= tolerance, "{clustering}, random graphs {random}");
 }

@@ -59,14 +59,19 @@ impl AntiEntropy {
     /// What to ask for: holes that are old enough. The first hole of each origin goes before any other, as it is what
     /// verdicts are about. Each link is asked on from where its last pull ended: with one turn for all of them, as many
     /// links as origins would ask each link for the same origin for ever.
-    fn wishes(&self, cx: &Cx<'_>, turn: usize) -> impl Iterator<Item = Wanted> {
+    fn wishes<'a>(&'a self, cx: &'a Cx<'_>, turn: usize) -> impl Iterator<Item = Wanted> + 'a {
         let turn = turn % self.lacking.len_set().max(1);
         let rows = move || self.lacking.iter().skip(turn).chain(self.lacking.iter().take(turn));
         let (origins, now, grace) = (&*cx.origins, cx.now, self.grace);
         let ripe = move |row| origins.get(row as Row).filter(|origin| now >= origin.hole_since + grace);
         let lacking = move || rows().filter_map(ripe);
-        let first = lacking().flat_map(|origin| origin.holes().take(1).map(|hole| wanted(origin, &hole)));
-        let others = lacking().flat_map(|origin| origin.holes().skip(1).map(|hole| wanted(origin, &hole)));
+        // What lies beyond all that was seen is probably under way, as long as more comes.
+        let holes = move |origin: &'a Origin| {
+            let end = if now < origin.progress + grace { origin.highest() } else { u64::MAX };
+            origin.holes().take_while(move |hole| *hole.start() <= end)
+        };
+        let first = lacking().flat_map(move |origin| holes(origin).take(1).map(|hole| wanted(origin, &hole)));
+        let others = lacking().flat_map(move |origin| holes(origin).skip(1).map(|hole| wanted(origin, &hole)));
         first.chain(others).take(RANGES_MAX)
     }
 }

@@ -64,7 +64,11 @@ impl AntiEntropy {
             if end.is_some_and(|end| (origin.node, origin.incarnation) >= end) {
                 return;
             }
-            owe_held(&mut self.owed, cx.messages, origin, to, newest, |_| true);
+            let held = |_| true;
+            if owe_held(&mut self.owed, cx.messages, origin, to, newest, held) {
+                let head = PageHead { node: origin.node, incarnation: origin.incarnation };
+                self.comparison.reply(cx.now, cx.peers, to, head);
+            }
         }
         mark_if_owed(&self.owed, cx.peers, to);
     }
@@ -89,7 +93,10 @@ impl AntiEntropy {
         let Some(origin) = cx.origins.get(row) else { return };
         let lacks = |seq| seq > entry.top && !entry.runs().any(|run| run.contains(&seq));
         let newest = self.newest_to_push(cx.now);
-        owe_held(&mut self.owed, cx.messages, origin, from, newest, lacks);
+        if owe_held(&mut self.owed, cx.messages, origin, from, newest, lacks) && highest < origin.highest() {
+            let head = PageHead { node: origin.node, incarnation: origin.incarnation };
+            self.comparison.reply(cx.now, cx.peers, from, head);
+        }
         mark_if_owed(&self.owed, cx.peers, from);
     }
 
@@ -182,8 +189,9 @@ fn low(cx: &Cx<'_>, origin: &Origin) -> u64 {
     cx.messages.lowest(origin.held).map_or(end, |lowest| lowest.min(end))
 }
 
-/// Owes the held messages of an origin that the peer lacks, unless they are too young. Newest first, as what is
-/// missing is mostly new.
+/// Owes the held messages of an origin that the peer lacks, unless they are too young. Whether there are others: of a larger
+/// message the first chunk alone is sent unasked, as several neighbors would send all of it; who has begun with it asks for
+/// the others, once no more of it comes by itself.
 fn owe_held(
     owed: &mut Grid,
     messages: &Messages,
@@ -191,12 +199,19 @@ fn owe_held(
     to: PeerIdx,
     newest: Instant,
     lacks: impl Fn(u64) -> bool,
-) {
+) -> bool {
+    let mut others = false;
     for (slot, message) in messages.held(origin.held) {
-        if message.accepted_at <= newest && lacks(message.id.seq) {
+        if message.accepted_at > newest || !lacks(message.id.seq) {
+            continue;
+        }
+        if message.chunk.index == 0 {
             owed.set(to.row(), slot as usize);
+        } else {
+            others = true;
         }
     }
+    others
 }
 
 /// What a peer has of this node's own messages is not this node's alone any more.

@@ -111,7 +111,8 @@ impl AntiEntropy {
                 verdict.lost_upto(links, if age >= self.patience { origin.hole_mark } else { 0 })?
             };
             let upto = upto.min(*hole.end());
-            let tellable = origin.gap.is_none_or(|(_, last)| last + 1 == *hole.start());
+            let begins = cx.messages.loss_begins(cx.origins, row as Row, *hole.start());
+            let tellable = origin.gap.is_none_or(|(_, last)| last + 1 == begins);
             (tellable && upto >= *hole.start()).then_some(Fact::Lost { row: row as Row, upto })
         })
     }

@@ -24,6 +24,8 @@
 //!   those (`broadcast::tree::older`). So as long as messages come, nothing else is compared unless a link is new, or the
 //!   older ones differ. Without digests the table is compared whenever it has changed.
 //! - While something is missing, one link in turn gets a `Pull` every quarter of `repair_period`, for the holes of all origins.
+//! - What lies beyond the highest number seen is not pulled within `grace` after something new of its origin came: more of it
+//!   is probably under way. Of a message in chunks only the first is sent unasked; the others are pulled.
 //! - The first hole of an origin is given up when (a) all links say *gone*; or (b) one said *gone*, `patience` (30 repair
 //!   periods) has passed, and all others have said *lacking* after that: it was thrown away where it was had, and nobody
 //!   fetched it since; or
@@ -67,7 +69,7 @@ use crate::store::Messages;
 use crate::store::Slot;
 use crate::time::Instant;
 use crate::view::Reason;
-use crate::wire::Data;
+use crate::wire::{Data, PageHead};
 
 use answering::OwedAbsent;
 use judging::Verdict;
@@ -217,7 +219,7 @@ impl Protocol for AntiEntropy {
             Fact::Evicted { slot } => self.owed.clear_column(slot as usize),
             Fact::LinkUp { peer } => {
                 self.forget_link(peer);
-                self.comparison.on_link_up(cx.now, cx.peers, peer);
+                self.comparison.on_link_up(cx.now, cx.peers, peer, PageHead::START);
             }
             Fact::LinkDown { peer } => self.forget_link(peer),
             Fact::Forgotten { row } => self.forget_verdict(row),

@@ -26,7 +26,7 @@ use crate::storage::{Bits, Grid};
 use crate::store::Messages;
 use crate::store::{Message, Row, Slot};
 use crate::time::Instant;
-use crate::wire::{Blob, Data, Kind};
+use crate::wire::{Blob, Chunk, Data, Kind};
 
 /// The pigeonholes.
 #[derive(Clone, Debug)]
@@ -88,10 +88,19 @@ impl Copies {
         }
     }
 
-    /// Copies that have begun to wait for company do so from now on.
-    pub(super) fn start_gathering(&mut self, now: Instant) {
-        if self.gathered_at == Instant::NEVER && !self.gathering.is_empty() {
-            self.gathered_at = now + self.delay;
+    /// Copies that have begun to wait for company do so from now on. What goes over one link only does not: where messages
+    /// fan out each datagram that is shared spares as many as there are links, and here just one.
+    pub(super) fn start_gathering(&mut self, now: Instant, peers: &mut Peers) {
+        if self.gathered_at != Instant::NEVER {
+            return;
+        }
+        match self.gathering.len_set() {
+            0 => {}
+            1 => {
+                self.gathered_at = now;
+                self.stop_gathering(now, peers);
+            }
+            _ => self.gathered_at = now + self.delay,
         }
     }
 
@@ -194,7 +203,8 @@ impl Copies {
 pub(crate) fn len_max(message: &Message) -> usize {
     let path = message.path().len();
     let grows = 0 < path && path < Path::MAX * 8;
-    Data::OVERHEAD_MAX + path + if grows { 8 } else { 0 } + message.payload().len()
+    let chunk = if message.chunk.is_whole() { 0 } else { Chunk::LEN_MAX };
+    Data::OVERHEAD_MAX + chunk + path + if grows { 8 } else { 0 } + message.payload().len()
 }
 
 /// A copy never fits into a datagram for its link. The message grows older from now on: an own one that fits nowhere must
@@ -212,18 +222,23 @@ pub(crate) fn write(
     message: &Message,
     flags: u8,
 ) -> Result<(), Full> {
-    let mut path = [0; Path::MAX * 8];
-    packet.frame(Kind::DATA, &data(now, me, message, flags, &mut path))
+    packet.frame(Kind::DATA, &data(now, me, message, flags, &mut Slots::default()))
+}
+
+/// Room for the slots of a frame that are written anew for each copy.
+pub(super) struct Slots {
+    path: [u8; Path::MAX * 8],
+    chunk: [u8; Chunk::LEN_MAX],
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self { path: [0; Path::MAX * 8], chunk: [0; Chunk::LEN_MAX] }
+    }
 }
 
 /// A message as it is now.
-pub(super) fn data<'a>(
-    now: Instant,
-    me: NodeId,
-    message: &'a Message,
-    flags: u8,
-    path: &'a mut [u8; Path::MAX * 8],
-) -> Data<'a> {
+pub(super) fn data<'a>(now: Instant, me: NodeId, message: &'a Message, flags: u8, slots: &'a mut Slots) -> Data<'a> {
     let order = match message.order {
         Order::Unordered => 0,
         Order::Fifo => 1,
@@ -239,9 +254,9 @@ pub(super) fn data<'a>(
         age_ms: message.age_ms(now),
         hops: message.hops.saturating_add(1),
         predecessors: Blob(&[]),
-        chunk: Blob(&[]),
+        chunk: Blob(message.chunk.write(&mut slots.chunk)),
         signature: Blob(&[]),
-        path: Blob(extend_path(message.path(), me, path)),
+        path: Blob(extend_path(message.path(), me, &mut slots.path)),
         payload: Blob(message.payload()),
     }
 }

@@ -16,6 +16,11 @@
 //! `Data`, one per message and link, composed when the datagram is, so it always carries the present age. Copies that
 //! repair asks for are `Data` too, written by [`write()`] and marked as resent. The other frames are those of [`mongering`] and of the [`tree`].
 //!
+//! # Large messages
+//!
+//! A chunk of a larger message is a message like any other here, so it goes on as soon as it comes, before the others
+//! do. Of an origin of which much waits, others go first (`ranks`): a short message passes a large one.
+//!
 //! # Bounds
 //!
 //! What came from a node with a larger MTU and does not fit into a datagram for some link is kept and delivered, but not
@@ -146,7 +151,7 @@ impl Broadcast {
             Way::Mongering(rumors) => rumors.on_frame(cx, &mut self.copies, from, frame),
             Way::Flood { .. } | Way::Rumor(_) => cx.stats.refused_unasked += 1,
         }
-        self.copies.start_gathering(cx.now);
+        self.copies.start_gathering(cx.now, cx.peers);
     }
 
     /// Somebody without a link wants something of the root of a tree. Whether this node is that root, and means it still.
@@ -243,22 +248,23 @@ impl Protocol for Broadcast {
         if let Way::Tree(forest) = &mut self.way {
             forest.on_fact(cx, &mut self.copies, fact);
         }
-        self.copies.start_gathering(cx.now);
+        self.copies.start_gathering(cx.now, cx.peers);
     }
 
     fn on_timeout(&mut self, cx: &mut Cx<'_>) -> Option<Fact> {
+        self.copies.stop_gathering(cx.now, cx.peers);
+        let mut note = None;
         match &mut self.way {
             Way::Flood { .. } => {}
             Way::Rumor(rumor) => rumor.on_timeout(&mut self.copies, cx),
             Way::Mongering(rumors) => rumors.on_timeout(&mut self.copies, cx),
-            Way::Tree(forest) => forest.on_timeout(cx, &mut self.copies),
+            Way::Tree(forest) => {
+                forest.on_timeout(cx, &mut self.copies);
+                note = forest.next_note(cx.peers);
+            }
         }
-        self.copies.start_gathering(cx.now);
-        self.copies.stop_gathering(cx.now, cx.peers);
-        match &mut self.way {
-            Way::Tree(forest) => forest.next_note(cx.peers),
-            Way::Flood { .. } | Way::Rumor(_) | Way::Mongering(_) => None,
-        }
+        self.copies.start_gathering(cx.now, cx.peers);
+        note
     }
 
     fn share(&self) -> usize {

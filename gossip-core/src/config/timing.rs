@@ -44,8 +44,8 @@ pub struct Timing {
     pub repair_period: Duration,
     /// Register changes wait this long for others to share their datagram, 0 to 1 min.
     pub batch_delay: Duration,
-    /// New messages, submitted here or passed on, wait this long for others to share their datagram, 0 to 1 s. Each hop of a
-    /// message takes longer by as much. See [`Config::frugal`](crate::Config::frugal).
+    /// New messages, submitted here or passed on, wait this long for others to share their datagrams, 0 to 1 s, unless they go
+    /// over one link only. Each hop of a message takes longer by as much. See [`Config::frugal`](crate::Config::frugal).
     pub data_delay: Duration,
     /// What is older is no longer repaired, and what is told about a silent origin is forgotten, 1 s to 30 days. A message that
     /// did not arrive within the horizon is a [`Event::Gap`](crate::Event::Gap).

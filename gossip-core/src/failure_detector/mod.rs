@@ -52,6 +52,15 @@
 //!   tell; what there is against it is damping.
 //! - Of a cluster of two neither certifies. A minority of two never calls the rest dead.
 //!
+//! # Nothing here grows with the number of nodes
+//!
+//! SWIM multiplies its suspicion time-out and the number of times that it repeats news by log n, because accusation and defense
+//! race each other through the whole cluster, and because what was not repeated often enough is lost. Here a suspicion is
+//! private and its defense travels one hop, from the subject or a witness to whoever asked, so the window has to cover a
+//! pause and not a dissemination; and news goes over each link once, and what is lost on the way comes with the comparison of
+//! tables, so there is no number of repetitions to choose. What a larger cluster changes is how often an accident happens somewhere; bursts grow with the loss
+//! that is seen, and a certificate takes two denials and a last round.
+//!
 //! # Sources, and where this differs
 //!
 //! Indirect probes: SWIM (Das, Gupta and Motivala 2002). Self-suspicion: Lifeguard (Dadgar, Phillips and Currey 2017), which

@@ -19,6 +19,7 @@ use crate::leave::Phase;
 use crate::members::{Concern, Members};
 use crate::membership::View;
 use crate::mtu::Mtus;
+use crate::order;
 use crate::pacer::Pacer;
 use crate::peer::Peers;
 use crate::persist::{Gate, PersistSeq, Record};
@@ -30,7 +31,7 @@ use crate::storage::Bits;
 use crate::store::{Messages, NewMessage, Origins, Row};
 use crate::time::Instant;
 use crate::view::Reason;
-use crate::wire::HEADER_LEN;
+use crate::wire::{Chunk, HEADER_LEN};
 
 /// One node of a gossip cluster, as a state machine without I/O.
 ///
@@ -123,40 +124,33 @@ impl Gossip {
     /// Accepts a message for everybody. Its id is unique for ever.
     ///
     /// Spreading starts with the next datagrams. On a node that stays up the message reaches every node that stays
-    /// connected with it, or that node is told of a [`Event::Gap`].
+    /// connected with it, or that node is told of a [`Event::Gap`]. What does not fit into one datagram goes in chunks, each
+    /// with a sequence number of its own: the message has the number of the first.
     ///
     /// # Errors
     ///
-    /// [`SubmitError::Busy`] while there is no room that may be made, while [`Limits::window`](crate::Limits::window) own
-    /// messages are with nobody else yet, or while own messages have not left that take a second of the
-    /// [`Budget`](crate::Budget): try again later. [`SubmitError::TooLarge`] beyond
+    /// [`SubmitError::Busy`] while there is no room that may be made, while more than [`Limits::window`](crate::Limits::window)
+    /// own messages (each chunk counted) would be with nobody else yet, or while own messages have not left that take a second
+    /// of the [`Budget`](crate::Budget): try again later. [`SubmitError::TooLarge`] beyond
     /// [`Gossip::payload_max`]. [`SubmitError::Leaving`] after [`Gossip::leave`]. Nothing was accepted then.
     pub fn submit(&mut self, now: Instant, order: Order, payload: &[u8]) -> Result<MessageId, SubmitError> {
         self.advance(now);
         self.phase.check_active()?;
-        let max = self.payload_max();
+        let (max, limit) = self.payload_limit();
         if payload.len() > max {
-            return Err(SubmitError::TooLarge { max });
+            return Err(SubmitError::TooLarge { max, limit });
         }
+        let size = self.chunk_size(payload.len());
+        let count = payload.len().div_ceil(size).max(1);
         let id8 = self.me.node.0.to_le_bytes();
         let path: &[u8] = if self.config.trace_path { &id8 } else { &[] };
         // Beyond the window of those who have nothing yet, messages would be refused by everybody.
-        let ahead = u64::from(self.messages.unshared()) >= self.origins.window();
-        if ahead || self.is_congested(payload.len()) || !self.make_room(path.len() + payload.len()) {
+        let ahead = u64::from(self.messages.unshared()) + count as u64 > self.origins.window();
+        let len = count * path.len() + payload.len();
+        if ahead || self.is_congested(len) || !self.make_room(count as u32, len) {
             return Err(SubmitError::Busy);
         }
-        let seq = self.origins.get(self.own_row).map_or(0, |origin| origin.top) + 1;
-        let id = MessageId { origin: self.me.node, incarnation: self.me.incarnation, seq };
-        let previous = match order {
-            Order::Fifo if self.last_fifo > 0 => seq - self.last_fifo,
-            _ => 0,
-        };
-        let (row, unshared) = (self.own_row, true);
-        let new = NewMessage { id, row, order, previous, hops: 0, age_ms: 0, path, payload, unshared };
-        self.accept(&new, None, 0, self.config.deliver_own).ok_or(SubmitError::Busy)?;
-        if order == Order::Fifo {
-            self.last_fifo = seq;
-        }
+        let id = self.submit_chunks(order, path, payload, size, count as u16);
         self.stats.submitted += 1;
         Ok(id)
     }
@@ -166,6 +160,32 @@ impl Gossip {
         let unsent = self.messages.unsent() as usize;
         let second = self.config.budget.map_or(usize::MAX, |budget| budget.bytes_per_second as usize);
         unsent > 0 && unsent + len > second
+    }
+
+    /// Accepts an own message, for which there is room, in `count` chunks of `size` bytes. Its id is that of the first one.
+    fn submit_chunks(&mut self, order: Order, path: &[u8], payload: &[u8], size: usize, count: u16) -> MessageId {
+        let (row, unshared) = (self.own_row, true);
+        let first = self.origins.get(row).map_or(0, |origin| origin.top) + 1;
+        let id = MessageId { origin: self.me.node, incarnation: self.me.incarnation, seq: first };
+        let fifo = Some(self.last_fifo).filter(|&last| order == Order::Fifo && last > 0);
+        for index in 0..count {
+            let seq = first + u64::from(index);
+            let start = usize::from(index) * size;
+            let payload = &payload[start..payload.len().min(start + size)];
+            let id = MessageId { seq, ..id };
+            let (previous, chunk) = (fifo.map_or(0, |last| seq - last), Chunk { index, count });
+            let new = NewMessage { id, row, order, previous, chunk, hops: 0, age_ms: 0, path, payload, unshared };
+            self.accept(&new, None, 0, false);
+        }
+        if order == Order::Fifo {
+            self.last_fifo = first + u64::from(count) - 1;
+        }
+        self.stats.chunks_submitted += if count > 1 { count.into() } else { 0 };
+        if let Some(slot) = self.messages.find(row, first).filter(|_| self.config.deliver_own) {
+            self.messages.gather(slot);
+            order::admit_whole(&mut self.origins, &mut self.messages, slot);
+        }
+        id
     }
 
     /// Sets one of this node's own registers: everybody will know the newest value of each key.
@@ -313,8 +333,9 @@ impl Gossip {
         }
         let (gate, losses) = (&self.gate, &self.unrecorded_losses);
         let may_go = |row, record| gate.is_durable(record) && !losses.contains(row as usize);
-        if let Some(delivery) = self.messages.next_ready(may_go) {
+        if let Some((delivery, chunks)) = self.messages.next_ready(may_go) {
             self.stats.delivered += 1;
+            self.stats.assembled += u64::from(chunks > 1);
             return Some(Event::Deliver(delivery));
         }
         self.protocols

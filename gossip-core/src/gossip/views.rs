@@ -9,7 +9,7 @@ use crate::event::Path;
 use crate::ids::{Incarnation, MessageId, NodeId};
 use crate::stats::Stats;
 use crate::view::{LinkView, MessageView, PeerView, RegisterView, TreeView, ViewEntry};
-use crate::wire::{Data, HEADER_LEN};
+use crate::wire::{Chunk, Data, HEADER_LEN};
 
 impl Gossip {
     /// This node.
@@ -32,11 +32,46 @@ impl Gossip {
         &self.config
     }
 
-    /// The largest payload that [`Gossip::submit`] accepts, in bytes: what fits in one datagram with all its heads, and
-    /// with the longest path where paths are traced.
+    /// The largest payload that [`Gossip::submit`] accepts, in bytes: [`Limits::message_bytes`](crate::Limits::message_bytes),
+    /// or less where nodes with the same configuration could not put more together.
     pub fn payload_max(&self) -> usize {
-        let path = if self.config.trace_path { Path::MAX * 8 } else { 0 };
-        usize::from(self.config.mtu) - HEADER_LEN - Data::OVERHEAD_MAX - path
+        self.payload_limit().0
+    }
+
+    /// The largest payload that goes in one datagram, in bytes, with all heads, and with the longest path where paths are
+    /// traced. Larger ones go in chunks.
+    pub fn datagram_payload_max(&self) -> usize {
+        usize::from(self.config.mtu) - HEADER_LEN - Data::OVERHEAD_MAX - self.path_max()
+    }
+
+    /// [`Self::payload_max`], and the field of the configuration that bounds it.
+    pub(crate) fn payload_limit(&self) -> (usize, &'static str) {
+        let limits = &self.config.limits;
+        let chunk = self.datagram_payload_max() - Chunk::LEN_MAX;
+        let together = limits.reassembly_bytes() / (chunk + self.path_max());
+        let chunks = [
+            (usize::from(limits.window), "limits.window"),
+            (limits.messages as usize / 2, "limits.messages"),
+            (together, "limits.payload_bytes"),
+        ];
+        let (most, limit) = chunks.into_iter().min_by_key(|&(most, _)| most).expect("three of them");
+        let most = if most < 2 { self.datagram_payload_max() } else { most * chunk };
+        [(limits.message_bytes as usize, "limits.message_bytes"), (most, limit)]
+            .into_iter()
+            .min_by_key(|&(most, _)| most)
+            .expect("two of them")
+    }
+
+    /// Into pieces of how many bytes a payload is cut: equal ones, as long as they may be.
+    pub(crate) fn chunk_size(&self, len: usize) -> usize {
+        if len <= self.datagram_payload_max() {
+            return len.max(1);
+        }
+        len.div_ceil(len.div_ceil(self.datagram_payload_max() - Chunk::LEN_MAX))
+    }
+
+    fn path_max(&self) -> usize {
+        if self.config.trace_path { Path::MAX * 8 } else { 0 }
     }
 
     /// How many members the cluster has, as far as this node knows, itself included: exact once joining and leaving has
@@ -51,21 +86,20 @@ impl Gossip {
         self.protocols.membership.contacts()
     }
 
-    /// The stored messages, in the order in which they were accepted; own ones that nobody else holds yet come last.
+    /// The stored messages, in the order in which they were accepted (one in chunks: its first chunk); own ones that nobody
+    /// else holds yet come last. Without those of which a chunk is missing. The payload of one in chunks is put together anew.
     pub fn messages(&self) -> impl Iterator<Item = MessageView> + '_ {
-        self.messages.iter().map(|(_, message)| message.view())
+        self.messages.iter().filter_map(|(slot, _)| self.messages.view(slot))
     }
 
-    /// One stored message.
+    /// One stored message, unless a chunk of it is missing.
     pub fn get(&self, id: MessageId) -> Option<MessageView> {
-        self.messages.get(self.find(id)?).map(|message| message.view())
+        self.messages.view(self.find(id)?)
     }
 
     /// Whether the record of a stored message is durable; always, without [`Durability::Records`](crate::Durability::Records).
     pub fn is_durable(&self, id: MessageId) -> bool {
-        self.find(id)
-            .and_then(|slot| self.messages.get(slot))
-            .is_some_and(|message| self.gate.is_durable(message.record))
+        self.find(id).is_some_and(|slot| self.messages.are_records(slot, |record| self.gate.is_durable(record)))
     }
 
     /// Every other node whose address this one knows or knew, by id.

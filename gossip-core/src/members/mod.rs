@@ -45,6 +45,9 @@ use status::is_alive;
 /// A row number of [`Members`].
 pub(crate) type Row = u32;
 
+/// Rows that are looked at, at most, for one that fits.
+const DRAWS_MAX: usize = 32;
+
 /// The table.
 #[derive(Clone, Debug)]
 pub(crate) struct Members {
@@ -58,6 +61,9 @@ pub(crate) struct Members {
     turned: Bits,
     /// Rows with an accusation that nobody looks into yet.
     accused: Bits,
+    /// Rows that do not answer this node, dead for all or not; and of these, those that are not.
+    silent: Bits,
+    unreachable: Bits,
     /// How many rows are linked or known.
     alive: u32,
     /// How many rows are dead or have left.
@@ -77,6 +83,8 @@ impl Members {
             changed: Bits::new(capacity),
             turned: Bits::new(capacity),
             accused: Bits::new(capacity),
+            silent: Bits::new(capacity),
+            unreachable: Bits::new(capacity),
             alive: 0,
             gone: 0,
             root: 0,
@@ -88,7 +96,7 @@ impl Members {
         Slots::<Member>::heap_bytes(capacity)
             + Index::heap_bytes(capacity)
             + Order::heap_bytes(capacity)
-            + 3 * Bits::heap_bytes(capacity)
+            + 5 * Bits::heap_bytes(capacity)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -185,6 +193,8 @@ impl Members {
         self.changed.clear(row as usize);
         self.turned.clear(row as usize);
         self.accused.clear(row as usize);
+        self.silent.clear(row as usize);
+        self.unreachable.clear(row as usize);
         self.rows.remove(row);
         self.alive -= u32::from(is_alive(state));
         self.gone -= u32::from(gone);
@@ -226,15 +236,37 @@ impl Members {
         })
     }
 
-    /// A row drawn by chance that fits: the first that does from a random place on, within 32 rows. (All places are
+    /// A row drawn by chance that fits: the first that does from a random place on, within [`DRAWS_MAX`] rows. (All places are
     /// equally likely, so a long run of rows that do not fit favors the one behind it; nothing rests on that.)
     pub(crate) fn draw(&self, rng: &mut Rng, fits: impl Fn(&Member) -> bool) -> Option<Row> {
         let count = self.order.len();
         let start = rng.below(count as u32) as usize;
-        (0..count.min(32)).find_map(|step| {
+        (0..count.min(DRAWS_MAX)).find_map(|step| {
             let row = self.order.get((start + step) % count)?;
             fits(self.rows.get(row)?).then_some(row)
         })
+    }
+
+    /// A row drawn by chance that does not answer and fits, if only one of so many does.
+    pub(crate) fn draw_silent(&self, rng: &mut Rng, fits: impl Fn(&Member) -> bool) -> Option<Row> {
+        self.draw_among(&self.silent, rng, fits)
+    }
+
+    /// The same of those that are not dead for all.
+    pub(crate) fn draw_unreachable(&self, rng: &mut Rng, fits: impl Fn(&Member) -> bool) -> Option<Row> {
+        self.draw_among(&self.unreachable, rng, fits)
+    }
+
+    fn draw_among(&self, set: &Bits, rng: &mut Rng, fits: impl Fn(&Member) -> bool) -> Option<Row> {
+        let mut at = rng.below(self.rows.capacity() as u32) as usize;
+        for _ in 0..DRAWS_MAX {
+            let row = set.next_wrapping(at)?;
+            if fits(self.rows.get(row as Row)?) {
+                return Some(row as Row);
+            }
+            at = row + 1;
+        }
+        None
     }
 
     /// Panics where a row cannot be found, a count or the root is wrong, or a state contradicts its status.
@@ -249,6 +281,11 @@ impl Members {
         assert!(self.order.iter().all(|row| key(row).is_some()), "the order names an empty row");
         assert!(self.changed.iter().all(|row| key(row as Row).is_some()), "an empty row has changed");
         assert!(self.rows.iter().all(|(row, member)| self.find(member.node) == Some(row)), "a row is not found");
+        for (row, member) in self.rows.iter() {
+            let unreachable = member.state == PeerState::Unreachable;
+            assert_eq!(self.unreachable.contains(row as usize), unreachable, "node {}", member.node);
+            assert_eq!(self.silent.contains(row as usize), unreachable || member.state == PeerState::Down);
+        }
         let alive = self.rows.iter().filter(|(_, member)| is_alive(member.state)).count();
         assert_eq!(alive, self.alive as usize, "how many members are alive");
         let gone = self.rows.iter().filter(|(_, member)| member.is_gone()).count();

@@ -106,6 +106,9 @@ impl Members {
         if member.state != state {
             self.alive = self.alive + u32::from(is_alive(state)) - u32::from(is_alive(member.state));
             (member.state, member.since) = (state, now);
+            let unreachable = state == PeerState::Unreachable;
+            self.unreachable.put(row as usize, unreachable);
+            self.silent.put(row as usize, unreachable || state == PeerState::Down);
         }
         self.changed.set(row as usize);
     }
@@ -137,6 +140,28 @@ mod tests {
         members.get_mut(row).expect("its row").address = Some(([10, 0, 0, 1], 7000).into());
         members.set_state(Instant::ZERO, row, PeerState::Unreachable);
         assert_eq!(members.get(row).map(|member| member.state), Some(PeerState::Unreachable));
+    }
+
+    #[test]
+    fn the_only_silent_one_of_many_is_drawn() {
+        let mut rng = Rng::new(&[1; 32], 0);
+        let mut members = Members::new(1_000, 7, &mut rng);
+        for node in 1..=1_000 {
+            let row = members.find_or_insert(Instant::ZERO, NodeId(node), Incarnation(1)).expect("room for all");
+            members.get_mut(row).expect("its row").address = Some(([10, 0, 0, 1], 7000).into());
+        }
+        assert_eq!(members.draw_silent(&mut rng, |_| true), None);
+        let [down, unreachable] = [300, 700].map(|node| members.find(NodeId(node)).expect("its row"));
+        members.raise_status(Instant::ZERO, down, 1);
+        members.set_state(Instant::ZERO, unreachable, PeerState::Unreachable);
+        for _ in 0..20 {
+            assert_eq!(members.draw_unreachable(&mut rng, |_| true), Some(unreachable));
+            assert_eq!(members.draw_silent(&mut rng, |member| member.node == NodeId(300)), Some(down));
+        }
+        members.remove(down);
+        members.set_state(Instant::ZERO, unreachable, PeerState::Known);
+        assert_eq!(members.draw_silent(&mut rng, |_| true), None);
+        members.check_invariants();
     }
 
     /// Whatever is told in whatever order, the highest status of the latest life is what stays.

@@ -122,11 +122,13 @@ impl Membership {
     }
 
     /// A contact lives that this node's members do not include: that is the other side of a split. Ask it for a link
-    /// for which it has to make room.
+    /// for which it has to make room. Not for a node that the contact introduces to others: or the only neighbors of a door that
+    /// all come to were those who came last, and all walks began in their midst.
     fn bridge(&mut self, cx: &Cx<'_>, greeter: &Greeter, purpose: Purpose) {
         let known = cx.members.find(greeter.node).and_then(|row| cx.members.get(row));
         let is_member = known.is_some_and(|member| matches!(member.state, PeerState::Known | PeerState::Linked));
-        if purpose == Purpose::Contact && !is_member && !self.closed {
+        let is_introduced = self.is_sampled && self.missing(cx) > 1;
+        if purpose == Purpose::Contact && !is_member && !is_introduced && !self.closed {
             self.attempts.add(greeter.address, Some(greeter.node), Purpose::Heal, cx.now);
         }
     }

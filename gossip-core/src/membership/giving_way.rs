@@ -18,12 +18,13 @@
 //! - A link that a tree runs over gives way after the others, and to no near one: whoever loses its parent misses what
 //!   is under way.
 //! - A link in doubt gives way last: what this node knows of the far end decides whether that is dead.
-//! - Half of the links at the most are with one network prefix (/16 of IPv4, /32 of IPv6, as Bitcoin groups addresses:
-//!   Heilman et al. 2015), as long as others ask: beyond its share a prefix gets the places of its own links alone.
+//! - Half of the links at the most are with one network [`prefix`](super::prefix), as long as others ask: beyond its share a
+//!   prefix gets the places of its own links alone.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use super::Membership;
+use super::prefix::{Prefix, is_beyond_share};
 use crate::peer::{Peer, PeerIdx, Peers};
 
 /// What becomes of somebody who asks for a link.
@@ -96,9 +97,11 @@ impl Membership {
 
     /// A random link drawn by chance, to give way to somebody at `address`.
     fn draw_link(&mut self, peers: &Peers, address: SocketAddr) -> Option<PeerIdx> {
-        let its_share = peers.iter().filter(|(_, peer)| same_prefix(peer.address, address)).count();
-        let crowded = 2 * its_share >= peers.len();
-        let fits = |peer: &Peer| !crowded || same_prefix(peer.address, address);
+        let prefix = Prefix::of(address);
+        let has_it = |peer: &Peer| Prefix::of(peer.address) == prefix;
+        let its_share = peers.iter().filter(|(_, peer)| has_it(peer)).count();
+        let crowded = prefix.is_some() && is_beyond_share(its_share + 1, peers.len() + 1);
+        let fits = |peer: &Peer| !crowded || has_it(peer);
         self.pick(peers, |peer| fits(peer) && !peer.near && !peer.suspected)
             .or_else(|| self.pick(peers, |peer| fits(peer) && !peer.suspected))
             .or_else(|| self.pick(peers, fits))
@@ -127,17 +130,10 @@ pub(super) fn mean_round_trip(peers: &Peers) -> u32 {
     (sum / u64::max(count, 1)) as u32
 }
 
-/// Whether two addresses may well be in one hand.
-pub(crate) fn same_prefix(one: SocketAddr, other: SocketAddr) -> bool {
-    match (one.ip().to_canonical(), other.ip().to_canonical()) {
-        (IpAddr::V4(one), IpAddr::V4(other)) => one.octets()[..2] == other.octets()[..2],
-        (IpAddr::V6(one), IpAddr::V6(other)) => one.octets()[..4] == other.octets()[..4],
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use core::net::IpAddr;
+
     use super::*;
     use crate::auth::{Auth, Security};
     use crate::config::Config;
@@ -237,14 +233,5 @@ mod tests {
         let elsewhere = Applicant { address: ([98, 0, 0, 1], 1).into(), in_need: true, near: None };
         let places = (0..50).map(|_| host.place(&peers, &elsewhere));
         assert!(places.into_iter().any(|place| matches!(place, Place::Of(gone) if !crowd.contains(&gone))));
-    }
-
-    #[test]
-    fn prefixes_are_those_of_whole_networks() {
-        let same =
-            |one: &str, other: &str| same_prefix(one.parse().expect("an address"), other.parse().expect("an address"));
-        assert!(same("10.1.2.3:1", "10.1.9.9:2") && !same("10.1.2.3:1", "10.2.2.3:1"));
-        assert!(same("[2001:db8:1::1]:1", "[2001:db8:2::1]:1") && !same("[2001:db8::1]:1", "[2001:db9::1]:1"));
-        assert!(same("[::ffff:10.1.2.3]:1", "10.1.0.0:1"), "an IPv4 address in IPv6 is one of IPv4");
     }
 }

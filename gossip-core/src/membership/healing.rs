@@ -34,7 +34,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::Membership;
-use super::attempts::Purpose;
+use super::attempts::{Attempt, Attempts, Purpose};
 use crate::ids::NodeId;
 use crate::members::{Member, Row};
 use crate::protocol::Cx;
@@ -137,6 +137,14 @@ impl Turns {
         self.at.as_micros() != Instant::NEVER.as_micros() && alive >= self.alive / 2
     }
 
+    /// Looks again after so many rounds at the latest. A later turn is then drawn anew, which changes no odds.
+    fn hurry(&mut self, now: Instant, rounds: u32) {
+        let latest = now + self.round * (rounds + 1);
+        if self.at != Instant::NEVER && self.at > latest {
+            (self.at, self.drawn) = (latest, false);
+        }
+    }
+
     /// Draws when the next turn is, with odds of one in `alive` in each round.
     fn plan(&mut self, now: Instant, rng: &mut Rng, alive: u32, rounds_max: u32) {
         let rounds = (1..=rounds_max).find(|_| rng.below(alive) == 0);
@@ -209,29 +217,27 @@ impl Membership {
     }
 
     fn call_dead(&mut self, cx: &Cx<'_>) -> bool {
-        let is_gone = |state| matches!(state, PeerState::Down | PeerState::Unreachable);
-        let draws = [self.draw_member(cx, is_gone), self.draw_member(cx, is_gone)];
+        let draws = [self.draw_silent(cx), self.draw_silent(cx)];
         let since = |row: &Row| cx.members.get(*row).map(|member| member.since);
         let latest = draws.into_iter().flatten().max_by_key(since);
         latest.is_some_and(|row| self.call_member(cx, row, Purpose::Heal))
     }
 
+    fn draw_silent(&mut self, cx: &Cx<'_>) -> Option<Row> {
+        let attempts = &self.attempts;
+        cx.members.draw_silent(&mut self.rng, |member| can_be_called(attempts, cx, member))
+    }
+
     fn call_unreachable(&mut self, cx: &Cx<'_>) -> bool {
-        let drawn = self.draw_member(cx, |state| state == PeerState::Unreachable);
+        let attempts = &self.attempts;
+        let drawn = cx.members.draw_unreachable(&mut self.rng, |member| can_be_called(attempts, cx, member));
         drawn.is_some_and(|row| self.call_member(cx, row, Purpose::Check))
     }
 
     /// A member in such a state, drawn by chance, who is not greeted at present.
     pub(super) fn draw_member(&mut self, cx: &Cx<'_>, wanted: impl Fn(PeerState) -> bool) -> Option<Row> {
         let attempts = &self.attempts;
-        // A contact may name an address that the member has left long ago.
-        let greeted = |member: &Member| {
-            attempts.find(|attempt| attempt.node == Some(member.node) && Some(attempt.address) == member.address)
-        };
-        let fits = |member: &Member| {
-            wanted(member.state) && member.address.is_some() && member.node != cx.me.node && greeted(member).is_none()
-        };
-        cx.members.draw(&mut self.rng, fits)
+        cx.members.draw(&mut self.rng, |member| wanted(member.state) && can_be_called(attempts, cx, member))
     }
 
     fn call_member(&mut self, cx: &Cx<'_>, row: Row, purpose: Purpose) -> bool {
@@ -267,6 +273,9 @@ impl Membership {
             }
         }
         self.plan_healing(cx);
+        if cx.members.get(row).is_some_and(|member| member.state == PeerState::Unreachable) {
+            self.turns.hurry(cx.now, OWN_ROUNDS);
+        }
     }
 
     /// This node was deaf, and hears again: whoever it did not reach meanwhile may live.
@@ -288,6 +297,13 @@ impl Membership {
             self.call_member(cx, row, Purpose::Heal);
         }
     }
+}
+
+/// Whether it is known where a member lives, and it is not greeted at present.
+fn can_be_called(attempts: &Attempts, cx: &Cx<'_>, member: &Member) -> bool {
+    // A contact may name an address that the member has left long ago.
+    let there = |attempt: &Attempt| attempt.node == Some(member.node) && Some(attempt.address) == member.address;
+    member.address.is_some() && member.node != cx.me.node && attempts.find(there).is_none()
 }
 
 /// Whether a node is a member that is taken for alive.
@@ -321,6 +337,22 @@ mod tests {
             let rate = f64::from(turns) / seconds as f64;
             assert!((1.0..=3.0).contains(&rate), "{alive} nodes: {rate} in a period");
         }
+    }
+
+    /// Whoever waits for the turn of a large component does not keep those waiting that it alone cannot reach.
+    #[test]
+    fn a_far_turn_is_no_reason_to_wait() {
+        let (mut turns, mut rng) = (Turns::new(Duration::from_secs(1)), Rng::new(&[7; 32], 0));
+        turns.plan(Instant::ZERO, &mut rng, 1_000_000, ROUNDS_MAX);
+        turns.hurry(Instant::ZERO, OWN_ROUNDS);
+        assert_eq!((turns.at, turns.drawn), (Instant::from_millis(2_500), false));
+        turns.plan(Instant::ZERO, &mut rng, 1, ROUNDS_MAX);
+        let soon = turns.at;
+        turns.hurry(Instant::ZERO, OWN_ROUNDS);
+        assert_eq!((turns.at, turns.drawn), (soon, true), "a turn that comes soon stays");
+        turns.stop();
+        turns.hurry(Instant::ZERO, OWN_ROUNDS);
+        assert_eq!(turns.at, Instant::NEVER);
     }
 
     #[test]

@@ -55,6 +55,7 @@ mod greeting;
 mod healing;
 mod isolation;
 mod nearness;
+mod prefix;
 mod sampling;
 mod upkeep;
 mod walks;

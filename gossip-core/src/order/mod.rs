@@ -12,6 +12,9 @@
 //! `p` was seen or told as lost. The second condition suffices because whoever of the house came with a number up to `p` was
 //! released when `top` passed it; so the bench is emptied, in the order of numbers, whenever `top` moves.
 //!
+//! A message in chunks stands at the door when all of them are here, represented by the first one. Who comes behind it names
+//! its last one, so that the second condition says that all of them were seen or are lost.
+//!
 //! # Bounds
 //!
 //! Benches are lines through the store's slots: no memory of their own. Every message is put on and taken off a bench at
@@ -19,16 +22,29 @@
 
 use crate::event::Order;
 use crate::store::{Messages, Origins, Row, Slot};
+use crate::time::Instant;
 
-/// A message was accepted: sends it in, or to the bench.
-pub(crate) fn admit(origins: &mut Origins, messages: &mut Messages, slot: Slot) {
+/// A message was accepted, or a chunk of one: sends it in, or to the bench, once all of it is here.
+pub(crate) fn admit(now: Instant, origins: &mut Origins, messages: &mut Messages, slot: Slot) {
     let Some(message) = messages.get(slot) else { return };
-    let (row, order, seq, previous) = (message.row, message.order, message.id.seq, message.previous);
+    let row = message.row;
+    let whole = if message.chunk.is_whole() { Some(slot) } else { messages.assemble(now, origins, slot) };
+    match whole {
+        Some(slot) => admit_whole(origins, messages, slot),
+        None => release(origins, messages, row),
+    }
+}
+
+/// A message is here, in all its chunks, the first of them in `slot`: sends it in, or to the bench.
+pub(crate) fn admit_whole(origins: &mut Origins, messages: &mut Messages, slot: Slot) {
+    let Some(message) = messages.get(slot) else { return };
+    let (row, order, seq, previous, last) =
+        (message.row, message.order, message.id.seq, message.previous, message.last());
     let Some(origin) = origins.get_mut(row) else { return };
     match order {
         Order::Unordered => messages.make_ready(slot),
         Order::Fifo if may_enter(seq, previous, origin.fifo_done, origin.top) => {
-            origin.fifo_done = origin.fifo_done.max(seq);
+            origin.fifo_done = origin.fifo_done.max(last);
             messages.make_ready(slot);
         }
         Order::Fifo => messages.make_wait(&mut origin.waiting, slot),
@@ -41,12 +57,12 @@ pub(crate) fn release(origins: &mut Origins, messages: &mut Messages, row: Row) 
     let Some(origin) = origins.get_mut(row) else { return };
     while let Some(slot) = origin.waiting.front() {
         let Some(message) = messages.get(slot) else { return };
-        let (seq, previous) = (message.id.seq, message.previous);
+        let (seq, previous, last) = (message.id.seq, message.previous, message.last());
         if !may_enter(seq, previous, origin.fifo_done, origin.top) {
             return;
         }
         messages.stop_waiting(&mut origin.waiting);
-        origin.fifo_done = origin.fifo_done.max(seq);
+        origin.fifo_done = origin.fifo_done.max(last);
         messages.make_ready(slot);
     }
 }
@@ -64,7 +80,7 @@ pub(crate) fn pass(origins: &mut Origins, messages: &Messages, slot: Slot) {
     if let Some(origin) = origins.get_mut(message.row)
         && message.order == Order::Fifo
     {
-        origin.fifo_done = origin.fifo_done.max(message.id.seq);
+        origin.fifo_done = origin.fifo_done.max(message.last());
     }
 }
 

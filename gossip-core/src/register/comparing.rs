@@ -8,6 +8,9 @@ use crate::peer::PeerIdx;
 use crate::protocol::Cx;
 use crate::wire::{Kind, Page, PageHead, RegisterFrontier, Root};
 
+/// Rows that fit into about two pages of 1,200 bytes.
+const ROWS_FEW: u32 = 64;
+
 impl Register {
     pub(crate) fn on_root(&mut self, cx: &mut Cx<'_>, from: PeerIdx, root: Root) {
         if root.sum != cx.members.root() {
@@ -91,13 +94,21 @@ impl Register {
         }
     }
 
+    /// Where the pages for a new link begin: at the start, as long as one or two of them hold the whole table.
+    pub(super) fn first_page(&mut self, cx: &Cx<'_>) -> PageHead {
+        let rows = cx.members.len() as u32;
+        let drawn = self.rng.below(rows.max(1));
+        let member = cx.members.circle(drawn.into()).next().filter(|_| rows > ROWS_FEW);
+        member.map_or(PageHead::START, |(_, member)| PageHead { node: member.node, incarnation: Incarnation(0) })
+    }
+
     pub(super) fn write_comparison(
         &mut self,
         cx: &mut Cx<'_>,
         to: PeerIdx,
         packet: &mut Packer<'_>,
     ) -> Result<(), Full> {
-        if let Some(head) = self.comparison.owed_page(to) {
+        while let Some(head) = self.comparison.owed_page(to) {
             let entries = cx.members.from(head.node).filter(|(_, member)| is_listed(member)).map(|(_, member)| {
                 let Member { node: owner, incarnation, complete, status, .. } = *member;
                 RegisterFrontier { owner, incarnation, complete, status }

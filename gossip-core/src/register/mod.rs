@@ -326,7 +326,8 @@ impl Protocol for Register {
                 {
                     self.adopt(cx, row, incarnation);
                 }
-                self.comparison.on_link_up(cx.now, cx.peers, peer);
+                let first = self.first_page(cx);
+                self.comparison.on_link_up(cx.now, cx.peers, peer, first);
             }
             Fact::LinkDown { peer } => {
                 self.forget_link(peer.row());

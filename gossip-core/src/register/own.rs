@@ -25,7 +25,7 @@ impl Register {
         }
         let max = self.update_max - key.len();
         if value.is_some_and(|value| value.len() > max) {
-            return Err(SubmitError::TooLarge { max });
+            return Err(SubmitError::TooLarge { max, limit: "mtu" });
         }
         let version = self.write_own(cx, key, value)?;
         if self.records

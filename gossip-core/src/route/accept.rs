@@ -12,7 +12,9 @@ use crate::order;
 use crate::peer::PeerIdx;
 use crate::protocol::Fact;
 use crate::store::{Freshness, NewMessage, Origin, Row, Slot, Stage};
-use crate::wire::Data;
+use crate::wire::{Chunk, Data};
+
+use super::chunks::Admission;
 
 /// How many messages are looked at, at most, for one that may make room.
 const VICTIMS_MAX: usize = 16;
@@ -27,10 +29,11 @@ impl Gossip {
             _ => return self.stats.refused_form += 1,
         };
         let id = MessageId { origin: data.origin, incarnation: data.incarnation, seq: data.seq };
-        let whole = data.chunk.0.is_empty() && data.predecessors.0.is_empty() && data.path.0.len() <= Path::MAX * 8;
-        if !whole || id.seq == 0 || id.seq >= SEQ_MAX {
+        let known = data.predecessors.0.is_empty() && data.path.0.len() <= Path::MAX * 8;
+        let chunk = Chunk::parse(data.chunk.0).filter(|chunk| u64::from(chunk.index) < id.seq);
+        let Some(chunk) = chunk.filter(|_| known && id.seq < SEQ_MAX) else {
             return self.stats.refused_form += 1;
-        }
+        };
         if u128::from(data.age_ms) >= self.config.timing.horizon.as_millis() {
             return self.stats.refused_old += 1;
         }
@@ -48,22 +51,29 @@ impl Gossip {
             self.stats.refused_store += 1;
             return self.forgo(row, id.seq);
         }
-        if !self.make_room(len) {
-            return self.stats.refused_store += 1;
-        }
         let new = NewMessage {
             id,
             row,
             order,
             previous: data.previous,
+            chunk,
             hops: data.hops,
             age_ms: data.age_ms,
             path: data.path.0,
             payload: data.payload.0,
             unshared: false,
         };
+        let admission = self.admission(&new);
+        if admission == Admission::Refuse {
+            return;
+        }
+        if !self.make_room(1, len) {
+            self.stats.refused_store += 1;
+            return self.messages.release_unused(&mut self.origins, row, new.first());
+        }
         self.stats.accepted += 1;
-        self.accept(&new, from, data.flags, true);
+        self.stats.chunks_accepted += u64::from(!chunk.is_whole());
+        self.accept(&new, from, data.flags, admission == Admission::Deliver);
     }
 
     /// The way of every message into the store.
@@ -84,7 +94,7 @@ impl Gossip {
             self.messages.want_record(slot);
         }
         if deliver {
-            order::admit(&mut self.origins, &mut self.messages, slot);
+            order::admit(self.now, &mut self.origins, &mut self.messages, slot);
         } else {
             order::release(&mut self.origins, &mut self.messages, new.row);
         }
@@ -132,11 +142,12 @@ impl Gossip {
         }
     }
 
-    /// Makes room for `len` bytes, at most those of the store, by giving up the oldest messages that may be given up.
-    pub(crate) fn make_room(&mut self, len: usize) -> bool {
-        while !self.messages.has_room(len) {
+    /// Makes room for so many messages of `len` bytes together, at most those of the store, by giving up the oldest messages
+    /// that may be given up.
+    pub(crate) fn make_room(&mut self, count: u32, len: usize) -> bool {
+        while !self.messages.has_room(count, len) {
             // Who waits for its removal to be recorded has made room already.
-            if self.messages.waits_for_records() {
+            if self.messages.waits_for_records(count) {
                 return false;
             }
             let victim = self.messages.oldest().take(VICTIMS_MAX).find(|&slot| self.may_give_up(slot));
@@ -149,39 +160,34 @@ impl Gossip {
     /// Whether the loss of a message could be told, if it was not delivered yet.
     pub(crate) fn may_give_up(&self, slot: Slot) -> bool {
         let Some(message) = self.messages.get(slot) else { return false };
-        message.stage == Stage::Delivered || self.may_tell_gap(message.row, message.id.seq)
+        message.stage == Stage::Delivered || self.may_tell_gap(message.row, message.first(), message.last())
     }
 
     /// Whether a loss joins those of which the application is still to be told: they are one range.
-    fn may_tell_gap(&self, row: Row, seq: u64) -> bool {
+    pub(super) fn may_tell_gap(&self, row: Row, first: u64, last: u64) -> bool {
         let Some(origin) = self.origins.get(row) else { return false };
-        origin.gap.is_none_or(|(first, last)| last + 1 == seq || first == seq + 1)
+        origin.gap.is_none_or(|(start, end)| end + 1 == first || start == last + 1)
     }
 
     /// A message is larger than all the room for payloads: it counts as lost, or it would be asked for again and again.
-    fn forgo(&mut self, row: Row, seq: u64) {
-        if self.may_tell_gap(row, seq) {
+    pub(super) fn forgo(&mut self, row: Row, seq: u64) {
+        if self.may_tell_gap(row, seq, seq) {
             self.origins.see(self.now, row, seq);
             self.note_gap(row, seq, seq);
             order::release(&mut self.origins, &mut self.messages, row);
         }
     }
 
-    /// Takes a message out of the store for good.
+    /// Takes a message out of the store for good, and with a chunk that was not delivered its whole message from the
+    /// application.
     pub(crate) fn give_up(&mut self, slot: Slot) {
         let Some(message) = self.messages.get(slot) else { return };
-        let (row, seq, delivered) = (message.row, message.id.seq, message.stage == Stage::Delivered);
-        self.stats.evicted += 1;
-        self.tell(Fact::Evicted { slot });
-        self.messages.remove(&mut self.origins, slot, self.gate.is_enabled());
-        if self.messages.get(slot).is_none() {
-            // It was never recorded, so nothing about it is.
-            self.unrecorded_acknowledgements.clear(slot as usize);
-        }
-        self.unrecorded_origins.set(row as usize);
+        let (row, delivered) = (message.row, message.stage == Stage::Delivered);
         if !delivered {
-            self.note_gap(row, seq, seq);
+            self.renounce(row, message.first()..=message.last());
         }
+        self.take_down(slot);
+        self.unrecorded_origins.set(row as usize);
     }
 
     /// Drops the row of an origin that holds nothing.
@@ -210,19 +216,16 @@ impl Gossip {
 
     /// Gives up everything up to a number, seen or not, for what is known to have been given up before.
     pub(crate) fn lose_all(&mut self, row: Row, upto: u64) {
-        let Some(first) = self.origins.get(row).map(|origin| origin.top + 1).filter(|&first| first <= upto) else {
-            return;
-        };
-        self.note_gap(row, first, upto);
-        self.origins.advance(self.now, row, upto);
+        if let Some(first) = self.origins.get(row).map(|origin| origin.top + 1).filter(|&first| first <= upto) {
+            self.lose_range(row, first..=upto, upto);
+        }
     }
 
     /// Nobody has what is missing of an origin up to a number.
     pub(super) fn lose(&mut self, row: Row, upto: u64) {
         let Some(hole) = self.origins.get(row).and_then(|origin| origin.first_hole()) else { return };
-        let last = upto.min(*hole.end());
-        self.note_gap(row, *hole.start(), last);
-        self.origins.advance(self.now, row, last);
+        let upto = upto.min(*hole.end());
+        self.lose_range(row, hole, upto);
         order::release(&mut self.origins, &mut self.messages, row);
     }
 
@@ -238,6 +241,7 @@ impl Gossip {
                 self.give_up(slot);
             }
         }
+        self.sweep_assemblies();
         self.sweep_origins();
     }
 

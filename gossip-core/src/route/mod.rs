@@ -4,6 +4,7 @@
 //! and end ([`links`]), messages enter the store there and nowhere else ([`accept`]), datagrams go out ([`compose`]).
 
 mod accept;
+mod chunks;
 mod compose;
 mod links;
 

@@ -47,6 +47,11 @@ impl Bits {
         }
     }
 
+    /// Adds `bit` or takes it out.
+    pub(crate) fn put(&mut self, bit: usize, is_member: bool) {
+        if is_member { self.set(bit) } else { self.clear(bit) }
+    }
+
     /// Whether `bit` is a member.
     pub(crate) fn contains(&self, bit: usize) -> bool {
         self.cells[self.word(bit)] & mask(bit) != 0

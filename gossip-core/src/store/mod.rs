@@ -12,7 +12,8 @@
 //! When a hook or bytes are wanted, the message that was accepted first goes, and what is older than the horizon goes by
 //! itself. Two kinds stay: an own message that nobody else is known to hold (it would be lost), and one that was not
 //! delivered yet where the loss could not be told, because another gap of the same origin still waits to be polled.
-//! Where only such messages are left, the new one is refused; it will be offered again.
+//! Where only such messages are left, the new one is refused; it will be offered again. Chunks of a message of which others are
+//! missing have a budget of their own: see `messages::assembly`.
 //!
 //! With records, a message that goes leaves its hook only when its removal was handed out, so that the store of the
 //! caller never keeps what this one forgot.
@@ -22,5 +23,5 @@
 mod messages;
 mod origins;
 
-pub(crate) use messages::{Message, Messages, NewMessage, Slot, Stage};
-pub(crate) use origins::{Freshness, Origin, Origins, Row, WINDOW_MAX};
+pub(crate) use messages::{Assembly, Message, Messages, NewMessage, Reserved, Slot, Stage};
+pub(crate) use origins::{Freshness, Origin, Origins, Row, WINDOW_MAX, Window};

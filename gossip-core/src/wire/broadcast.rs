@@ -22,7 +22,8 @@
 //! path              2 bytes for each ancestor: see [`Wave`]
 //! ```
 //!
-//! The slots for predecessors, chunk and signature are reserved for later versions and empty today.
+//! A chunk blob holds index varint · count varint, see [`Chunk`], and is empty in a whole message. The slots for
+//! predecessors and signature are reserved for later versions and empty today.
 
 use serde::{Deserialize, Serialize};
 
@@ -56,8 +57,7 @@ pub struct Data<'a> {
     /// Reserved: what a causal message depends on.
     #[serde(borrow)]
     pub predecessors: Blob<'a>,
-    /// Reserved: which part of a larger message this is. A reader that does not know chunks must refuse a frame whose
-    /// slot is not empty, or it would deliver a part as the whole.
+    /// Which part of a larger message this is, as [`Chunk::parse`] reads it; empty for a whole one.
     #[serde(borrow)]
     pub chunk: Blob<'a>,
     /// Reserved: the origin's signature.
@@ -81,9 +81,53 @@ impl Data<'_> {
     /// The sender has no place in the tree and sends to all its links: this says nothing about who is whose child.
     pub const OFF_TREE: u8 = 8;
 
-    /// The most bytes that a frame takes besides payload and path, with the reserved slots empty: the frame's head, two
-    /// ids, three varints of 64 bits, one of 32, three single bytes, three empty slots, two lengths below 2²¹.
+    /// The most bytes that a frame takes besides chunk, payload and path, with the reserved slots empty: the frame's head,
+    /// two ids, three varints of 64 bits, one of 32, three single bytes, three empty slots, two lengths below 2²¹.
     pub const OVERHEAD_MAX: usize = FRAME_HEAD_LEN + 2 * 8 + 3 * 10 + 5 + 3 + 3 + 2 * 3;
+}
+
+/// Which part of a larger message: its `index`-th chunk of `count`. A chunk has a sequence number of its own, and those of one
+/// message are consecutive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunk {
+    /// Which one, from 0.
+    pub index: u16,
+    /// How many there are: at least 1, and at most [`Chunk::COUNT_MAX`].
+    pub count: u16,
+}
+
+impl Chunk {
+    /// A message that is no part of a larger one.
+    pub const WHOLE: Self = Self { index: 0, count: 1 };
+
+    /// The most chunks of one message (our choice: 1 MiB in datagrams of 1,200 bytes).
+    pub const COUNT_MAX: u16 = 1_024;
+
+    /// The most bytes that the slot takes: two numbers below 2¹⁴.
+    pub const LEN_MAX: usize = 4;
+
+    /// Reads the slot of a frame; none where it says what cannot be.
+    pub fn parse(slot: &[u8]) -> Option<Self> {
+        if slot.is_empty() {
+            return Some(Self::WHOLE);
+        }
+        let (chunk, rest) = postcard::take_from_bytes::<Self>(slot).ok()?;
+        let fits = 1 < chunk.count && chunk.count <= Self::COUNT_MAX && chunk.index < chunk.count;
+        (fits && rest.is_empty()).then_some(chunk)
+    }
+
+    /// What goes into the slot.
+    pub fn write(self, buffer: &mut [u8; Self::LEN_MAX]) -> &[u8] {
+        if self.is_whole() {
+            return &[];
+        }
+        postcard::to_slice(&self, buffer).expect("two numbers below 2¹⁴ take two bytes each")
+    }
+
+    /// Whether this is all of its message.
+    pub const fn is_whole(self) -> bool {
+        self.count == 1
+    }
 }
 
 /// "The tree grows from this root, and here is where I stand in it."

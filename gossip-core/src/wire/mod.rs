@@ -40,7 +40,7 @@ mod tests;
 
 pub use anti_entropy::{Absence, Absent, Frontier, Root, Wanted};
 pub use broadcast::{
-    Announce, Child, ChildOk, Data, DataAck, Digest, Fetch, Heard, Injected, NotChild, Wave, WaveRequest,
+    Announce, Child, ChildOk, Chunk, Data, DataAck, Digest, Fetch, Heard, Injected, NotChild, Wave, WaveRequest,
 };
 pub use failure_detector::{Ack, Ask, Beat, Deny, MemberStatus, Probe, Vouch};
 pub use field::{Address, Blob};

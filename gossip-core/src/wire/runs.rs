@@ -51,9 +51,9 @@ pub struct RunsBuffer {
 }
 
 impl RunsBuffer {
-    /// Bytes of runs in one frontier. Our choice: 32 runs of the common kind (below 128), and a page of 1,200 bytes
-    /// still takes ten frontiers.
-    pub const LEN: usize = 64;
+    /// Bytes of runs in one frontier. Our choice: 60 runs of the common kind (below 128), which a large message leaves at a
+    /// loss of 5 %; and one such frontier fits into a page of the shortest datagram.
+    pub const LEN: usize = 120;
 
     /// Writes ascending ranges above `top` that neither overlap nor touch, as many as fit.
     ///

@@ -435,6 +435,15 @@ fn overheads_are_exact() {
     let mut packer = Packer::new(&mut room, 65_507);
     packer.frame(Kind::DATA, &data).expect("room enough");
     assert_eq!(packer.len(), Data::OVERHEAD_MAX + 2 * blob.len());
+    let last = Chunk { index: Chunk::COUNT_MAX - 1, count: Chunk::COUNT_MAX };
+    let mut slot = [0; Chunk::LEN_MAX];
+    assert_eq!(
+        last.write(&mut slot).len(),
+        Chunk::LEN_MAX,
+        "besides the length of the slot, which is in the other figure"
+    );
+    assert_eq!(Chunk::parse(&slot), Some(last));
+    assert_eq!((Chunk::WHOLE.write(&mut [0; Chunk::LEN_MAX]), Chunk::parse(&[])), (&[][..], Some(Chunk::WHOLE)));
 
     let update = Update {
         owner: NodeId(u64::MAX),

@@ -95,7 +95,10 @@ fn refusals_are_those_of_the_core() {
         let (a, _events) = start(1, &[]).await;
         let max = a.read(|gossip| gossip.payload_max()).await.expect("the node lives");
         let too_large = a.submit(Order::Fifo, vec![0; max + 1]).await;
-        assert_eq!(too_large, Err(CallError::Refused(InputError::Submit(SubmitError::TooLarge { max }))));
+        assert_eq!(
+            too_large,
+            Err(CallError::Refused(InputError::Submit(SubmitError::TooLarge { max, limit: "limits.message_bytes" })))
+        );
         a.submit(Order::Fifo, vec![0; max]).await.expect("this is the longest that fits");
         let nowhere = a.join(([0, 0, 0, 0], 0).into()).await;
         assert!(matches!(nowhere, Err(CallError::Refused(InputError::Join(_)))), "{nowhere:?}");

@@ -64,6 +64,8 @@ pub struct Plan {
     short: bool,
     /// Whether some nodes are silent for so long that they are forgotten.
     pub(super) quiet: bool,
+    /// Whether some messages are larger than a datagram.
+    pub large: bool,
 }
 
 /// Whom nodes know.
@@ -159,6 +161,7 @@ impl Plan {
             small: rng.chance(0.4),
             short,
             quiet: rng.chance(0.5),
+            large: Rng::new(seed, 105).chance(0.4),
         }
     }
 
@@ -341,6 +344,7 @@ fn world(seed: u64, nodes: u32, preset: Preset, rng: &mut Rng) -> sim::Options {
             repeat_one_in: 0,
             audit_one_in: 0,
         },
+        bandwidth: 0,
         storage_delay: (50, rng.pick(&[200, 20_000, 200_000])),
         service: rng.pick(&[0, 0, 20]),
         acknowledge: Chance::of(0.75),
@@ -444,6 +448,7 @@ mod tests {
             ("durable", share(Plan::is_durable)),
             ("short", share(|plan| plan.short)),
             ("quiet", share(|plan| plan.quiet)),
+            ("large", share(|plan| plan.large)),
             ("young clocks", share(|plan| plan.world.young_clocks)),
             ("late", share(|plan| plan.world.drive.late.is_some())),
         ] {

@@ -11,6 +11,8 @@ const SECOND: u64 = 1_000_000;
 const WARM_UP: u64 = 2 * SECOND;
 /// When those nodes submit nothing that are silent for so long that they are forgotten.
 const QUIET: std::ops::Range<u64> = 8 * SECOND..56 * SECOND;
+/// The largest messages, in datagrams.
+const CHUNKS_MAX: u64 = 16;
 /// Registers of each node.
 const KEYS: [&str; 3] = ["color", "load", "site/rack"];
 
@@ -98,8 +100,8 @@ pub enum Deed {
         node: u32,
         /// Its order.
         order: Order,
-        /// Its length, as a share of the longest payload, in 256ths.
-        len: u8,
+        /// Its length, as a share of the longest payload of a datagram, in 255ths: more than 255 goes in chunks.
+        len: u16,
     },
     /// A register.
     Set {
@@ -127,8 +129,8 @@ impl Script {
     /// The script of a plan.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
-        let mut writer =
-            Writer { plan, rng: Rng::new(plan.seed, 101), deeds: Vec::new(), end: u64::from(plan.seconds) * SECOND };
+        let (rng, chunks) = (Rng::new(plan.seed, 101), Rng::new(plan.seed, 106));
+        let mut writer = Writer { plan, rng, chunks, deeds: Vec::new(), end: u64::from(plan.seconds) * SECOND };
         writer.starts();
         writer.work();
         writer.process_faults();
@@ -218,9 +220,9 @@ pub(super) fn start<O: Observer>(plan: &Plan, simulation: &mut Simulation<O>, no
 }
 
 /// Submits a payload that nobody else submits: the time and the node are in it, as far as there is room.
-pub(super) fn submit<O: Observer>(simulation: &mut Simulation<O>, node: u32, order: Order, len: u8) {
+pub(super) fn submit<O: Observer>(simulation: &mut Simulation<O>, node: u32, order: Order, len: u16) {
     let Some(gossip) = simulation.view(node) else { return };
-    let len = gossip.payload_max() * usize::from(len) / 255;
+    let len = (gossip.datagram_payload_max() * usize::from(len) / 255).min(gossip.payload_max());
     let text = [simulation.now().to_le_bytes(), u64::from(node).to_le_bytes()].concat();
     let payload: Vec<u8> = text.iter().cycle().take(len).copied().collect();
     simulation.submit(node, order, &payload);
@@ -229,6 +231,8 @@ pub(super) fn submit<O: Observer>(simulation: &mut Simulation<O>, node: u32, ord
 struct Writer<'a> {
     plan: &'a Plan,
     rng: Rng,
+    /// A stream of its own, so that all else of a seed is what it was without large messages.
+    chunks: Rng,
     deeds: Vec<(u64, Deed)>,
     end: u64,
 }
@@ -248,7 +252,9 @@ impl Writer<'_> {
             let quiet = self.plan.quiet && self.rng.chance(0.3);
             for start in (WARM_UP..self.end).step_by(step as usize).filter(|at| !quiet || !QUIET.contains(at)) {
                 let order = self.rng.pick(&[Order::Unordered, Order::Fifo]);
-                let len = if self.rng.chance(0.05) { 255 } else { self.rng.range(0, 60) as u8 };
+                let len = if self.rng.chance(0.05) { 255 } else { self.rng.range(0, 60) as u16 };
+                let large = self.plan.large && self.chunks.chance(0.1);
+                let len = if large { self.chunks.range(256, CHUNKS_MAX * 255) as u16 } else { len };
                 let at = start + self.rng.below(step);
                 self.deeds.push((at, Deed::Submit { node, order, len }));
             }

@@ -18,6 +18,7 @@ pub fn missing(book: &Book) -> Option<(u32, String)> {
             let seen = receiver.seen.get(&origin);
             let start = messages.partition_point(|message| message.at < joined);
             let owed = (start as u64 + 1..=messages.len() as u64)
+                .filter(|&seq| !messages[seq as usize - 1].is_part)
                 .find(|&seq| !seen.is_some_and(|seen| seen.delivered.contains(seq) || seen.told.contains(seq)));
             if let Some(seq) = owed {
                 let text = format!("{}-{}-{seq} was neither delivered nor told to be lost", origin.0, origin.1);
@@ -54,6 +55,15 @@ mod tests {
     fn is_content_with_a_delivery_or_a_gap() {
         assert_eq!(owed(&submitted().deliver(1, id(0, 1, 1), Unordered)), None);
         assert_eq!(owed(&submitted().gap(1, id(0, 1, 1), 1)), None);
+    }
+
+    #[test]
+    fn a_message_in_chunks_is_owed_as_one() {
+        let history = History::two().submit_chunks(0, 1, 1..=3, Unordered).deliver(0, id(0, 1, 1), Unordered);
+        assert_eq!(owed(&history), Some(1));
+        assert_eq!(owed(&history.deliver(1, id(0, 1, 1), Unordered)), None);
+        let history = History::two().submit_chunks(0, 1, 1..=3, Unordered).deliver(0, id(0, 1, 1), Unordered);
+        assert_eq!(history.deliver(1, id(0, 1, 2), Unordered).broken(), ["integrity"], "a part is no message");
     }
 
     #[test]

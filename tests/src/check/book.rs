@@ -13,7 +13,7 @@ pub(super) type Origin = (NodeId, Incarnation);
 /// The ledger of a run.
 #[derive(Debug, Default)]
 pub struct Book {
-    /// What each life of an origin submitted: number `n` is at `n - 1`.
+    /// What each life of an origin submitted: number `n` is at `n - 1`. A message in chunks has the place of its first one.
     pub(super) origins: HashMap<Origin, Vec<Submission>>,
     pub(super) nodes: Vec<NodeLife>,
     /// Submissions accepted.
@@ -31,6 +31,8 @@ pub(super) struct Submission {
     pub(super) payload: u64,
     /// The sequence number of the fifo message before it, if any.
     pub(super) fifo_before: Option<u64>,
+    /// A further chunk of the message before it.
+    pub(super) is_part: bool,
 }
 
 /// The present life of a node.
@@ -67,7 +69,8 @@ pub struct Seen {
 impl Book {
     /// What was submitted under this id.
     pub(super) fn submission(&self, id: MessageId) -> Option<&Submission> {
-        self.origins.get(&(id.origin, id.incarnation))?.get(usize::try_from(id.seq.checked_sub(1)?).ok()?)
+        let life = self.origins.get(&(id.origin, id.incarnation))?;
+        life.get(usize::try_from(id.seq.checked_sub(1)?).ok()?).filter(|submission| !submission.is_part)
     }
 
     pub(super) fn seen(&self, node: u32, origin: Origin) -> Option<&Seen> {
@@ -95,7 +98,7 @@ impl Book {
                 (node.incarnation, node.raised) = (Some(*incarnation), true);
             }
             What::Leaving => self.node(step.node).leaving = true,
-            What::Submitted { id, order, payload } => self.submit(step, *id, *order, payload),
+            What::Submitted { id, last, order, payload } => self.submit(step, *id, *last, *order, payload),
             What::Delivered { id, order, .. } => {
                 self.delivered += 1;
                 let seen = self.node(step.node).seen.entry((id.origin, id.incarnation)).or_default();
@@ -122,7 +125,7 @@ impl Book {
         }
     }
 
-    fn submit(&mut self, step: &Step<'_>, id: MessageId, order: Order, payload: &[u8]) {
+    fn submit(&mut self, step: &Step<'_>, id: MessageId, last: u64, order: Order, payload: &[u8]) {
         self.submitted += 1;
         let origin = (id.origin, id.incarnation);
         let submitted_as = &mut self.node(step.node).submitted_as;
@@ -130,8 +133,12 @@ impl Book {
             submitted_as.push(origin);
         }
         let life = self.origins.entry(origin).or_default();
-        let fifo_before = life.iter().rposition(|before| before.order == Order::Fifo).map(|i| i as u64 + 1);
-        life.push(Submission { at: step.at, order, payload: hash_bytes(0, payload), fifo_before });
+        let is_fifo = |before: &Submission| before.order == Order::Fifo && !before.is_part;
+        let fifo_before = life.iter().rposition(is_fifo).map(|i| i as u64 + 1);
+        let submission =
+            Submission { at: step.at, order, payload: hash_bytes(0, payload), fifo_before, is_part: false };
+        life.push(submission);
+        life.extend((id.seq..last).map(|_| Submission { is_part: true, ..submission }));
     }
 
     fn node(&mut self, node: u32) -> &mut NodeLife {

@@ -116,6 +116,8 @@ impl Observer for Checks {
 /// Hand-made histories.
 #[cfg(test)]
 mod history {
+    use std::ops::RangeInclusive;
+
     use super::Checks;
     use crate::sim::{Observer, Step, What};
     use gossip_core::{Event, Incarnation, MessageId, NodeId, Order};
@@ -162,7 +164,12 @@ mod history {
         }
 
         pub(super) fn submit(self, node: u32, life: u64, seq: u64, order: Order) -> Self {
-            self.then(node, What::Submitted { id: id(node, life, seq), order, payload: &seq.to_le_bytes() })
+            self.submit_chunks(node, life, seq..=seq, order)
+        }
+
+        pub(super) fn submit_chunks(self, node: u32, life: u64, seqs: RangeInclusive<u64>, order: Order) -> Self {
+            let (first, last) = seqs.into_inner();
+            self.then(node, What::Submitted { id: id(node, life, first), last, order, payload: &first.to_le_bytes() })
         }
 
         pub(super) fn deliver(self, node: u32, id: MessageId, order: Order) -> Self {

@@ -11,7 +11,7 @@ use crate::lab::joining::{self, Members, Settled};
 use crate::lab::plot::{self, Curve};
 use crate::lab::report::{Report, Value};
 use crate::lab::spread::Spread;
-use crate::lab::values::{range, share};
+use crate::lab::values::{bandwidth, range, share};
 use crate::lab::{Common, Failure, progress};
 use crate::sim::rng::{Chance, Rng};
 use crate::sim::{self, Birth, Simulation, Weather};
@@ -44,9 +44,15 @@ pub(super) struct Options {
     /// Time between two submissions, in milliseconds.
     #[arg(long, default_value_t = 100)]
     gap_ms: u64,
-    /// Bytes of payload.
+    /// Bytes of payload, up to 1 MiB.
     #[arg(long, default_value_t = 256)]
     payload: usize,
+    /// What leaves each node in a second, such as 10mbit; without bound where not given.
+    #[arg(long, value_parser = bandwidth)]
+    bandwidth: Option<u64>,
+    /// A message of so many bytes is submitted right before the first measured one, by another node, and is not measured.
+    #[arg(long)]
+    beside: Option<usize>,
     /// The range of one-way latencies, in milliseconds: drawn once for each pair.
     #[arg(long, default_value = "10..50", value_parser = range)]
     latency: (u64, u64),
@@ -142,8 +148,8 @@ impl Options {
         let config = self.configure(Birth { node: 0, life: 1, at: 0 });
         let probe = Gossip::new(config, [0; 32], gossip_core::Instant::ZERO)
             .map_err(|error| Failure::Usage(error.to_string()))?;
-        if self.payload > probe.payload_max() {
-            return Err(Failure::Usage(format!("--payload is at most {}", probe.payload_max())));
+        if self.payload.max(self.beside.unwrap_or(0)) > probe.payload_max() {
+            return Err(Failure::Usage(format!("--payload and --beside are at most {}", probe.payload_max())));
         }
         Ok(())
     }
@@ -155,6 +161,7 @@ impl Options {
             loss: Chance::of(self.bootstrap_loss),
             ..Weather::fair()
         };
+        world.bandwidth = self.bandwidth.unwrap_or(0);
         if self.reorder {
             world.weather.reorder = Chance::of(1.0);
             world.weather.reorder_delay = (self.latency.1 - self.latency.0).max(1) * 1_000;
@@ -180,6 +187,12 @@ impl Options {
             Spreading::Rumor => Broadcast::Rumor { fanout: 3, rounds: Rounds::Auto },
         };
         self.membership.configure(&mut config, self.nodes, self.messages);
+        let largest = self.payload.max(self.beside.unwrap_or(0));
+        if largest > config.limits.message_bytes as usize {
+            config.limits.message_bytes = largest as u32;
+            config.limits.payload_bytes = config.limits.payload_bytes.max(8 * largest as u32);
+            config.limits.window = 1_024;
+        }
         config
     }
 }
@@ -218,6 +231,10 @@ impl Scene<'_> {
             let at = start + u64::from(message) * options.gap_ms * 1_000;
             self.advance(at);
             bar.set_message(if message < options.warmup { "warming up" } else { "measuring" });
+            if let Some(len) = options.beside.filter(|_| message == options.warmup) {
+                let sender = self.living();
+                self.simulation.submit(sender, Order::Unordered, &vec![1; len]);
+            }
             self.simulation.observer.0.measuring = message >= options.warmup;
             payload.fill_with(|| self.rng.next() as u8);
             let sender = match options.senders {

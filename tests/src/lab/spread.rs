@@ -118,6 +118,18 @@ impl Spread {
         all
     }
 
+    /// The time from `began` to each delivery, in order, in microseconds.
+    pub(super) fn since(&self, began: u64) -> Vec<u64> {
+        let late = |message: &Message| message.submitted.saturating_sub(began);
+        let of = |message: &Message| {
+            let late = late(message);
+            message.latencies.iter().map(move |&latency| late + u64::from(latency)).collect::<Vec<_>>()
+        };
+        let mut all: Vec<u64> = self.messages.iter().flat_map(of).collect();
+        all.sort_unstable();
+        all
+    }
+
     /// The `part` quantile of the latencies, in milliseconds.
     pub(super) fn quantile_ms(&self, part: f64) -> Option<f64> {
         let sorted = self.latencies();
@@ -248,7 +260,7 @@ mod tests {
     fn counts_what_is_missed_repeated_and_told() {
         let mut spread = Spread::new(3);
         let at = |spread: &mut Spread, at, node, what| spread.observe(&Step { at, node, what });
-        let submit = |seq| What::Submitted { id: id(seq), order: Order::Unordered, payload: &[] };
+        let submit = |seq| What::Submitted { id: id(seq), last: seq, order: Order::Unordered, payload: &[] };
         let deliver = |seq, hops| What::Delivered { id: id(seq), order: Order::Unordered, payload: &[], hops };
         at(&mut spread, 0, 0, submit(1));
         spread.measuring = true;

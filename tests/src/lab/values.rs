@@ -24,6 +24,17 @@ pub(super) fn seconds(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Bits per second, such as 10mbit or 500kbit.
+pub(super) fn bandwidth(text: &str) -> Result<u64, String> {
+    let unit = [("gbit", 1_000_000_000), ("mbit", 1_000_000), ("kbit", 1_000)];
+    let (number, factor) = unit
+        .iter()
+        .find_map(|&(unit, factor)| Some((text.strip_suffix(unit)?, factor)))
+        .ok_or_else(|| format!("{text:?}: expected a number of kbit, mbit or gbit, such as 10mbit"))?;
+    let number: u64 = number.parse().map_err(|error| format!("{text:?}: {error}"))?;
+    number.checked_mul(factor).filter(|&rate| rate > 0).ok_or_else(|| format!("{text:?} is out of range"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +47,10 @@ mod tests {
         }
         for text in ["", "1", "-0.1", "NaN", "inf"] {
             assert!(share(text).is_err(), "{text}");
+        }
+        assert_eq!((bandwidth("10mbit"), bandwidth("1gbit")), (Ok(10_000_000), Ok(1_000_000_000)));
+        for text in ["", "10", "mbit", "0kbit", "1.5mbit", "99999999999999gbit"] {
+            assert!(bandwidth(text).is_err(), "{text}");
         }
         for text in ["", "-1", "NaN", "1e9"] {
             assert!(seconds(text).is_err(), "{text}");

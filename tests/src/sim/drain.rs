@@ -12,10 +12,13 @@ use crate::sim::arena::Label;
 use crate::sim::fault::Fault;
 use crate::sim::network::{Copied, Fate, corrupt};
 use crate::sim::next::{Kind, Next};
-use crate::sim::options::{Order, Stream};
+use crate::sim::options::{BUFFER, Order, Stream};
 use crate::sim::rng::{Rng, hash, mix, within};
 use crate::sim::simulation::Simulation;
 use crate::sim::trace::{Observer, Step, What};
+
+/// Bytes that IP and UDP add to each datagram (IPv4).
+const IP_UDP: u64 = 28;
 
 /// More outputs than this in one drain are taken for an endless loop: a node has at most some thousand links and some
 /// hundred thousand stored messages.
@@ -121,7 +124,26 @@ impl<O: Observer> Simulation<O> {
         self.buffer = buffer;
     }
 
+    /// When a datagram of `len` bytes leaves, one behind the other. While too many wait the socket is full.
+    fn departure(&mut self, node: u32, len: usize) -> u64 {
+        let (now, bandwidth) = (self.now, self.options.bandwidth);
+        if bandwidth == 0 {
+            return now;
+        }
+        let state = &mut self.nodes[node as usize];
+        let life = state.life;
+        let extra = state.extra();
+        extra.line_until = extra.line_until.max(now) + ((len as u64 + IP_UDP) * 8_000_000).div_ceil(bandwidth);
+        let (departure, writable) = (extra.line_until, extra.line_until.saturating_sub(BUFFER));
+        if writable > now {
+            extra.full_until = extra.full_until.max(writable);
+            self.queue.push(writable, Next::new(node, Kind::Drain, life));
+        }
+        departure
+    }
+
     fn send_one(&mut self, node: u32, to: std::net::SocketAddr, datagram: &[u8]) {
+        let departure = self.departure(node, datagram.len());
         let Self { nodes, network, arena, queue, observer, faults, options, now, .. } = self;
         let (now, state) = (*now, &mut nodes[node as usize]);
         state.sent += 1;
@@ -131,7 +153,7 @@ impl<O: Observer> Simulation<O> {
         let mut fate = Fate::default();
         let number = state.sent;
         if let Some((to, to_port)) = target {
-            fate = network.route(now, node, to, number, faults);
+            fate = network.route(departure, node, to, number, faults);
             let label = Label { from: node, from_port: state.generation, to_port };
             for copy in fate.copies() {
                 let handle = put(arena, copy, label, datagram);

@@ -23,10 +23,12 @@ impl<O: Observer> Simulation<O> {
             self.faults.count(Fault::Held);
             return;
         }
-        let Self { arena, nodes, queue, .. } = self;
+        let Self { arena, nodes, queue, network, .. } = self;
         let (now, node) = (self.now, &mut nodes[to as usize]);
         let (label, datagram) = arena.get(at, handle);
-        let missed = if node.gossip.is_none() {
+        let missed = if network.is_parted(label.from, to) {
+            Fault::Cut
+        } else if node.gossip.is_none() {
             Fault::ToDead
         } else if label.to_port != node.generation {
             Fault::ToOldAddress

@@ -4,7 +4,7 @@
 //! no generator, so it does not matter in which order anything else is drawn. The latency of a pair is a hash of the
 //! pair: it costs no memory, whatever the number of nodes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::sim::fault::{Fault, Faults};
@@ -103,6 +103,8 @@ pub struct Network {
     groups: Vec<u8>,
     /// For each group the set of groups that its datagrams do not reach.
     blocked: [u8; GROUPS],
+    /// Paths on which nothing arrives.
+    parted: HashSet<u64, BuildHasherDefault<PairHasher>>,
     /// Until when each clogged path (from, to) lets nothing through.
     clogs: HashMap<u64, u64, BuildHasherDefault<PairHasher>>,
     /// Until when nothing leaves or reaches each held node.
@@ -120,6 +122,7 @@ impl Network {
             weather,
             groups: vec![0; nodes as usize],
             blocked: [0; GROUPS],
+            parted: HashSet::default(),
             clogs: HashMap::default(),
             holds: HashMap::default(),
             latest: HashMap::default(),
@@ -136,10 +139,22 @@ impl Network {
         self.blocked[from as usize % GROUPS] |= 1 << (to as usize % GROUPS);
     }
 
+    /// From now on nothing arrives on the path from `from` to `to`, what is under way included.
+    pub fn part(&mut self, from: u32, to: u32) {
+        self.parted.insert(pair(from, to));
+    }
+
+    /// Whether what arrives on a path now is lost.
+    #[must_use]
+    pub fn is_parted(&self, from: u32, to: u32) -> bool {
+        !self.parted.is_empty() && self.parted.contains(&pair(from, to))
+    }
+
     /// Ends all partitions, unclogs all paths and holds nobody any more.
     pub fn heal(&mut self) {
         self.groups.fill(0);
         self.blocked = [0; GROUPS];
+        self.parted.clear();
         self.clogs.clear();
         self.holds.clear();
     }
@@ -317,6 +332,16 @@ mod tests {
         assert_eq!((counts.of(Fault::Cut), counts.of(Fault::CutOneWay)), (1, 1));
         network.heal();
         assert_eq!(network.route(0, 0, 1, 1, &mut counts).copies().len(), 1);
+    }
+
+    #[test]
+    fn what_is_parted_is_lost_where_it_arrives() {
+        let mut network = Network::new(1, 2, Weather::fair());
+        network.part(0, 1);
+        assert_eq!(network.route(0, 0, 1, 1, &mut Faults::default()).copies().len(), 1);
+        assert!(network.is_parted(0, 1) && !network.is_parted(1, 0));
+        network.heal();
+        assert!(!network.is_parted(0, 1));
     }
 
     #[test]

@@ -106,6 +106,8 @@ pub(super) struct Extra {
     pub(super) busy_until: u64,
     /// Until when the socket takes nothing.
     pub(super) full_until: u64,
+    /// Until when the line is busy with what was sent.
+    pub(super) line_until: u64,
     /// Until when the application takes nothing.
     pub(super) slow_until: u64,
     /// Delivered messages that the application is about to acknowledge.

@@ -3,6 +3,9 @@
 use crate::sim::network::Weather;
 use crate::sim::rng::Chance;
 
+/// How much a socket holds of what waits for the line, in microseconds of line.
+pub(super) const BUFFER: u64 = 5_000;
+
 /// What a simulation is told once. Times are in microseconds.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -16,6 +19,9 @@ pub struct Options {
     pub drive: Drive,
     /// The range of the time in which a batch of records becomes durable.
     pub storage_delay: (u64, u64),
+    /// How many bits per second leave a node, heads of IP and UDP included; 0: without bound. A socket holds what leaves in
+    /// five milliseconds, and then takes nothing.
+    pub bandwidth: u64,
     /// How long a node is busy with each datagram; others wait.
     pub service: u64,
     /// The share of deliveries that the application acknowledges, at once, where a restart would deliver them again.
@@ -37,6 +43,7 @@ impl Options {
             weather: Weather::fair(),
             drive: Drive::prompt(),
             storage_delay: (100, 5_000),
+            bandwidth: 0,
             service: 0,
             acknowledge: Chance::NEVER,
             drift_ppm: 0,

@@ -66,6 +66,8 @@ pub enum What<'a> {
     Submitted {
         /// Its id.
         id: MessageId,
+        /// The number of its last chunk: that of its id, where it goes in one datagram.
+        last: u64,
         /// Its order.
         order: Order,
         /// What was submitted.
@@ -253,7 +255,7 @@ impl fmt::Display for Step<'_> {
             What::Paused { until } => write!(f, "pause    {until}"),
             What::Resumed => write!(f, "resume"),
             What::Suffered { fault } => write!(f, "fault    {fault}"),
-            What::Submitted { id, order, payload } => write!(f, "submit   {id} {order:?} {}", payload.len()),
+            What::Submitted { id, order, payload, .. } => write!(f, "submit   {id} {order:?} {}", payload.len()),
             What::Refused { error } => write!(f, "refused  {error}"),
             What::Set { key, version, value } => match value {
                 Some(value) => write!(f, "set      {key} {version} {}", value.len()),

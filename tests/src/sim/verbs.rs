@@ -209,7 +209,10 @@ impl<O: Observer> Simulation<O> {
             self.input(node, hash_bytes(order as u64, payload), |gossip, now| gossip.submit(now, order, payload))?;
         // Told before the drain: a node's own delivery comes after its submission.
         match answer {
-            Ok(id) => self.step(node, What::Submitted { id, order, payload }),
+            Ok(id) => {
+                let last = self.view(node).and_then(|gossip| gossip.get(id)).map_or(id.seq, |message| message.last);
+                self.step(node, What::Submitted { id, last, order, payload });
+            }
             Err(error) => self.step(node, What::Refused { error }),
         }
         self.settle(node);

@@ -32,7 +32,8 @@ impl Forest {
     /// A new message starts its way here, or goes on.
     pub(super) fn start(&mut self, cx: &mut Cx<'_>, copies: &mut Copies, slot: Slot, from: Option<PeerIdx>, flags: u8) {
         let Some(message) = cx.messages.get(slot) else { return };
-        let (id, age_ms) = (message.id, message.age_ms(cx.now));
+        // Chunks of larger messages come at the pace of lines: what is fetched earlier says nothing about the tree.
+        let (id, is_young) = (message.id, message.age_ms(cx.now) < YOUNG_MS && message.chunk.is_whole());
         let name = self.recent.name(id);
         self.forget_card(self.recent.upcoming());
         let place = self.recent.add(cx.now, slot, name);
@@ -43,10 +44,10 @@ impl Forest {
             self.recent.know(from.row(), place);
             self.judge_link(cx, tree, from, flags);
             let fetched = flags & Data::RESENT != 0 && links & bit(from.row()) == 0;
-            if age_ms < YOUNG_MS && (fetched || flags & Data::ALARM != 0) {
+            if is_young && (fetched || flags & Data::ALARM != 0) {
                 self.raise_alarm(cx, place, links);
             }
-            if age_ms < YOUNG_MS && fetched {
+            if is_young && fetched {
                 self.note_miss(cx, tree);
             }
         }
@@ -111,6 +112,10 @@ impl Forest {
         while let Some(slot) = copies.next(row) {
             let place = self.recent.place(slot);
             let card = place.map(|place| self.recent.get(place));
+            if place.is_some_and(|place| self.recent.knows(row, place)) {
+                copies.done(row, slot);
+                continue;
+            }
             let unshared = cx.messages.get(slot).is_some_and(|message| message.unshared);
             let anyway = self.loss.is_careful() || unshared && cx.messages.unshared() > UNSHARED_MAX;
             let flight = place.and_then(|place| Some((place, self.acks.vacancy(row, anyway)?)));

@@ -27,8 +27,7 @@ use core::time::Duration;
 
 use super::recent::CardNo;
 use super::{Forest, Timer};
-use crate::broadcast::copies::data;
-use crate::event::Path;
+use crate::broadcast::copies::{Slots, data};
 use crate::pack::Packer;
 use crate::protocol::Cx;
 use crate::time::Instant;
@@ -129,8 +128,8 @@ impl Forest {
         let wave = self.trees[tree].wave?;
         let (slot, to) = (card.slot?, wave.address?);
         let message = cx.messages.get(slot)?;
-        let mut path = [0; Path::MAX * 8];
-        let data = data(cx.now, cx.me.node, message, 0, &mut path);
+        let mut slots = Slots::default();
+        let data = data(cx.now, cx.me.node, message, 0, &mut slots);
         let injected = Injected { tree: tree as u8, incarnation: wave.incarnation, number: wave.number, data };
         let mut packet = Packer::new(datagram, self.mtu);
         packet.frame(Kind::INJECTED, &injected).ok()?;

@@ -19,6 +19,7 @@ impl Messages {
         for (list, links) in [
             (self.arrival, &self.arrival_links),
             (self.unshared, &self.arrival_links),
+            (self.assembling, &self.arrival_links),
             (self.ready, &self.order_links),
             (self.unstored, &self.record_links),
             (self.unremoved, &self.record_links),
@@ -32,7 +33,12 @@ impl Messages {
         assert!(self.kept <= self.kept_max, "more messages than the limit");
         assert_eq!(count(|message| message.stage == Stage::Ready), self.ready.len(), "the line of those ready");
         assert_eq!(count(|message| message.stage == Stage::Removing), self.unremoved.len(), "the line of removals");
-        let arrived = count(|message| message.stage != Stage::Removing && !message.unshared);
+        let assembling = count(|message| message.assembling);
+        assert_eq!(assembling, self.assembling.len(), "the line of those that assemble");
+        let here: usize = self.assemblies.rows.iter().map(|(_, assembly)| usize::from(assembly.here)).sum();
+        assert_eq!(here, assembling, "chunks of messages that are incomplete");
+        assert_eq!(count(|message| message.unseen), self.unseen as usize, "chunks that were taken for unseen");
+        let arrived = count(|message| message.stage != Stage::Removing && !message.unshared && !message.assembling);
         assert_eq!(arrived, self.arrival.len(), "the line of arrival");
         let bytes: usize = self.slots.iter().map(|(_, message)| message.blob.len()).sum();
         assert_eq!(bytes, self.bytes as usize, "the bytes of all messages");
@@ -41,8 +47,29 @@ impl Messages {
             self.check_message(origins, slot, message);
         }
         let kept = self.slots.iter().filter(|(_, message)| is_kept(message)).count();
+        self.check_assemblies(origins);
         let held: usize = origins.iter().map(|(row, origin)| self.check_lines(row, origin)).sum();
         assert_eq!(held, kept, "messages in the lines of their origins");
+    }
+
+    /// What is set aside is what the messages take that are incomplete, and each of them lacks something.
+    fn check_assemblies(&self, origins: &Origins) {
+        self.assemblies.check_invariants();
+        let mut reserved = 0;
+        for (_, assembly) in self.assemblies.rows.iter() {
+            let (row, first) = (assembly.row, assembly.first);
+            let here = (first..=assembly.last).filter(|&seq| {
+                let message = self.find(row, seq).and_then(|slot| self.slots.get(slot));
+                message.is_some_and(|message| message.assembling && assembly.has(message))
+            });
+            assert_eq!(here.count(), usize::from(assembly.here), "chunks of message {first} of row {row}");
+            assert!(u64::from(assembly.here) <= assembly.last - first, "message {first} of row {row} is complete");
+            assert!(assembly.here > 0, "no chunk of message {first} of row {row} is here");
+            reserved += u64::from(assembly.reserved);
+        }
+        assert_eq!(reserved, self.assemblies.reserved, "bytes set aside");
+        let shares: u64 = origins.iter().map(|(_, origin)| u64::from(origin.assembling)).sum();
+        assert_eq!(shares, reserved, "bytes set aside for all origins");
     }
 
     fn check_message(&self, origins: &Origins, slot: Slot, message: &Message) {
@@ -56,7 +83,13 @@ impl Messages {
         );
         assert_eq!(origin.freshness(id.seq, u64::MAX), Freshness::Seen, "{id} is held but was not seen");
         assert!(self.held_links.is_linked(slot) || origin.held.len() == 1, "{id} is in no line of its origin");
+        let is_part = message.stage == Stage::Part && !message.assembling;
+        let first = self.find(message.row, message.first()).and_then(|slot| self.slots.get(slot));
+        let leads =
+            |first: &Message| matches!(first.stage, Stage::Ready | Stage::Waiting) && first.last() == message.last();
+        assert!(!is_part || first.is_some_and(leads), "{id} is a part of a message that is in no line");
         let is_in_line = matches!(message.stage, Stage::Ready | Stage::Waiting);
+        assert!(!is_in_line || self.view(slot).is_some(), "{id} is in a line, and a chunk of it is missing");
         assert!(is_in_line || !self.order_links.is_linked(slot), "{id} was delivered but stands in a line");
     }
 

@@ -10,6 +10,7 @@ use crate::persist::PersistSeq;
 use crate::store::Row;
 use crate::time::Instant;
 use crate::view::MessageView;
+use crate::wire::Chunk;
 
 /// One message.
 #[derive(Clone, Debug)]
@@ -20,12 +21,18 @@ pub(crate) struct Message {
     pub(crate) order: Order,
     /// How far back the origin's previous fifo message is; 0 for none.
     pub(crate) previous: u64,
+    /// Which part of a larger message it is.
+    pub(crate) chunk: Chunk,
     pub(crate) hops: u8,
     /// Bytes of path at the front of `blob`.
     pub(super) path_len: u8,
     pub(crate) stage: Stage,
     /// An own message that nobody else is known to hold.
     pub(crate) unshared: bool,
+    /// A chunk of a message of which others are missing.
+    pub(super) assembling: bool,
+    /// It is being removed as a chunk that was taken for unseen.
+    pub(super) unseen: bool,
     pub(crate) acknowledged: bool,
     /// The age that the message had when it was accepted, in milliseconds.
     pub(super) age_ms: u32,
@@ -42,6 +49,8 @@ pub(crate) struct Message {
 /// How far a message is on its way to the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// A chunk of a message that was not handed out: others are missing, or its first chunk stands in line for all.
+    Part,
     /// Waits for an earlier one of its order.
     Waiting,
     /// In the line of those ready.
@@ -58,11 +67,19 @@ pub(crate) struct NewMessage<'a> {
     pub(crate) row: Row,
     pub(crate) order: Order,
     pub(crate) previous: u64,
+    pub(crate) chunk: Chunk,
     pub(crate) hops: u8,
     pub(crate) age_ms: u32,
     pub(crate) path: &'a [u8],
     pub(crate) payload: &'a [u8],
     pub(crate) unshared: bool,
+}
+
+impl NewMessage<'_> {
+    /// The number of the first chunk of its message.
+    pub(crate) fn first(&self) -> u64 {
+        self.id.seq - u64::from(self.chunk.index)
+    }
 }
 
 impl Message {
@@ -76,10 +93,13 @@ impl Message {
             row: new.row,
             order: new.order,
             previous: new.previous,
+            chunk: new.chunk,
             hops: new.hops,
             path_len: new.path.len() as u8,
             stage: Stage::Delivered,
             unshared: new.unshared,
+            assembling: false,
+            unseen: false,
             acknowledged: false,
             age_ms: new.age_ms,
             accepted_at: now,
@@ -113,31 +133,45 @@ impl Message {
         if self.aging_since == Instant::NEVER { self.blob.len() } else { 0 }
     }
 
-    pub(crate) fn owned_payload(&self) -> Bytes {
-        self.blob.slice(usize::from(self.path_len)..)
+    /// The number of the first chunk of the message that this belongs to: its own, where it is whole.
+    pub(crate) fn first(&self) -> u64 {
+        self.id.seq - u64::from(self.chunk.index)
     }
 
-    pub(crate) fn owned_path(&self) -> Path {
+    /// The number of the last one.
+    pub(crate) fn last(&self) -> u64 {
+        self.first() + u64::from(self.chunk.count) - 1
+    }
+
+    fn owned_path(&self) -> Path {
         Path::new(self.blob.slice(..usize::from(self.path_len)))
     }
 
-    pub(crate) fn view(&self) -> MessageView {
+    /// The payload of a message that is no part of a larger one, without a copy.
+    pub(super) fn owned_payload(&self) -> Bytes {
+        self.blob.slice(usize::from(self.path_len)..)
+    }
+
+    /// The message that ends with this chunk in the order of arrival, as it is shown.
+    pub(super) fn view(&self, first: &Self, payload: Bytes) -> MessageView {
         MessageView {
-            id: self.id,
+            id: first.id,
+            last: first.last(),
             order: self.order,
-            payload: self.owned_payload(),
+            payload,
             hops: self.hops,
             path: self.owned_path(),
             accepted_at: self.accepted_at.outward(),
-            delivered: self.stage == Stage::Delivered,
+            delivered: first.stage == Stage::Delivered,
         }
     }
 
-    pub(super) fn delivery(&self) -> Delivery {
+    /// The same, as it is handed out.
+    pub(super) fn delivery(&self, first: &Self, payload: Bytes) -> Delivery {
         Delivery {
-            id: self.id,
+            id: first.id,
             order: self.order,
-            payload: self.owned_payload(),
+            payload,
             hops: self.hops,
             age: Duration::from_millis(self.age_ms.into()),
             path: self.owned_path(),

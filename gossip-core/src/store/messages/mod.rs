@@ -1,7 +1,9 @@
 //! The hooks of the cloakroom.
 
+mod assembly;
 #[cfg(any(test, feature = "__internals"))]
 mod check;
+mod chunks;
 mod message;
 
 use core::hash::Hasher;
@@ -9,13 +11,14 @@ use core::hash::Hasher;
 use bytes::Bytes;
 
 use super::origins::{Origins, Row};
-use crate::event::Delivery;
 use crate::limits::Limits;
 use crate::persist::{PersistSeq, RESTORED};
 use crate::rng::Rng;
 use crate::storage::{Index, Links, List, Slots};
 use crate::time::Instant;
 
+use assembly::Assemblies;
+pub(crate) use assembly::{Assembly, Reserved};
 pub(crate) use message::{Message, NewMessage, Stage};
 
 /// A slot number of [`Messages`].
@@ -43,6 +46,11 @@ pub(crate) struct Messages {
     unshared: List,
     /// Bytes of own messages that have not left this node.
     unsent: u32,
+    /// Chunks of messages of which others are missing; through the links of arrival.
+    assembling: List,
+    assemblies: Assemblies,
+    /// Removals to be recorded of chunks that were taken for unseen.
+    unseen: u32,
     /// Messages that are not being removed, and the most of them.
     kept: u32,
     kept_max: u32,
@@ -53,10 +61,11 @@ pub(crate) struct Messages {
 impl Messages {
     pub(crate) fn new(limits: &Limits, rng: &mut Rng) -> Self {
         let capacity = limits.message_slots();
+        let key = (rng.u64(), rng.u64());
         Self {
             slots: Slots::new(capacity),
             index: Index::new(capacity),
-            key: (rng.u64(), rng.u64()),
+            key,
             arrival: List::default(),
             arrival_links: Links::new(capacity),
             held_links: Links::new(capacity),
@@ -67,6 +76,9 @@ impl Messages {
             record_links: Links::new(capacity),
             unshared: List::default(),
             unsent: 0,
+            assembling: List::default(),
+            assemblies: Assemblies::new(limits, key),
+            unseen: 0,
             kept: 0,
             kept_max: limits.messages,
             bytes: 0,
@@ -75,7 +87,10 @@ impl Messages {
     }
 
     pub(crate) const fn heap_bytes(capacity: usize) -> usize {
-        Slots::<Message>::heap_bytes(capacity) + Index::heap_bytes(capacity) + 4 * Links::heap_bytes(capacity)
+        Slots::<Message>::heap_bytes(capacity)
+            + Index::heap_bytes(capacity)
+            + 4 * Links::heap_bytes(capacity)
+            + Assemblies::heap_bytes(capacity)
     }
 
     pub(crate) fn get(&self, slot: Slot) -> Option<&Message> {
@@ -119,9 +134,12 @@ impl Messages {
         held.next(&self.held_links, slot)
     }
 
-    /// Everything that is kept, in the order in which it was accepted; what is unshared comes last.
+    /// Everything that is kept, in the order in which it was accepted; what is incomplete or unshared comes last.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &Message)> {
-        let slots = self.arrival.iter(&self.arrival_links).chain(self.unshared.iter(&self.arrival_links));
+        let lines = [self.arrival, self.assembling, self.unshared];
+        let slots = lines.into_iter().flat_map(move |line| {
+            core::iter::successors(line.front(), move |&slot| line.next(&self.arrival_links, slot))
+        });
         slots.filter_map(|slot| Some((slot, self.slots.get(slot)?)))
     }
 
@@ -131,20 +149,26 @@ impl Messages {
         kept.find(|(_, message)| message.age_ms(now) >= age_ms).map(|(slot, _)| slot)
     }
 
-    /// Whether a message of `len` bytes could be hung up without taking one down.
-    pub(crate) fn has_room(&self, len: usize) -> bool {
+    /// Whether so many messages of `len` bytes together could be hung up without taking one down.
+    pub(crate) fn has_room(&self, count: u32, len: usize) -> bool {
         let fits = u64::from(self.bytes) + len as u64 <= u64::from(self.bytes_max);
-        self.kept < self.kept_max && !self.slots.is_full() && fits
+        let free = self.slots.capacity() - self.slots.len();
+        self.kept_max - self.kept >= count && free >= count as usize && fits
     }
 
     /// Whether only records stand in the way: to take more messages down would help nobody.
-    pub(crate) fn waits_for_records(&self) -> bool {
-        self.slots.is_full() && !self.unremoved.is_empty()
+    pub(crate) fn waits_for_records(&self, count: u32) -> bool {
+        self.slots.capacity() - self.slots.len() < count as usize && !self.unremoved.is_empty()
     }
 
     /// The messages that may be taken down, oldest first.
     pub(crate) fn oldest(&self) -> impl Iterator<Item = Slot> + '_ {
         self.arrival.iter(&self.arrival_links)
+    }
+
+    /// As [`Self::oldest`]; behind them the chunks of messages of which others are missing.
+    pub(crate) fn oldest_or_incomplete(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.oldest().chain(self.assembling.iter(&self.arrival_links))
     }
 
     /// Hangs a message up. There must be room.
@@ -160,8 +184,12 @@ impl Messages {
         } else {
             self.arrival.push_back(&mut self.arrival_links, slot);
         }
+        let behind = self.find(new.row, new.id.seq + 1);
         let origin = origins.get_mut(new.row)?;
-        insert_by_seq(&mut origin.held, &mut self.held_links, &self.slots, slot);
+        match behind {
+            Some(behind) => origin.held.insert_before(&mut self.held_links, behind, slot),
+            None => insert_by_seq(&mut origin.held, &mut self.held_links, &self.slots, slot),
+        }
         Some(slot)
     }
 
@@ -172,6 +200,9 @@ impl Messages {
         if message.unshared {
             self.unshared.remove(&mut self.arrival_links, slot);
             message.unshared = false;
+        } else if message.assembling {
+            self.assembling.remove(&mut self.arrival_links, slot);
+            message.assembling = false;
         } else {
             self.arrival.remove(&mut self.arrival_links, slot);
         }
@@ -257,18 +288,6 @@ impl Messages {
         waiting.pop_front(&mut self.order_links)
     }
 
-    /// The next message for the application, if it is durable.
-    pub(crate) fn next_ready(&mut self, may_go: impl Fn(Row, PersistSeq) -> bool) -> Option<Delivery> {
-        let slot = self.ready.front()?;
-        let message = self.slots.get_mut(slot)?;
-        if !may_go(message.row, message.record) {
-            return None;
-        }
-        message.stage = Stage::Delivered;
-        self.ready.pop_front(&mut self.order_links);
-        self.slots.get(slot).map(Message::delivery)
-    }
-
     /// The message is to be recorded.
     pub(crate) fn want_record(&mut self, slot: Slot) {
         self.unstored.push_back(&mut self.record_links, slot);
@@ -311,7 +330,9 @@ impl Messages {
     /// The removal of a message was handed out: its slot is free.
     pub(crate) fn removed(&mut self, slot: Slot) {
         self.unremoved.remove(&mut self.record_links, slot);
-        self.slots.remove(slot);
+        if self.slots.remove(slot).is_some_and(|message| message.unseen) {
+            self.unseen -= 1;
+        }
     }
 
     fn hash(&self, row: Row, seq: u64) -> u64 {

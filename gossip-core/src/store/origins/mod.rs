@@ -20,14 +20,15 @@
 mod origin;
 
 use core::hash::Hasher;
+use core::ops::RangeInclusive;
 
 use crate::ids::{Incarnation, NodeId};
 use crate::rng::Rng;
 use crate::storage::{Index, Order, Slots};
 use crate::time::Instant;
 
-use origin::fingerprint;
-pub(crate) use origin::{Freshness, Origin, WINDOW_MAX};
+use origin::{EMPTY, fingerprint};
+pub(crate) use origin::{Freshness, Origin, WINDOW_MAX, Window};
 
 /// A row number of [`Origins`].
 pub(crate) type Row = u32;
@@ -137,6 +138,7 @@ impl Origins {
         debug_assert_eq!(origin.freshness(seq, WINDOW_MAX), Freshness::New);
         origin.set(seq - origin.top - 1);
         origin.slide();
+        origin.progress = now;
         origin.known = origin.known.max(seq);
         origin.date_holes(now);
         origin.retired = false;
@@ -156,7 +158,7 @@ impl Origins {
         let Some(origin) = self.rows.get_mut(row) else { return };
         let Some(by) = upto.checked_sub(origin.top) else { return };
         if by >= WINDOW_MAX {
-            origin.window = [0; (WINDOW_MAX / 64) as usize];
+            origin.window = EMPTY;
         } else {
             origin.shift(by);
         }
@@ -165,6 +167,28 @@ impl Origins {
         origin.known = origin.known.max(origin.top);
         origin.date_holes(now);
         origin.retired = false;
+        self.refresh(row);
+    }
+
+    /// Takes all numbers of a range as seen or lost, as far as the strip reaches; it begins within.
+    pub(crate) fn cross_off(&mut self, now: Instant, row: Row, range: RangeInclusive<u64>) {
+        let Some(origin) = self.rows.get_mut(row) else { return };
+        let last = (*range.end()).min(origin.top + WINDOW_MAX);
+        for seq in (*range.start()).max(origin.top + 1)..=last {
+            origin.set(seq - origin.top - 1);
+        }
+        origin.slide();
+        origin.known = origin.known.max(last);
+        origin.date_holes(now);
+        self.refresh(row);
+    }
+
+    /// Takes a number that was seen for one that was not: it will be asked for again. It must be
+    /// [possible](Origin::could_unsee).
+    pub(crate) fn unsee(&mut self, now: Instant, row: Row, seq: u64) {
+        let Some(origin) = self.rows.get_mut(row) else { return };
+        origin.unset(seq);
+        origin.date_anew(now);
         self.refresh(row);
     }
 
@@ -185,7 +209,7 @@ impl Origins {
     }
 
     /// Restores what a record says.
-    pub(crate) fn restore(&mut self, row: Row, top: u64, known: u64, window: [u64; (WINDOW_MAX / 64) as usize]) {
+    pub(crate) fn restore(&mut self, row: Row, top: u64, known: u64, window: Window) {
         let Some(origin) = self.rows.get_mut(row) else { return };
         (origin.top, origin.known, origin.window) = (top, known.max(top), window);
         origin.slide();

@@ -7,8 +7,17 @@ use crate::ids::{Incarnation, NodeId};
 use crate::storage::List;
 use crate::time::Instant;
 
-/// The widest strip, in sequence numbers.
-pub(crate) const WINDOW_MAX: u64 = 256;
+/// The widest strip, in sequence numbers: one that takes the largest message, chunk by chunk.
+pub(crate) const WINDOW_MAX: u64 = 1_024;
+
+/// A strip of boxes, one for each number behind `top`: bit `i` of word `w` is `top + 1 + 64 w + i`.
+pub(crate) type Window = [u64; (WINDOW_MAX / 64) as usize];
+
+/// No box is ticked.
+pub(super) const EMPTY: Window = [0; (WINDOW_MAX / 64) as usize];
+
+/// So much of the strip is always part of what nodes compare, and so much more as has a ticked box.
+const COMPARED_WORDS: usize = 4;
 
 /// What happens to a message with a certain number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +43,11 @@ pub(crate) struct Origin {
     /// The highest number that anybody has mentioned.
     pub(crate) known: u64,
     /// Bit `i`: `top + 1 + i` was seen.
-    pub(super) window: [u64; (WINDOW_MAX / 64) as usize],
+    pub(super) window: Window,
     /// When the origin last gave a sign of life: a message, told age taken off.
     pub(crate) heard: Instant,
+    /// When something new of the origin was seen here last.
+    pub(crate) progress: Instant,
     /// The row stays as long as if the origin had given a sign of life then, though others are not told of it: a loss was
     /// told then, which binds; or this is an earlier life of this node, which may have sent something until then. (What waits
     /// for its first reader does not age, and no record says for how long it waited: copies may be younger than the
@@ -59,6 +70,8 @@ pub(crate) struct Origin {
     /// The last `gap`, told or not: what records say must not depend on when events are polled, and a gap on record as
     /// told might not have been heard. So it is told again by each life that starts from the record.
     pub(crate) last_gap: Option<(u64, u64)>,
+    /// Bytes set aside for its messages of which chunks are missing.
+    pub(crate) assembling: u32,
     /// Others have forgotten this origin: it is no part of what nodes compare.
     pub(crate) retired: bool,
     /// The share of this row in the root.
@@ -74,8 +87,9 @@ impl Origin {
             top: 0,
             base: 0,
             known: 0,
-            window: [0; (WINDOW_MAX / 64) as usize],
+            window: EMPTY,
             heard: now,
+            progress: now,
             kept_since: now,
             hole_since: now,
             hole_mark: 0,
@@ -86,6 +100,7 @@ impl Origin {
             held: List::default(),
             gap: None,
             last_gap: None,
+            assembling: 0,
             retired: false,
             fingerprint: 0,
         }
@@ -98,6 +113,11 @@ impl Origin {
             Some(offset) if self.bit(offset) => Freshness::Seen,
             Some(_) => Freshness::New,
         }
+    }
+
+    /// Whether nothing was seen of a range.
+    pub(crate) fn is_unseen(&self, mut range: RangeInclusive<u64>) -> bool {
+        range.all(|seq| self.freshness(seq, WINDOW_MAX) != Freshness::Seen)
     }
 
     /// Whether a number is of the range that was last told as lost.
@@ -115,14 +135,35 @@ impl Origin {
         Strip { origin: self, at: 0, end: (self.known.saturating_sub(self.top)).min(WINDOW_MAX), seen: false }
     }
 
+    /// The highest number that was seen.
+    pub(crate) fn highest(&self) -> u64 {
+        self.seen_runs().last().map_or(self.top, |run| *run.end())
+    }
+
     /// All runs of seen numbers above `top`, ascending.
     pub(crate) fn seen_runs(&self) -> impl Iterator<Item = RangeInclusive<u64>> + '_ {
         Strip { origin: self, at: 0, end: WINDOW_MAX, seen: true }
     }
 
-    /// The runs of seen numbers as words, for records: bit `i` of word `w` is `top + 1 + 64 w + i`.
-    pub(crate) const fn window(&self) -> &[u64; (WINDOW_MAX / 64) as usize] {
-        &self.window
+    /// The strip up to the last ticked box, in whole words.
+    pub(crate) fn window(&self) -> &[u64] {
+        let words = self.window.iter().rposition(|&word| word != 0).map_or(0, |last| last + 1);
+        &self.window[..words]
+    }
+
+    /// Whether `seq` and all that was seen above it could be taken for unseen, which the strip has to hold.
+    pub(crate) fn could_unsee(&self, seq: u64) -> bool {
+        self.highest() < seq + WINDOW_MAX && seq > self.base
+    }
+
+    /// Unticks the box of a number that was seen. `top` goes back below it.
+    pub(super) fn unset(&mut self, seq: u64) {
+        if let Some(back) = self.top.checked_sub(seq) {
+            self.shift_back(back + 1);
+            self.top = seq - 1;
+        }
+        let offset = seq - self.top - 1;
+        self.window[(offset / 64) as usize] &= !(1 << (offset % 64));
     }
 
     /// Once all that was dated is here, what became known meanwhile comes next. Two dates and not one, or a node that
@@ -135,6 +176,12 @@ impl Origin {
         if self.later_mark <= self.hole_mark && self.known > self.hole_mark {
             (self.later_since, self.later_mark) = (now, self.known);
         }
+    }
+
+    /// What is missing counts as missing from now on.
+    pub(super) const fn date_anew(&mut self, now: Instant) {
+        (self.hole_since, self.hole_mark) = (now, self.known);
+        (self.later_since, self.later_mark) = (now, self.known);
     }
 
     pub(super) fn bit(&self, offset: u64) -> bool {
@@ -181,7 +228,20 @@ impl Origin {
         self.top += run;
     }
 
+    /// Moves the strip by fewer boxes than it has; those that come in are ticked.
+    fn shift_back(&mut self, by: u64) {
+        let (words, bits) = ((by / 64) as usize, by % 64);
+        for i in (0..self.window.len()).rev() {
+            let word = |back: usize| i.checked_sub(back).map_or(u64::MAX, |i| self.window[i]);
+            let (high, low) = (word(words), word(words + 1));
+            self.window[i] = if bits == 0 { high } else { high << bits | low >> (64 - bits) };
+        }
+    }
+
     pub(super) fn shift(&mut self, by: u64) {
+        if by == 0 {
+            return;
+        }
         let (words, bits) = ((by / 64) as usize, by % 64);
         let count = self.window.len();
         for i in 0..count {
@@ -240,7 +300,8 @@ pub(super) fn fingerprint(root_key: u64, origin: &Origin) -> u64 {
     for number in [origin.node.0, origin.incarnation.0, origin.top] {
         hasher.write(&number.to_le_bytes());
     }
-    for word in origin.window {
+    let compared = origin.window().len().max(COMPARED_WORDS);
+    for word in &origin.window[..compared] {
         hasher.write(&word.to_le_bytes());
     }
     hasher.finish()

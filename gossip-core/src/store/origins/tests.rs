@@ -46,6 +46,33 @@ proptest! {
         }
     }
 
+    /// What is taken back may come again, and nothing else is forgotten; `top` goes back and forth over it.
+    #[test]
+    fn takes_back_exactly(
+        mut seen in proptest::collection::btree_set(1..900_u64, 1..300),
+        back in proptest::collection::btree_set(1..900_u64, 1..300),
+    ) {
+        let (mut origins, row) = origins();
+        seen.extend(1..100);
+        for &seq in &seen {
+            let origin = origins.get(row).expect("the row exists");
+            if origin.freshness(seq, WINDOW_MAX) == Freshness::New {
+                origins.see(Instant::ZERO, row, seq);
+            }
+        }
+        let (mut other, other_row) = self::origins();
+        for seq in back.into_iter().filter(|seq| seen.contains(seq)).collect::<Vec<_>>() {
+            proptest::prop_assert!(origins.get(row).is_some_and(|origin| origin.could_unsee(seq)));
+            origins.unsee(Instant::ZERO, row, seq);
+            origins.check_invariants();
+            seen.remove(&seq);
+        }
+        for &seq in &seen {
+            other.see(Instant::ZERO, other_row, seq);
+        }
+        prop_assert_eq!(origins.root(), other.root(), "as if they had never been seen");
+    }
+
     /// The root depends on what was seen, not on the way there.
     #[test]
     fn equal_tables_have_equal_roots(mut seqs in proptest::collection::btree_set(1..200_u64, 1..50)) {
@@ -84,6 +111,27 @@ proptest! {
         let unseen: Vec<_> = missing.intersection(&seen).map(|&seq| (row, seq)).collect();
         prop_assert_eq!(all.root_without(&unseen), some.root());
     }
+}
+
+#[test]
+fn what_the_strip_cannot_hold_is_not_taken_back() {
+    let (mut origins, row) = origins();
+    (1..=WINDOW_MAX + 10).for_each(|seq| origins.see(Instant::ZERO, row, seq));
+    let could = |seq| origins.get(row).is_some_and(|origin| origin.could_unsee(seq));
+    assert!(!could(10) && could(11));
+}
+
+#[test]
+fn a_range_is_crossed_off_as_far_as_the_strip_reaches() {
+    let (mut origins, row) = origins();
+    origins.see(Instant::ZERO, row, 5);
+    origins.cross_off(Instant::ZERO, row, 3..=7);
+    let runs = |origins: &Origins| flat(origins.get(row).expect("the row exists").seen_runs());
+    assert_eq!(runs(&origins), [3, 4, 5, 6, 7]);
+    origins.cross_off(Instant::ZERO, row, 1..=2);
+    origins.cross_off(Instant::ZERO, row, 9..=5_000);
+    assert_eq!(runs(&origins), (9..=7 + WINDOW_MAX).collect::<Vec<_>>());
+    origins.check_invariants();
 }
 
 /// Equal to having no row.

@@ -25,8 +25,8 @@ use crate::handle::{Failed, read};
 use crate::http::{Refusal, page, with_refusals};
 use crate::view;
 
-/// The longest body that is read, in bytes: a message of the largest datagram with every byte escaped fits twice.
-const BODY_MAX: usize = 1 << 20;
+/// The longest body that is read, in bytes: the largest message, 1 MiB, with every byte escaped (`\\u0000`), and some more.
+const BODY_MAX: usize = 7 << 20;
 
 /// How long a message may wait for room in the node.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -7,18 +7,27 @@
 //! oldest cards, and those that the other one has got now. So cards travel, fresh ones are dealt by the nodes themselves,
 //! and the card of a node that plays no more is one day the oldest in every hand.
 //!
+//! Half of the hand at the most is from one network [`prefix`](crate::membership::prefix), as long as there are others: who has
+//! many addresses in one place could else fill all hands. Whatever the rules of the game lay down, beyond its
+//! share a prefix lays down its own. An entry that has not been heard of for so long that its node is surely gone is
+//! not kept for that.
+//!
 //! The order of the rows is part of the protocol: what is given away is what a shuffle put at the front.
 
 mod descriptor;
+#[cfg(test)]
+mod shares;
 mod swapping;
 #[cfg(test)]
 mod tests;
 
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::strategy::{COPIES_MAX, Freshness, PeerSelection, Sampling, ViewSelection};
 use crate::ids::NodeId;
+use crate::membership::prefix::{Prefix, crowd};
 use crate::rng::Rng;
 use crate::time::Instant;
 
@@ -44,6 +53,11 @@ struct Row {
 }
 
 impl Row {
+    /// Whether it is in this crowded prefix; all rows are where there is none.
+    fn is_in(&self, crowd: Option<Prefix>) -> bool {
+        crowd.is_none() || crowd == Prefix::of(self.descriptor.address)
+    }
+
     /// Whether the other side of the exchange may have it in this node's place.
     fn is_given_away(&self, whom: Given) -> bool {
         self.given == whom && self.copies <= 1
@@ -131,7 +145,9 @@ impl View {
             return false;
         }
         if self.rows.len() >= self.capacity {
-            let Some(oldest) = self.oldest(|row| row.descriptor.born < descriptor.born) else { return false };
+            let crowd = crowd(self.addresses().chain(core::iter::once(descriptor.address)));
+            let may_go = |row: &Row| row.descriptor.born < descriptor.born && row.is_in(crowd);
+            let Some(oldest) = self.oldest(&may_go) else { return false };
             self.rows.remove(oldest);
         }
         self.rows.push(Row { descriptor, copies: 1, given: Given::No });
@@ -158,7 +174,7 @@ impl View {
         };
         let limit = Born::ago(self.clock(now), self.period * lifetime.into());
         while self.rows.len() > self.capacity / 4
-            && let Some(oldest) = self.oldest(|row| row.descriptor.born < limit)
+            && let Some(oldest) = self.oldest(&|row| row.descriptor.born < limit)
         {
             self.rows.remove(oldest);
         }
@@ -168,15 +184,15 @@ impl View {
     pub(super) fn select_peer(&self, rng: &mut Rng, how: PeerSelection) -> Option<Descriptor> {
         let any = rng.below(self.rows.len() as u32) as usize;
         let position = match how {
-            PeerSelection::Head => self.youngest(|_| true),
+            PeerSelection::Head => self.youngest(&|_| true),
             PeerSelection::Random => Some(any),
-            PeerSelection::Tail => self.oldest(|_| true),
+            PeerSelection::Tail => self.oldest(&|_| true),
         };
         Some(self.rows.get(position?)?.descriptor)
     }
 
-    /// The younger of two entries of one node stays, and stands for both; a younger one counts as received just now. False
-    /// where it is not younger.
+    /// The younger of two entries of one node stays, in the place of the one that was there, and stands for both: what was
+    /// given away counts as given. False where it is not younger.
     fn freshen(&mut self, known: usize, descriptor: Descriptor, copies: u8) -> bool {
         let is_lease = self.is_lease();
         let row = &mut self.rows[known];
@@ -185,23 +201,25 @@ impl View {
         }
         let news = row.descriptor.born < descriptor.born;
         if news {
-            let copies = row.copies;
-            self.rows.remove(known);
-            self.rows.push(Row { descriptor, copies, given: Given::No });
+            row.descriptor = descriptor;
         }
         news
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> + Clone {
+        self.rows.iter().map(|row| row.descriptor.address)
     }
 
     fn position(&self, node: NodeId) -> Option<usize> {
         self.rows.iter().position(|row| row.descriptor.node == node)
     }
 
-    fn oldest(&self, fits: impl Fn(&Row) -> bool) -> Option<usize> {
+    fn oldest(&self, fits: &dyn Fn(&Row) -> bool) -> Option<usize> {
         let fitting = self.rows.iter().enumerate().filter(|(_, row)| fits(row));
         fitting.min_by_key(|(_, row)| row.descriptor.born).map(|(position, _)| position)
     }
 
-    fn youngest(&self, fits: impl Fn(&Row) -> bool) -> Option<usize> {
+    fn youngest(&self, fits: &dyn Fn(&Row) -> bool) -> Option<usize> {
         let fitting = self.rows.iter().enumerate().filter(|(_, row)| fits(row));
         fitting.max_by_key(|(_, row)| row.descriptor.born).map(|(position, _)| position)
     }

@@ -4,8 +4,9 @@
 //! instead, has *swapped*; the one who lays down the oldest has *healed*. What was shown is marked in the rows until the other
 //! part is there, whatever happens in between.
 
-use super::{Descriptor, Given, Row, View};
+use super::{Born, Descriptor, Given, Row, View};
 use crate::ids::NodeId;
+use crate::membership::prefix::crowd;
 use crate::membership::sampling::strategy::ViewSelection;
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -67,22 +68,28 @@ impl View {
         }
         let news = self.rows.len() - before;
         self.expire(now);
-        match sampling.view_selection {
+        self.lay_down(sampling.view_selection, now, rng, whom);
+        news
+    }
+
+    /// Lays down what is too much by the rules of this view selection, at last any.
+    fn lay_down(&mut self, how: ViewSelection, now: Instant, rng: &mut Rng, whom: Given) {
+        let all = usize::MAX;
+        match how {
             ViewSelection::Balanced { healer, swapper } => {
-                self.drop_while_crowded(healer.into(), |view| view.oldest(|_| true));
-                self.drop_while_crowded(swapper.into(), |view| view.given_away(whom));
+                self.drop_while_crowded(now, healer.into(), Self::oldest);
+                self.drop_while_crowded(now, swapper.into(), |view, fits| view.given_away(whom, fits));
             }
             ViewSelection::Lease { .. } => {
-                self.drop_while_crowded(usize::MAX, |view| view.given_away(whom));
-                self.drop_while_crowded(usize::MAX, |view| view.oldest(|_| true));
+                self.drop_while_crowded(now, all, |view, fits| view.given_away(whom, fits));
+                self.drop_while_crowded(now, all, Self::oldest);
                 self.halve(whom);
             }
-            ViewSelection::Head => self.drop_while_crowded(usize::MAX, |view| view.oldest(|_| true)),
-            ViewSelection::Tail => self.drop_while_crowded(usize::MAX, |view| view.youngest(|_| true)),
+            ViewSelection::Head => self.drop_while_crowded(now, all, Self::oldest),
+            ViewSelection::Tail => self.drop_while_crowded(now, all, Self::youngest),
             ViewSelection::Random => {}
         }
-        self.drop_while_crowded(usize::MAX, |view| Some(rng.below(view.rows.len() as u32) as usize));
-        news
+        self.drop_while_crowded(now, all, |view, fits| view.any(rng, fits));
     }
 
     pub(super) fn is_lease(&self) -> bool {
@@ -96,14 +103,29 @@ impl View {
         }
     }
 
-    fn given_away(&self, whom: Given) -> Option<usize> {
-        self.rows.iter().position(|row| row.is_given_away(whom))
+    fn given_away(&self, whom: Given, fits: &dyn Fn(&Row) -> bool) -> Option<usize> {
+        self.rows.iter().position(|row| row.is_given_away(whom) && fits(row))
     }
 
-    /// Drops what `which` points at, at most `most` times, until there is no more than the view holds.
-    fn drop_while_crowded(&mut self, most: usize, mut which: impl FnMut(&Self) -> Option<usize>) {
+    fn any(&self, rng: &mut Rng, fits: &dyn Fn(&Row) -> bool) -> Option<usize> {
+        let fitting = || self.rows.iter().enumerate().filter(|(_, row)| fits(row));
+        let chosen = rng.below(fitting().count() as u32) as usize;
+        fitting().nth(chosen).map(|(position, _)| position)
+    }
+
+    /// Drops what `which` points at, at most `most` times, until there is no more than the view holds. Where a prefix has more
+    /// than its share, what goes is of that prefix, or so old that its node is surely gone.
+    fn drop_while_crowded(
+        &mut self,
+        now: Instant,
+        most: usize,
+        mut which: impl FnMut(&Self, &dyn Fn(&Row) -> bool) -> Option<usize>,
+    ) {
+        let gone = Born::ago(self.clock(now), self.period * self.capacity as u32 / 2);
         for _ in 0..most.min(self.rows.len().saturating_sub(self.capacity)) {
-            let Some(position) = which(self) else { return };
+            let crowd = crowd(self.addresses());
+            let may_go = |row: &Row| row.is_in(crowd) || row.descriptor.born < gone;
+            let Some(position) = which(self, &may_go) else { return };
             self.rows.remove(position);
         }
     }

@@ -142,15 +142,24 @@ impl Comparison {
         peers.mark(peer, self.due);
     }
 
-    /// A peer's root differs: it gets a page, and in time this node's root, as either may lack something. While there are news
-    /// everybody's differs, and others need not be asked.
+    /// A peer's root differs: it gets a page, and in time this node's root, as either may lack something.
     pub(crate) fn on_difference(&mut self, now: Instant, peers: &mut Peers, peer: PeerIdx) {
         if self.enabled {
             self.owe_page(peers, peer);
-            if self.settled_at <= now {
-                self.note_change(now);
-            }
+            self.note_change(now);
         }
+    }
+
+    /// A peer's root differs, as everybody's does while there are news: it gets a page, and others need not be asked.
+    pub(crate) fn on_expected_difference(&mut self, peers: &mut Peers, peer: PeerIdx) {
+        if self.enabled {
+            self.owe_page(peers, peer);
+        }
+    }
+
+    /// Whether there are no news.
+    pub(crate) fn is_settled(&self, now: Instant) -> bool {
+        self.settled_at <= now
     }
 
     /// Owes the next page.

@@ -36,14 +36,14 @@ const MESSAGE_MAX: u32 = 1 << 20;
 /// | `peers` | 1024 | 1024 | 32 | 256 |
 /// | `contacts` | 8 | 8 | 2 | 8 |
 /// | `view` | 60 | 60 | 20 | 60 |
-/// | `messages` | 4096 | 8192 | 32 | 1024 |
+/// | `messages` | 4096 | 8192 | 24 | 1024 |
 /// | `payload_bytes`, KiB | 2048 | 8192 | 8 | 1024 |
 /// | `message_bytes`, KiB | 64 | 64 | 4 | 64 |
-/// | `origins` | 1024 | 1024 | 32 | 512 |
+/// | `origins` | 1024 | 1024 | 24 | 512 |
 /// | `window` | 256 | 256 | 64 | 256 |
 /// | `registers` | 4096 | 4096 | 52 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
-/// | `bytes()`, KiB, rounded up | 5164 | 12266 | 73 | 1972 |
+/// | `bytes()`, KiB, rounded up | 5164 | 12266 | 63 | 1972 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
@@ -106,10 +106,10 @@ impl Limits {
             peers: 32,
             contacts: 2,
             view: 20,
-            messages: 32,
+            messages: 24,
             payload_bytes: 8 << 10,
             message_bytes: 4 << 10,
-            origins: 32,
+            origins: 24,
             window: 64,
             registers: 52,
             register_bytes: 4 << 10,

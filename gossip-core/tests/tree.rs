@@ -274,7 +274,7 @@ mod forged {
             config.membership = gossip_core::Membership::sampled(&config.limits);
         });
         let stranger = |number: u64| (NodeId(1_000 + number), Incarnation(1 << 40));
-        let taken = (0..200).filter(|&number| inject(&mut cluster, stranger(number), stranger(number), 0)).count();
+        let taken = (0..200_u64).filter(|&number| inject(&mut cluster, stranger(number), stranger(number), 0)).count();
         assert_eq!(taken, 64, "of one address in one second");
         cluster.run(secs(1));
         assert!(inject(&mut cluster, stranger(500), stranger(500), 0));

@@ -17,8 +17,10 @@ impl AntiEntropy {
         if root.sum == cx.origins.root() {
             // The peer has seen all that this node has, its own messages among it.
             cx.messages.share_all();
-        } else {
+        } else if self.comparison.is_settled(cx.now) {
             self.comparison.on_difference(cx.now, cx.peers, from);
+        } else {
+            self.comparison.on_expected_difference(cx.peers, from);
         }
     }
 

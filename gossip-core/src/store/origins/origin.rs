@@ -201,15 +201,20 @@ impl Origin {
             }
             return;
         }
-        let by = self.top - seq + 1;
-        let words = self.window;
-        let bit = |offset: u64| match offset.checked_sub(by) {
-            Some(later) => words[(later / 64) as usize] >> (later % 64) & 1 == 1,
-            None => offset > 0,
-        };
-        let word = |at: usize| (0..64).fold(0, |word, i| word | u64::from(bit(64 * at as u64 + i)) << i);
-        self.window = core::array::from_fn(word);
+        self.unshift(self.top - seq + 1);
+        self.window[0] &= !1;
         self.top = seq - 1;
+    }
+
+    /// The reverse of `shift`: what comes back into the strip was seen.
+    fn unshift(&mut self, by: u64) {
+        let (words, bits) = ((by / 64) as usize, by % 64);
+        let before = self.window;
+        let word = |at: Option<usize>| at.map_or(u64::MAX, |at| before[at]);
+        for (i, after) in self.window.iter_mut().enumerate() {
+            let (high, low) = (word(i.checked_sub(words)), word(i.checked_sub(words + 1)));
+            *after = if bits == 0 { high } else { high << bits | low >> (64 - bits) };
+        }
     }
 
     /// Moves `top` over everything that was seen without a gap behind it.

@@ -43,7 +43,7 @@ const MESSAGE_MAX: u32 = 1 << 20;
 /// | `window` | 256 | 256 | 64 | 256 |
 /// | `registers` | 4096 | 4096 | 52 | 1024 |
 /// | `register_bytes`, KiB | 1024 | 1024 | 4 | 256 |
-/// | `bytes()`, KiB, rounded up | 5164 | 12266 | 63 | 1972 |
+/// | `bytes()`, KiB, rounded up | 5165 | 12268 | 64 | 1973 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Limits {

@@ -31,20 +31,14 @@ impl Bits {
 
     /// Adds `bit`; no effect where it is a member.
     pub(crate) fn set(&mut self, bit: usize) {
-        let word = self.word(bit);
-        let (words, summary) = self.cells.split_at_mut(words(self.len));
-        words[word] |= mask(bit);
-        summary[word / WORD] |= mask(word);
+        assert!(bit < self.len, "bit {bit} of {}", self.len);
+        set(&mut self.cells, self.len, bit);
     }
 
     /// Takes `bit` out; no effect where it is no member.
     pub(crate) fn clear(&mut self, bit: usize) {
-        let word = self.word(bit);
-        let (words, summary) = self.cells.split_at_mut(words(self.len));
-        words[word] &= !mask(bit);
-        if words[word] == 0 {
-            summary[word / WORD] &= !mask(word);
-        }
+        assert!(bit < self.len, "bit {bit} of {}", self.len);
+        clear(&mut self.cells, self.len, bit);
     }
 
     /// Adds `bit` or takes it out.
@@ -54,7 +48,8 @@ impl Bits {
 
     /// Whether `bit` is a member.
     pub(crate) fn contains(&self, bit: usize) -> bool {
-        self.cells[self.word(bit)] & mask(bit) != 0
+        assert!(bit < self.len, "bit {bit} of {}", self.len);
+        self.cells[bit / WORD] & mask(bit) != 0
     }
 
     /// Whether there is no member.
@@ -85,25 +80,12 @@ impl Bits {
     /// Recomputes the summary, and panics where it lies or a bit beyond the length is set.
     #[cfg(any(test, feature = "__internals"))]
     pub(crate) fn check_invariants(&self) {
-        for (word, bits) in self.words().iter().enumerate() {
-            assert_eq!(self.summary()[word / WORD] & mask(word) != 0, *bits != 0, "summary of word {word}");
-        }
-        assert_eq!(next_bit(self.words(), self.len), None, "bit beyond the length");
-        assert_eq!(next_bit(self.summary(), self.words().len()), None, "summary of no word");
+        check(&self.cells, self.len);
     }
 
     /// The least member at or after `from`.
     fn next(&self, from: usize) -> Option<usize> {
-        if from >= self.len {
-            return None;
-        }
-        let mut place = from / WORD;
-        let mut bits = self.cells[place] & (u64::MAX << (from % WORD));
-        while bits == 0 {
-            place = next_bit(self.summary(), place + 1)?;
-            bits = self.cells[place];
-        }
-        Some(place * WORD + bits.trailing_zeros() as usize)
+        next_common([&self.cells, &self.cells], self.len, from)
     }
 
     /// The set, 64 numbers a word, the lowest bit first.
@@ -115,11 +97,69 @@ impl Bits {
         &self.cells[words(self.len)..]
     }
 
-    /// The place of the word that `bit` is in.
-    fn word(&self, bit: usize) -> usize {
-        assert!(bit < self.len, "bit {bit} of {}", self.len);
-        bit / WORD
+    /// The words of the set, then those of the summary.
+    pub(super) fn cells(&self) -> &[u64] {
+        &self.cells
     }
+}
+
+// What follows works on the cells of a set: the words of its numbers, then those of the summary.
+
+/// Adds `bit` to a set of numbers below `len`.
+pub(super) fn set(cells: &mut [u64], len: usize, bit: usize) {
+    let (members, summary) = cells.split_at_mut(words(len));
+    members[bit / WORD] |= mask(bit);
+    summary[bit / WORD / WORD] |= mask(bit / WORD);
+}
+
+/// Takes `bit` out of a set of numbers below `len`.
+pub(super) fn clear(cells: &mut [u64], len: usize, bit: usize) {
+    let word = &mut cells[bit / WORD];
+    // Mostly it is no member, and one look is enough.
+    if *word & mask(bit) == 0 {
+        return;
+    }
+    *word &= !mask(bit);
+    if *word == 0 {
+        cells[words(len) + bit / WORD / WORD] &= !mask(bit / WORD);
+    }
+}
+
+/// The least number at or after `from` that is in both of two sets of numbers below `len`.
+pub(super) fn next_common(sets: [&[u64]; 2], len: usize, from: usize) -> Option<usize> {
+    if from >= len {
+        return None;
+    }
+    let common = |place: usize| sets[0][place] & sets[1][place];
+    let (members, all) = (words(len), cells(len));
+    let mut place = from / WORD;
+    let mut bits = common(place) & (u64::MAX << (from % WORD));
+    while bits == 0 {
+        // The words behind this one, by the summary.
+        let (mut at, mut within) = (members + (place + 1) / WORD, u64::MAX << ((place + 1) % WORD));
+        let mut places = if at < all { common(at) & within } else { 0 };
+        while places == 0 {
+            (at, within) = (at + 1, u64::MAX);
+            if at >= all {
+                return None;
+            }
+            places = common(at) & within;
+        }
+        place = (at - members) * WORD + places.trailing_zeros() as usize;
+        bits = common(place);
+    }
+    Some(place * WORD + bits.trailing_zeros() as usize)
+}
+
+/// Recomputes the summary of a set of numbers below `len`, and panics where it lies or a bit beyond the length is set.
+#[cfg(any(test, feature = "__internals"))]
+pub(super) fn check(cells: &[u64], len: usize) {
+    let (members, summary) = cells.split_at(words(len));
+    for (word, bits) in members.iter().enumerate() {
+        assert_eq!(summary[word / WORD] & mask(word) != 0, *bits != 0, "summary of word {word}");
+    }
+    assert_eq!(next_bit(members, len), None, "bit beyond the length");
+    assert_eq!(next_bit(summary, members.len()), None, "summary of no word");
 }
 
 /// Words that `len` bits take.
@@ -128,7 +168,7 @@ pub(super) const fn words(len: usize) -> usize {
 }
 
 /// Words that `len` bits and their summary take.
-const fn cells(len: usize) -> usize {
+pub(super) const fn cells(len: usize) -> usize {
     words(len) + words(words(len))
 }
 
@@ -138,7 +178,8 @@ pub(super) const fn mask(bit: usize) -> u64 {
 }
 
 /// The least set bit at or after `from`.
-pub(super) fn next_bit(words: &[u64], from: usize) -> Option<usize> {
+#[cfg(any(test, feature = "__internals"))]
+fn next_bit(words: &[u64], from: usize) -> Option<usize> {
     let mut place = from / WORD;
     let mut bits = words.get(place)? & (u64::MAX << (from % WORD));
     while bits == 0 {

@@ -168,7 +168,8 @@ fn an_idle_node_pays_the_same_whatever_the_size() {
             config
         };
         let mut net = at_rest(17, nodes, sealed);
-        run(&mut net, 20);
+        // The waves of a young root follow each other soon; in the end they come every ten minutes.
+        run(&mut net, 150);
         net.observer = Log::default();
         run(&mut net, 60);
         let rate = net.observer.bytes / 60 / u64::from(nodes);

@@ -8,8 +8,8 @@ use crate::swim;
 
 const SECOND: u64 = 1_000_000;
 /// What happens before anything is measured: the cluster is quiet. Newcomers look for near neighbors for 40 beat periods,
-/// which is 32 s.
-const QUIET: u64 = 60 * SECOND;
+/// which is 32 s; and the waves of a young root follow each other soon: the eighth comes after 127 s, the next one after 255.
+const QUIET: u64 = 140 * SECOND;
 /// The first crash comes within this time of the start.
 const CRASH_SPREAD: u64 = 4 * SECOND;
 

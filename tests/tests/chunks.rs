@@ -44,7 +44,11 @@ fn spread(nodes: u32, broadcast: Broadcast, bandwidth: u64, within: u64) {
         assert_eq!(gossip.stats().gapped, 0, "node {node}");
         let message = gossip.get(id);
         let whole = message.as_ref().map(|message| (message.payload == payload, message.delivered, message.last));
-        assert!(whole.is_some_and(|(same, delivered, _)| same && delivered), "node {node}: {whole:?} {:?}", gossip.stats());
+        assert!(
+            whole.is_some_and(|(same, delivered, _)| same && delivered),
+            "node {node}: {whole:?} {:?}",
+            gossip.stats()
+        );
     }
 }
 

@@ -437,9 +437,10 @@ fn also_where_messages_go_in_chunks() {
             small(config);
             config.limits.payload_bytes = 16_384;
             config.limits.window = 32;
+            config.broadcast = Broadcast::Rumor { fanout: 3, rounds: Rounds::Auto };
             config.durability = durability;
         });
-        cluster.longest = 5_000;
+        cluster.longest = 3_500;
         play(&mut cluster);
         let assembled: u64 = cluster.nodes.iter().map(|node| node.gossip.stats().assembled).sum();
         assert!(assembled > 100, "only {assembled} messages were put together: nothing was shown");

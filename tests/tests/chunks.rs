@@ -9,7 +9,7 @@ const SECOND: u64 = 1_000_000;
 
 /// The room that a message of 1 MiB needs.
 fn config(birth: Birth, broadcast: Broadcast) -> Config {
-    let mut config = Config::local(NodeId(u64::from(birth.node) + 1));
+    let mut config = Config::lan(NodeId(u64::from(birth.node) + 1));
     config.started_at = birth.life.into();
     config.broadcast = broadcast;
     config.limits.message_bytes = 1 << 20;
@@ -42,7 +42,13 @@ fn spread(nodes: u32, broadcast: Broadcast, bandwidth: u64, within: u64) {
         let gossip = simulation.view(node).expect("nobody died");
         gossip.check_invariants();
         assert_eq!(gossip.stats().gapped, 0, "node {node}");
-        assert!(gossip.get(id).is_some_and(|message| message.payload == payload && message.delivered), "node {node}");
+        let message = gossip.get(id);
+        let whole = message.as_ref().map(|message| (message.payload == payload, message.delivered, message.last));
+        assert!(
+            whole.is_some_and(|(same, delivered, _)| same && delivered),
+            "node {node}: {whole:?} {:?}",
+            gossip.stats()
+        );
     }
 }
 

@@ -147,7 +147,8 @@ impl Gossip {
         // Beyond the window of those who have nothing yet, messages would be refused by everybody.
         let ahead = u64::from(self.messages.unshared()) + count as u64 > self.origins.window();
         let len = count * path.len() + payload.len();
-        if ahead || self.is_congested(len) || !self.make_room(count as u32, len) {
+        let crowds = count > 1 && !self.messages.leaves_room(count as u32, len);
+        if ahead || crowds || self.is_congested(len) || !self.make_room(count as u32, len) {
             return Err(SubmitError::Busy);
         }
         let id = self.submit_chunks(order, path, payload, size, count as u16);

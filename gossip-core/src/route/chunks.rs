@@ -12,7 +12,7 @@ use crate::protocol::Fact;
 use crate::store::{Assembly, Freshness, NewMessage, Origin, Reserved, Row, Slot, WINDOW_MAX};
 
 /// For how many repair periods nobody works at a message before it may give way (our choice: some round trips of pulls).
-const PATIENCE: u32 = 8;
+const PATIENCE: u32 = 4;
 
 /// What becomes of a message that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 //! A shelf for half-finished puzzles. Pieces hang on the hooks of the cloakroom like everything else; the shelf only says how
 //! many of which puzzle are there, and how much room it will take when it is finished. That room is set aside with the
 //! first piece, so that what was begun can be finished. When no room is left, a puzzle at which nobody has worked for a
-//! while has to go; or, where there is none, the oldest one of the house that has set most aside, but only for a house that
-//! would still have less than it. It does not go for good: its pieces are taken for never seen, and asked for again.
+//! while has to go; or, where there is none, the latest one of the house that has set most aside for several, but only for a
+//! house that would still have less than it. It does not go for good: its pieces are taken for never seen, and asked for again.
 //!
 //! # Bounds
 //!
@@ -168,7 +168,8 @@ impl Assemblies {
     }
 
     /// Which message gives way to another one, for which there is no room: one at which nobody has worked for `patience`,
-    /// or one of the origin that has most set aside, where that is more than the origin of the new one would have with it.
+    /// or the latest of the origin that has most set aside for several, where that is more than the origin of the new one would
+    /// have with it. The first one of an origin stays as long as it grows, or none would ever be finished.
     pub(super) fn victim(
         &self,
         now: Instant,
@@ -182,8 +183,9 @@ impl Assemblies {
         let share = |row| origins.get(row).map_or(0, |origin| u64::from(origin.assembling));
         let stalled = all().filter(|assembly| now.saturating_since(assembly.progress) >= patience);
         stalled.min_by_key(|assembly| assembly.progress).or_else(|| {
-            let greedy = all().filter(|assembly| share(assembly.row) > share(row) + len);
-            greedy.max_by_key(|assembly| (share(assembly.row), core::cmp::Reverse(assembly.since)))
+            let has_others = |assembly: &Assembly| share(assembly.row) > assembly.reserved.into();
+            let greedy = all().filter(|assembly| has_others(assembly) && share(assembly.row) > share(row) + len);
+            greedy.max_by_key(|assembly| (share(assembly.row), assembly.since))
         })
     }
 

@@ -118,6 +118,14 @@ impl Messages {
         self.unsent
     }
 
+    /// Whether a larger own message of so many chunks and bytes leaves the room that the chunks of others may take: half of the
+    /// store. If all nodes filled theirs with what nobody else holds yet, none could take in what another one has.
+    pub(crate) fn leaves_room(&self, count: u32, len: usize) -> bool {
+        let unshared = self.unshared.iter(&self.arrival_links).filter_map(|slot| self.slots.get(slot));
+        let bytes: usize = unshared.map(|message| message.blob.len()).sum();
+        bytes + len <= self.bytes_max as usize / 2 && self.unshared() + count <= self.kept_max / 2
+    }
+
     /// The lowest number of an origin that is held.
     pub(crate) fn lowest(&self, held: List) -> Option<u64> {
         Some(self.slots.get(held.front()?)?.id.seq)

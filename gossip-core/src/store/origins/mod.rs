@@ -188,7 +188,8 @@ impl Origins {
     pub(crate) fn unsee(&mut self, now: Instant, row: Row, seq: u64) {
         let Some(origin) = self.rows.get_mut(row) else { return };
         origin.unset(seq);
-        origin.date_anew(now);
+        // What was missing beside it stays missing since then, or a message that gives way again and again would never be lost.
+        origin.date_holes(now);
         self.refresh(row);
     }
 

@@ -178,12 +178,6 @@ impl Origin {
         }
     }
 
-    /// What is missing counts as missing from now on.
-    pub(super) const fn date_anew(&mut self, now: Instant) {
-        (self.hole_since, self.hole_mark) = (now, self.known);
-        (self.later_since, self.later_mark) = (now, self.known);
-    }
-
     pub(super) fn bit(&self, offset: u64) -> bool {
         self.window[(offset / 64) as usize] >> (offset % 64) & 1 == 1
     }

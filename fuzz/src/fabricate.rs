@@ -248,7 +248,7 @@ fn blob<'a>(u: &mut Unstructured<'a>) -> Result<Blob<'a>> {
 fn chunk<'a>(u: &mut Unstructured<'a>) -> Result<Blob<'a>> {
     match u.int_in_range(0..=15)? {
         0 => blob(u),
-        1..=5 => Ok(Blob(*u.choose(&[&[0, 2][..], &[1, 2], &[0, 3], &[1, 3], &[2, 3], &[0, 0x80, 8], &[3, 40]])?)),
+        1..=5 => Ok(Blob(u.choose(&[&[0, 2][..], &[1, 2], &[0, 3], &[1, 3], &[2, 3], &[0, 0x80, 8], &[3, 40]])?)),
         _ => Ok(Blob(&[])),
     }
 }

@@ -57,9 +57,9 @@ impl Watch {
     }
 }
 
-fn cluster(seed: u64, nodes: u32, inject_from: u32, weather: Weather) -> Simulation<Watch> {
+fn cluster(seed: u64, nodes: u32, inject_from: u32, weather: &Weather) -> Simulation<Watch> {
     let mut options = Options::new(seed, nodes);
-    options.weather = Weather { latency: (10 * MILLI, 50 * MILLI), ..weather };
+    options.weather = Weather { latency: (10 * MILLI, 50 * MILLI), ..weather.clone() };
     let configure = move |birth: Birth| {
         let mut config = Config::lan(NodeId(u64::from(birth.node) + 1));
         config.broadcast = Broadcast::Tree { trees: 1, inject_from };
@@ -102,7 +102,7 @@ fn warm_up(simulation: &mut Simulation<Watch>) -> BTreeMap<&'static str, u64> {
 
 #[test]
 fn with_injection_a_message_has_two_copies_too_many_at_most_and_no_repair() {
-    let mut simulation = cluster(1, 60, 2, Weather::fair());
+    let mut simulation = cluster(1, 60, 2, &Weather::fair());
     let before = warm_up(&mut simulation);
     submit(&mut simulation, 100, 50 * MILLI);
     let after = simulation.counters();
@@ -113,7 +113,7 @@ fn with_injection_a_message_has_two_copies_too_many_at_most_and_no_repair() {
 
 #[test]
 fn the_first_message_ever_is_sent_once_to_each() {
-    let mut simulation = cluster(2, 40, 200, Weather::fair());
+    let mut simulation = cluster(2, 40, 200, &Weather::fair());
     let before = simulation.counters();
     submit(&mut simulation, 1, 0);
     assert_eq!(redundant(&before, &simulation.counters(), 39), 0);
@@ -122,7 +122,7 @@ fn the_first_message_ever_is_sent_once_to_each() {
 #[test]
 fn messages_that_overlap_go_as_far_and_cost_as_much_as_others() {
     let found = [1, 10, 100, 1_500].map(|gap| {
-        let mut simulation = cluster(3, 60, 2, Weather::fair());
+        let mut simulation = cluster(3, 60, 2, &Weather::fair());
         let (before, start) = (warm_up(&mut simulation), simulation.now());
         submit(&mut simulation, 40, gap * MILLI);
         let cost = redundant(&before, &simulation.counters(), 40 * 59);
@@ -135,9 +135,9 @@ fn messages_that_overlap_go_as_far_and_cost_as_much_as_others() {
 
 #[test]
 fn what_the_network_duplicates_costs_no_copy() {
-    let fair = cluster(4, 40, 200, Weather::fair());
+    let fair = cluster(4, 40, 200, &Weather::fair());
     let twice = Weather { duplicate: Chance::of(0.5), duplicate_delay: 20 * MILLI, ..Weather::fair() };
-    let [once, doubled] = [fair, cluster(4, 40, 200, twice)].map(|mut simulation| {
+    let [once, doubled] = [fair, cluster(4, 40, 200, &twice)].map(|mut simulation| {
         let before = warm_up(&mut simulation);
         submit(&mut simulation, 60, 50 * MILLI);
         redundant(&before, &simulation.counters(), 60 * 39)
@@ -147,7 +147,7 @@ fn what_the_network_duplicates_costs_no_copy() {
 
 #[test]
 fn acknowledgements_come_with_losses_and_go_after_them() {
-    let mut simulation = cluster(5, 40, 200, Weather::fair());
+    let mut simulation = cluster(5, 40, 200, &Weather::fair());
     let calm = warm_up(&mut simulation);
     simulation.network().weather.loss = Chance::of(0.1);
     let start = simulation.now();
@@ -170,7 +170,7 @@ fn survivors_are_whole_within_two_seconds_and_below_one_root_soon() {
     let (nodes, seeds) = if is_long() { (300, 10) } else { (60, 2) };
     for seed in 1..=seeds {
         for loss in [0.0, 0.1] {
-            let mut simulation = cluster(seed, nodes, 2, Weather::fair());
+            let mut simulation = cluster(seed, nodes, 2, &Weather::fair());
             let before = simulation.now();
             simulation.network().weather.loss = Chance::of(loss);
             submit(&mut simulation, 60, 50 * MILLI);

@@ -176,9 +176,9 @@ impl<'a> Scene<'a> {
             self.simulation.run_until(at);
             let node = self.rng.below(self.options.nodes.into()) as u32;
             if self.rng.below(2) == 0 {
-                self.broadcast(node)
+                self.broadcast(node);
             } else {
-                self.read(node)
+                self.read(node);
             }
             self.submit_waiting();
         }

@@ -166,7 +166,7 @@ impl Town {
         for gossip in (0..self.lives.len() as u32).filter_map(|node| self.net.view(node)) {
             let linked = gossip.neighbors().filter(|link| log.is_long_gone(now, link.node));
             found.extend(linked.map(|link| format!("{} is linked with {link}", gossip.id())));
-            let spoke = |age: std::time::Duration| now.saturating_sub(age.as_micros() as u64);
+            let spoke = |age: Duration| now.saturating_sub(age.as_micros() as u64);
             let heard = gossip.current_view().filter(|entry| log.is_long_gone(spoke(entry.age), entry.node));
             found.extend(heard.map(|entry| format!("{} heard of {entry}", gossip.id())));
         }

@@ -221,8 +221,12 @@ fn share_own(cx: &mut Cx<'_>, row: Row, entry: &Frontier<'_>) {
     while let Some(slot) = at {
         at = cx.messages.next_held(origin.held, slot);
         let has = |seq| seq <= entry.top || entry.runs().any(|run| run.contains(&seq));
-        if cx.messages.get(slot).is_some_and(|message| message.unshared && has(message.id.seq)) {
-            cx.messages.share(slot);
+        let Some(message) = cx.messages.get(slot).filter(|message| message.unshared && message.chunk.index == 0) else {
+            continue;
+        };
+        let (first, last) = (message.first(), message.last());
+        if (first..=last).all(has) {
+            cx.messages.share_chunks(row, first, last);
         }
     }
 }

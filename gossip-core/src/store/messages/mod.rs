@@ -260,12 +260,28 @@ impl Messages {
     /// Somebody else holds all own messages.
     pub(crate) fn share_all(&mut self) {
         while let Some(slot) = self.unshared.front() {
-            self.share(slot);
+            self.hand_over(slot);
         }
     }
 
-    /// Somebody else holds this own message.
+    /// Somebody else holds this own message. A chunk alone is no use to anybody, and who lacks others may drop it: see
+    /// [`Self::share_chunks`].
     pub(crate) fn share(&mut self, slot: Slot) {
+        if self.slots.get(slot).is_some_and(|message| message.chunk.is_whole()) {
+            self.hand_over(slot);
+        }
+    }
+
+    /// Somebody else holds all chunks of this own message.
+    pub(crate) fn share_chunks(&mut self, row: Row, first: u64, last: u64) {
+        for seq in first..=last {
+            if let Some(slot) = self.find(row, seq) {
+                self.hand_over(slot);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, slot: Slot) {
         if let Some(message) = self.slots.get_mut(slot)
             && message.unshared
         {

@@ -131,6 +131,9 @@ impl History {
 mod tests {
     use super::*;
 
+    /// Latencies of what is stable, how many are lost, and how many were never read.
+    type Verdict = (&'static [u64], u64, u64);
+
     /// `A3`: 3 is asked for; `K3`: acknowledged; `R1,3`: a read shows 1 and 3. Each 100 ms after the one before.
     fn history(text: &str) -> History {
         let mut history = History::default();
@@ -155,7 +158,7 @@ mod tests {
 
     #[test]
     fn histories_worked_out_by_hand() {
-        let table: [(&str, (&[u64], u64, u64)); 11] = [
+        let table: [(&str, Verdict); 11] = [
             ("A1 K1 R1", (&[0], 0, 0)),
             // Missed once after it was known, for 100 ms.
             ("A1 K1 R R1", (&[100], 0, 0)),

@@ -257,15 +257,7 @@ impl Plan {
     #[must_use]
     pub fn heal_bound(&self, clock_lag: u64) -> u64 {
         let Timing { retry_cap, beat_period, repair_period, .. } = self.preset.config(id(0)).timing;
-<<<<<<< HEAD
-        let rounds = std::env::var("SLOW").map_or(1, |_| 6) * 20 * beat_period
-            + 2 * retry_cap
-            + 20 * beat_period
-            + 40 * repair_period
-            + Duration::from_secs(10);
-=======
         let rounds = 2 * retry_cap + 20 * beat_period + 40 * repair_period + Duration::from_secs(10);
->>>>>>> 370283cde48e273f39bc93424d15897a79be0d18
         u64::try_from(rounds.as_micros()).unwrap_or(u64::MAX).saturating_add(clock_lag)
     }
 }

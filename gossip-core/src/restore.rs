@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::config::Redelivery;
 use crate::error::RestoreError;
 use crate::gossip::Gossip;
-use crate::ids::{Incarnation, NodeId};
+use crate::ids::{Incarnation, MessageId, NodeId};
 use crate::order;
 use crate::persist::{Record, StoredRecord, Table, Value};
 use crate::record;
@@ -22,6 +22,11 @@ pub(crate) fn last_incarnation(records: &[StoredRecord<'_>], id: NodeId) -> Resu
         last = last.max(Some(incarnation));
     }
     Ok(last)
+}
+
+/// Where the record of a message is among records that are sorted.
+fn position(records: &[StoredRecord<'_>], table: Table, id: MessageId) -> Result<usize, usize> {
+    records.binary_search_by_key(&(table, Some(id)), |stored| (stored.table, record::read_message_key(stored.key)))
 }
 
 const fn malformed(table: Table) -> RestoreError {
@@ -193,11 +198,7 @@ impl Gossip {
         }
         let kept_ms = (id.origin != self.me.node).then_some(message.age_ms);
         let row = self.restore_row(id.origin, id.incarnation, message.age_ms, kept_ms)?;
-        let acknowledged = records
-            .binary_search_by_key(&(Table::Acknowledged, Some(id)), |stored| {
-                (stored.table, record::read_message_key(stored.key))
-            })
-            .is_ok();
+        let acknowledged = position(records, Table::Acknowledged, id).is_ok();
         if self.origins.get(row).is_some_and(|origin| origin.is_told_lost(id.seq)) {
             // It was told as lost, and its removal did not get on record any more.
             self.purged.push((id, acknowledged));
@@ -229,7 +230,10 @@ impl Gossip {
         if new.chunk.is_whole() {
             self.readmit(slot, acknowledged);
         } else {
-            self.readmit_chunk(slot, &new);
+            let is_on_record = |id| position(records, Table::Messages, id).is_ok();
+            if !self.is_worn(&new, is_on_record) {
+                self.readmit_chunk(slot, &new);
+            }
         }
         let (cx, protocols) = self.split();
         protocols.repair.note_holes(&cx, row);
@@ -269,6 +273,17 @@ impl Gossip {
             self.messages.remove(&mut self.origins, slot, false);
         }
         true
+    }
+
+    /// Whether a chunk of the same message was given up in the earlier life, after it was delivered or told as lost: it was
+    /// seen, is not here, and no record of it is still to come.
+    fn is_worn(&self, new: &NewMessage<'_>, is_on_record: impl Fn(MessageId) -> bool) -> bool {
+        let Some(origin) = self.origins.get(new.row) else { return false };
+        let last = new.first() + u64::from(new.chunk.count) - 1;
+        (new.first()..=last).any(|seq| {
+            let is_gone = || self.messages.find(new.row, seq).is_none() && !is_on_record(MessageId { seq, ..new.id });
+            origin.freshness(seq, WINDOW_MAX) == Freshness::Seen && is_gone()
+        })
     }
 
     /// Sends a restored message in again once all chunks of it are here. What was seen of it and is not here had been given up,

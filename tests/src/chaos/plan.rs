@@ -59,7 +59,7 @@ pub struct Plan {
     redelivery: Redelivery,
     trace_path: bool,
     mtu: u16,
-    small: bool,
+    pub(super) small: bool,
     /// Whether the horizon is short, so that it passes within the run.
     short: bool,
     /// Whether some nodes are silent for so long that they are forgotten.

@@ -162,7 +162,7 @@ fn what_cannot_be_done_is_refused() {
     refused(concat!("replay ", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "Cargo.toml");
     refused("broadcast --churn 0.005", "later issue");
     refused("broadcast --warmup 100", "--warmup");
-    refused("broadcast --payload 100000", "--payload");
+    refused("broadcast --payload 2000000", "limits.message_bytes");
     refused("broadcast --loss 1.5", "share");
     refused("broadcast --latency 50..10", "range");
     refused("detect --nodes 5 --crash 4", "--crash");
@@ -171,7 +171,7 @@ fn what_cannot_be_done_is_refused() {
     refused("overlay --fail 1.0", "share");
     refused("demers --variant push-deaf-coin", "push-deaf-coin");
     refused("demers --fanout 65", "broadcast.fanout");
-    refused("glomers", "later issue");
+    refused("compare", "later issue");
     refused("chaoss", "no experiment");
     refused("chaos --seeds 2 --trace x", "--seeds 1");
     refused("chaos --seeds 1000000 --svg x.svg", "no picture");

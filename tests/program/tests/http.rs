@@ -50,7 +50,7 @@ fn the_client_says_what_is_wrong() {
     assert_eq!(ask(&node, &["--msgID", "1-a-1"]), (false, String::from("error: node 1 has no message 1-a-1")));
     let (found, reason) = ask(&node, &["--msgID", "no id"]);
     assert!(!found && reason.contains("not an id"), "{reason}");
-    let (accepted, reason) = ask(&node, &["--message", &"x".repeat(2_000)]);
+    let (accepted, reason) = ask(&node, &["--message", &"x".repeat(70_000)]);
     assert!(!accepted && reason.contains("too large"), "{reason}");
     let http = node.http.to_string();
     drop(node);
@@ -93,7 +93,7 @@ fn refusals_are_json_with_a_status() {
     refused(400, node.post("/gossip/", JSON, r#"{"message":"a","order":"best"}"#), "best");
     let envelope = r#"{"uuid":"5f0c","origin":"me","version":3,"ttl":4,"payload":1}"#;
     refused(400, node.post("/gossip/", JSON, envelope), "column 28");
-    refused(413, node.post("/gossip/", "text/plain", &"x".repeat(2_000)), "too large");
+    refused(413, node.post("/gossip/", "text/plain", &"x".repeat(70_000)), "too large");
     refused(404, node.get("/messages/1-a-1"), "no message");
     refused(400, node.get("/messages/apple"), "not an id");
     refused(400, node.get("/messages/%ff"), "UTF-8");

@@ -132,6 +132,11 @@ impl Plan {
         kinds.clock_behind = Rng::new(seed, 102).chance(0.4)
             && !short
             && Duration::from_secs(request.seconds.into()) < preset.config(id(0)).timing.horizon;
+        let small = Rng::new(seed, 108).chance(0.4);
+        let budget = pace.chance(0.4).then(|| Budget {
+            bytes_per_second: pace.range(50_000, 500_000) as u32,
+            datagrams_per_second: pace.range(300, 3_000) as u32,
+        });
         Self {
             seed,
             nodes,
@@ -149,19 +154,18 @@ impl Plan {
             broadcast: flood_or_rumor(rng),
             newer: newer_broadcast(&mut Rng::new(seed, 104)),
             membership,
-            budget: pace.chance(0.4).then(|| Budget {
-                bytes_per_second: pace.range(50_000, 500_000) as u32,
-                datagrams_per_second: pace.range(300, 3_000) as u32,
-            }),
+            // Where stores are small, large messages that come at once take turns until the horizon, and what all nodes submit has
+            // to fit into the budget.
+            large: Rng::new(seed, 107).chance(0.4) && !small && budget.is_none(),
+            budget,
             data_delay: Duration::from_millis(if pace.chance(0.3) { pace.range(1, 50) } else { 0 }),
             durability: if durable { Durability::Records } else { Durability::None },
             redelivery: if durable && rng.chance(0.25) { Redelivery::UntilAcknowledged } else { Redelivery::Never },
             trace_path: rng.chance(0.25),
             mtu: rng.pick(&[256, 508, 1_200, 1_200, 1_452, 4_000]),
-            small: rng.chance(0.4),
+            small,
             short,
             quiet: rng.chance(0.5),
-            large: Rng::new(seed, 105).chance(0.4),
         }
     }
 

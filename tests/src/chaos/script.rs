@@ -11,9 +11,8 @@ const SECOND: u64 = 1_000_000;
 const WARM_UP: u64 = 2 * SECOND;
 /// When those nodes submit nothing that are silent for so long that they are forgotten.
 const QUIET: std::ops::Range<u64> = 8 * SECOND..56 * SECOND;
-/// The largest messages, in datagrams; and those of nodes with small stores, which can put some of them together at once.
+/// The largest messages, in datagrams.
 const CHUNKS_MAX: u64 = 16;
-const CHUNKS_MAX_SMALL: u64 = 3;
 /// Registers of each node.
 const KEYS: [&str; 3] = ["color", "load", "site/rack"];
 
@@ -254,12 +253,8 @@ impl Writer<'_> {
             for start in (WARM_UP..self.end).step_by(step as usize).filter(|at| !quiet || !QUIET.contains(at)) {
                 let order = self.rng.pick(&[Order::Unordered, Order::Fifo]);
                 let len = if self.rng.chance(0.05) { 255 } else { self.rng.range(0, 60) as u16 };
-                let large = self.plan.large && self.chunks.chance(if self.plan.small { 0.03 } else { 0.1 });
-                let len = if large {
-                    self.chunks.range(256, if self.plan.small { CHUNKS_MAX_SMALL } else { CHUNKS_MAX } * 255) as u16
-                } else {
-                    len
-                };
+                let large = self.plan.large && self.chunks.chance(0.1);
+                let len = if large { self.chunks.range(256, CHUNKS_MAX * 255) as u16 } else { len };
                 let at = start + self.rng.below(step);
                 self.deeds.push((at, Deed::Submit { node, order, len }));
             }

@@ -173,7 +173,7 @@ mod tests {
             // Never acknowledged: known by the first read that shows it, or not at all.
             ("A1 R1 R R1", (&[100], 0, 0)),
             ("A1 R R", (&[], 0, 1)),
-            ("A1 K1 A2 K2 R2 R1 R1,2", (&[100, 300], 0, 0)),
+            ("A1 K1 A2 K2 R2 R1 R1,2", (&[200, 300], 0, 0)),
         ];
         for (text, (stable, lost, never_read)) in table {
             assert_eq!(check(text), (stable.to_vec(), lost, never_read), "{text}");

@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(class(&[probe, (Kind::DATA, &data)]), Some(Class::Data));
         assert_eq!(class(&[root, probe]), Some(Class::Probe));
         assert_eq!(class(&[root]), Some(Class::Control));
-        let digest: (Kind, &[u8]) = (Kind::DIGEST, &[3, 0]);
+        let digest: (Kind, &[u8]) = (Kind::DIGEST, &[3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let answer: (Kind, &[u8]) = (Kind::ANNOUNCE, &[3, 0]);
         assert_eq!(class(&[digest, root]), Some(Class::Digest));
         assert_eq!(class(&[answer]), Some(Class::Digest));

@@ -121,7 +121,6 @@ impl core::fmt::Display for InputError {
 impl core::error::Error for InputError {}
 
 /// Every output action as data.
-#[allow(clippy::large_enum_variant, reason = "it is gone when it was acted on, and a box would be an allocation")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant, reason = "a record is moved once, and in a box it would cost an allocation")]

@@ -70,6 +70,7 @@ fn without_durability_there_are_no_records() {
 }
 
 /// One step of a node's life, as its store and its application see it.
+#[allow(clippy::large_enum_variant, reason = "a test moves a few of them")]
 enum Step {
     Durable(Record),
     Told(Event),

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 steps_quick=(fmt lint doc test nostd firmware lab bench fuzz)
-steps_long=(fmt lint doc test nostd firmware lab_long paper_long fuzz_long)
+steps_long=(fmt lint doc test nostd firmware lab_long paper_long bench fuzz_long)
 
 usage() {
   cat <<'END'

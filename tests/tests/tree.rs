@@ -1,31 +1,15 @@
 //! The shared tree in simulated clusters: built once, used by all, and repaired.
 
-use gossip_core::{Broadcast, Config, NodeId, Order};
+mod forest;
+
+use gossip_core::{Broadcast, Order};
 use gossip_tests::check::{Trees, untreed, wasted};
-use gossip_tests::sim::{Options, Simulation, Weather};
+use gossip_tests::sim::{Simulation, Weather};
 
 const SECOND: u64 = 1_000_000;
 
-/// Nodes that have joined through the first one, and have been left in peace for a minute: until then each
-/// looks for near neighbors, and links that change bring acknowledgements with them.
 fn cluster(seed: u64, nodes: u32, trees: u8) -> Simulation<()> {
-    let mut options = Options::new(seed, nodes);
-    options.weather = Weather { latency: (10_000, 50_000), ..Weather::fair() };
-    let configure = move |birth: gossip_tests::sim::Birth| {
-        let mut config = Config::lan(NodeId(u64::from(birth.node) + 1));
-        config.broadcast = Broadcast::Tree { trees, inject_from: 200 };
-        config.started_at = birth.life.into();
-        config
-    };
-    let mut simulation = Simulation::new(options, configure, ());
-    for node in 0..nodes {
-        simulation.start(node, false);
-        if node > 0 {
-            simulation.join(node, 0).expect("a new node takes its first contact");
-        }
-    }
-    simulation.run_until(60 * SECOND);
-    simulation
+    forest::cluster(seed, nodes, Broadcast::Tree { trees, inject_from: 200 }, &Weather::fair(), ())
 }
 
 fn submit(simulation: &mut Simulation<()>, messages: u32, gap: u64) {

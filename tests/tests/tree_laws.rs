@@ -2,12 +2,14 @@
 //!
 //! The links of each cluster have been left in peace for a minute, as newborn nodes look for near ones.
 
+mod forest;
+
 use std::collections::BTreeMap;
 
-use gossip_core::{Broadcast, Config, Event, MessageId, NodeId, Order};
+use gossip_core::{Broadcast, Event, MessageId, Order};
 use gossip_tests::check::{Trees, untreed, wasted};
 use gossip_tests::sim::rng::Chance;
-use gossip_tests::sim::{Birth, Observer, Options, Simulation, Step, Weather, What};
+use gossip_tests::sim::{Observer, Simulation, Step, Weather, What};
 
 const SECOND: u64 = 1_000_000;
 const MILLI: u64 = 1_000;
@@ -58,23 +60,7 @@ impl Watch {
 }
 
 fn cluster(seed: u64, nodes: u32, inject_from: u32, weather: &Weather) -> Simulation<Watch> {
-    let mut options = Options::new(seed, nodes);
-    options.weather = Weather { latency: (10 * MILLI, 50 * MILLI), ..weather.clone() };
-    let configure = move |birth: Birth| {
-        let mut config = Config::lan(NodeId(u64::from(birth.node) + 1));
-        config.broadcast = Broadcast::Tree { trees: 1, inject_from };
-        config.started_at = birth.life.into();
-        config
-    };
-    let mut simulation = Simulation::new(options, configure, Watch::default());
-    for node in 0..nodes {
-        simulation.start(node, false);
-        if node > 0 {
-            simulation.join(node, 0).expect("a new node takes its first contact");
-        }
-    }
-    simulation.run_until(60 * SECOND);
-    simulation
+    forest::cluster(seed, nodes, Broadcast::Tree { trees: 1, inject_from }, weather, Watch::default())
 }
 
 /// Submits at living nodes in turn, `gap` microseconds apart, and waits for the last ones.

@@ -161,9 +161,13 @@ impl Membership {
         let alive = self.faces(cx);
         if self.closed || self.is_static() || !self.misses_somebody(cx) {
             self.turns.stop();
-        } else if !self.turns.is_planned(alive) {
-            let unreachable = cx.members.standing() > cx.members.alive();
-            let rounds_max = if unreachable { OWN_ROUNDS } else { ROUNDS_MAX };
+            return;
+        }
+        let unreachable = cx.members.standing() > cx.members.alive();
+        let rounds_max = if unreachable { OWN_ROUNDS } else { ROUNDS_MAX };
+        if self.turns.is_planned(alive) {
+            self.turns.hurry(cx.now, rounds_max);
+        } else {
             self.turns.plan(cx.now, &mut self.rng, alive, rounds_max);
         }
     }
@@ -273,9 +277,6 @@ impl Membership {
             }
         }
         self.plan_healing(cx);
-        if cx.members.get(row).is_some_and(|member| member.state == PeerState::Unreachable) {
-            self.turns.hurry(cx.now, OWN_ROUNDS);
-        }
     }
 
     /// This node was deaf, and hears again: whoever it did not reach meanwhile may live.

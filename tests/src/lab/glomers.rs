@@ -11,7 +11,7 @@ use crate::glomers::{History, Parted, Topology};
 use crate::lab::plot::{self, Curve};
 use crate::lab::report::{Report, Value};
 use crate::lab::values::seconds;
-use crate::lab::{Common, Failure, progress, runs};
+use crate::lab::{Common, Failure, runs};
 use crate::sim::rng::Rng;
 use crate::sim::{self, Birth, Observer, Simulation, Step, Weather, What, address};
 
@@ -106,10 +106,7 @@ struct Found {
 
 /// Runs the experiment.
 pub(super) fn run(options: &Options) -> Result<Report, Failure> {
-    let bar = progress::bar(options.runs, "runs");
-    let seeds: Vec<u64> = (0..options.runs).map(|run| options.common.seed.wrapping_add(run)).collect();
-    let found = runs::map(&seeds, None, &bar, |&seed| Scene::new(options, seed).play());
-    bar.finish_and_clear();
+    let found = runs::of_seeds(options.common.seed, options.runs, |seed| Scene::new(options, seed).play());
     Ok(report(options, &found))
 }
 

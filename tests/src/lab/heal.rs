@@ -14,7 +14,7 @@ use crate::lab::report::{Report, Value};
 use crate::lab::spread::Spread;
 use crate::lab::traffic::Meter;
 use crate::lab::values::{range, seconds, share};
-use crate::lab::{Common, Failure, progress, runs};
+use crate::lab::{Common, Failure, runs};
 use crate::sim::rng::{Chance, Rng};
 use crate::sim::{self, Birth, Simulation, Weather};
 
@@ -96,10 +96,7 @@ impl Found {
 
 /// Runs the experiment.
 pub(super) fn run(options: &Options) -> Result<Report, Failure> {
-    let bar = progress::bar(options.runs, "runs");
-    let seeds: Vec<u64> = (0..options.runs).map(|run| options.common.seed.wrapping_add(run)).collect();
-    let found = runs::map(&seeds, None, &bar, |&seed| Scene::new(options, seed).play());
-    bar.finish_and_clear();
+    let found = runs::of_seeds(options.common.seed, options.runs, |seed| Scene::new(options, seed).play());
     Ok(report(options, &found))
 }
 

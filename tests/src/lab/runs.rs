@@ -5,6 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use indicatif::ProgressBar;
 
+use crate::lab::progress;
+
+/// What `run` makes of each of so many seeds from `first` on, while a bar counts them.
+pub(super) fn of_seeds<R: Send>(first: u64, count: u64, run: impl Fn(u64) -> R + Sync) -> Vec<R> {
+    let bar = progress::bar(count, "runs");
+    let seeds: Vec<u64> = (0..count).map(|number| first.wrapping_add(number)).collect();
+    let results = map(&seeds, None, &bar, |&seed| run(seed));
+    bar.finish_and_clear();
+    results
+}
+
 /// What `run` makes of each job, in the order of the jobs. `threads` at once; all cores where none is given.
 ///
 /// # Panics

@@ -66,4 +66,6 @@ fn seeds_that_once_failed() {
         let outcome = run(&plan);
         assert_eq!(outcome.found, [], "seed {seed} of 2..{} nodes", request.nodes_max);
     }
+    // A child whose last word was overtaken by an earlier one, and was counted for ever.
+    assert_eq!(run(&Plan::draw(126, large)).found, []);
 }

@@ -22,7 +22,8 @@
 //! of a network dies at once, that is known after two late beats instead of a whole round of them.
 //!
 //! Any sign of life, from the subject itself or by a witness, closes the case. A suspect is probed now and then. A case
-//! about an accusation closes with the subject's own answer, which carries its status, or the accusation is believed.
+//! about an accusation closes with the subject's own answer, which carries its status, or the accusation is believed. A
+//! suspect of which a later life is known does not become one: the link ends at once.
 //!
 //! # Bounds
 //!
@@ -36,6 +37,7 @@ use super::burst::Burst;
 use super::case::{Case, Stage};
 use super::{FailureDetector, Scope};
 use crate::ids::{Incarnation, NodeId};
+use crate::members::Member;
 use crate::peer::{Due, PeerIdx};
 use crate::protocol::{Cx, Fact};
 use crate::time::Instant;
@@ -269,15 +271,17 @@ impl FailureDetector {
             case.since = cx.now;
             cx.stats.suspicions += 1;
         }
-        let (node, link) = (case.node, case.link);
+        let (node, incarnation, link) = (case.node, case.incarnation, case.link);
         self.deny(cx, row);
         self.lead(cx, row);
         if first && link.is_some() {
             self.doubt_the_others(cx);
         }
-        let has_left = cx.members.find(node).and_then(|row| cx.members.get(row)).is_some_and(|it| it.is_gone());
+        // Others hear a later life of the node, and would vouch for it again and again.
+        let is_over = |member: &Member| member.is_gone() || member.incarnation > incarnation;
+        let is_over = cx.members.find(node).and_then(|row| cx.members.get(row)).is_some_and(is_over);
         match link {
-            Some(peer) if has_left => Some(Fact::Silent { peer }),
+            Some(peer) if is_over => Some(Fact::Silent { peer }),
             Some(peer) if first => Some(Fact::Suspected { peer }),
             _ => None,
         }

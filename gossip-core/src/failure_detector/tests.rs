@@ -188,6 +188,17 @@ fn who_vouches_after_denials_ends_the_case() {
     }
 }
 
+/// Others hear the later life, and would vouch for it for as long as they are asked.
+#[test]
+fn a_link_with_an_earlier_life_ends_with_the_first_suspicion() {
+    let mut scene = Scene::new(true);
+    let row = scene.gossip.members.find(SUBJECT).expect("it is a member");
+    scene.gossip.members.begin_anew(scene.now, row, Incarnation(2));
+    scene.pass(|scene| scene.gossip.stats().suspicions > 0);
+    assert!(scene.gossip.peers.find(SUBJECT).is_none(), "nobody is asked about it");
+    assert_eq!(scene.gossip.stats().asks_sent, 0);
+}
+
 #[test]
 fn who_hears_nobody_since_its_burst_began_says_nothing_of_anybody() {
     let mut scene = Scene::new(false);

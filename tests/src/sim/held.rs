@@ -3,7 +3,7 @@
 //! A node cannot know that; the simulator can, as it looks into all nodes at once. Whether a holder makes a gap wrong is
 //! the checker's business: here it becomes a step like any other.
 
-use gossip_core::{Event, Gossip, MessageId, PeerState};
+use gossip_core::{Event, Gossip, MessageId};
 
 use crate::sim::simulation::Simulation;
 use crate::sim::trace::{Observer, What};
@@ -42,10 +42,11 @@ impl<O: Observer> Simulation<O> {
     }
 }
 
-/// Whether `gossip` has a link with this very life of `peer`.
+/// Whether `gossip` has a link with this very life of `peer`. (A member that was heard to be back in a new life may still be
+/// linked in its old one.)
 fn linked(gossip: &Gossip, peer: &Gossip) -> bool {
     let life = (peer.id(), peer.incarnation());
-    gossip.peers().any(|view| view.state == PeerState::Linked && (view.node, view.incarnation) == life)
+    gossip.neighbors().any(|link| (link.node, link.incarnation) == life)
 }
 
 #[cfg(test)]

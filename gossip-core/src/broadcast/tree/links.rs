@@ -9,13 +9,15 @@
 //! - `children` changes by `Child` and `NotChild` only, and by the end of a link. Tree links are parent, former parent and
 //!   children.
 //! - Refused is who stands above this node, and everybody while it has no place itself.
+//! - With each wave a child says again that it is one. Who has not since the wave before is told `ChildOk` once more, and
+//!   says `NotChild` if it is none: its last word may have been lost, or overtaken by an earlier one.
 //! - The state of a link that begins anew is forgotten: the far end may have forgotten it too.
 
 use core::time::Duration;
 
 use super::ancestors::Ancestors;
 use super::place::{REQUEST_PAUSE, Standing, node_at};
-use super::{Forest, Timer, bit, micros, round_trip};
+use super::{Forest, Timer, bit, mark, micros, round_trip};
 use crate::pack::{Full, Packer};
 use crate::peer::{Due, PeerIdx};
 use crate::protocol::Cx;
@@ -38,6 +40,7 @@ impl Forest {
             state.owed.not_child |= bit(row);
         } else {
             state.place.children |= bit(row);
+            state.place.renewed |= bit(row);
             state.owed.child_ok |= bit(row);
             state.owed.not_child &= !bit(row);
             self.greet_tree_link(cx, row);
@@ -85,6 +88,15 @@ impl Forest {
             place.refused |= bit(row);
             self.look_for_parent(cx, tree, bit(row));
         }
+    }
+
+    /// Asks the children that have not spoken since the last wave whether they still are.
+    pub(super) fn ask_children(&mut self, cx: &mut Cx<'_>, tree: usize) {
+        let state = &mut self.trees[tree];
+        let quiet = state.place.children & !state.place.renewed;
+        state.place.renewed = 0;
+        state.owed.child_ok |= quiet;
+        mark(cx.peers, quiet);
     }
 
     // ---- links

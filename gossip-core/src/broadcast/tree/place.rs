@@ -68,6 +68,8 @@ pub(super) struct Place {
     /// The parent before, until the new one has confirmed.
     pub(super) former: Option<usize>,
     pub(super) children: u64,
+    /// Who has said since the last wave that it is a child.
+    pub(super) renewed: u64,
     /// Who refused to be the parent, since the last wave.
     pub(super) refused: u64,
     /// How often the parent, or the root, was asked.
@@ -85,6 +87,7 @@ impl Place {
         confirmed: false,
         former: None,
         children: 0,
+        renewed: 0,
         refused: 0,
         attempts: 0,
         misses: 0,

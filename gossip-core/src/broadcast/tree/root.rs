@@ -107,6 +107,7 @@ impl Forest {
         (state.arrived, state.waved_at) = (0, cx.now);
         state.owed.wave = cx.peers.mask();
         mark(cx.peers, state.owed.wave);
+        self.ask_children(cx, tree);
         self.timers.set(Timer::Wave(tree), cx.now + refresh);
     }
 

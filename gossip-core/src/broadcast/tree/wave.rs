@@ -193,6 +193,7 @@ impl Forest {
             None => self.look_for_parent(cx, tree, 0),
         }
         self.owe_child(cx, tree);
+        self.ask_children(cx, tree);
         let state = &mut self.trees[tree];
         if state.is_attached(cx) {
             state.owed.wave = cx.peers.mask() & !state.arrived;

@@ -96,10 +96,17 @@ impl AntiEntropy {
     ) -> u64 {
         let absent = Absent { origin: wanted.origin, incarnation: wanted.incarnation, first, more: last - first, why };
         // Without room the answer is dropped; the asker asks again.
-        if self.absences.insert(OwedAbsent { to, absent }).is_ok() {
+        if self.has_room_for(to) && self.absences.insert(OwedAbsent { to, absent }).is_ok() {
             cx.peers.mark(to, Due::Repair);
         }
         last
+    }
+
+    /// A link has no more places than are free, so that there are always some for the others: those who ask at the wrong time
+    /// would never be answered (dynamic thresholds; Choudhury and Hahne 1998).
+    fn has_room_for(&self, to: PeerIdx) -> bool {
+        let taken = self.absences.iter().filter(|(_, owed)| owed.to.row() == to.row()).count();
+        taken < self.absences.capacity() - self.absences.len()
     }
 
     pub(super) fn write_absences(&mut self, to: PeerIdx, packet: &mut Packer<'_>) -> Result<(), Full> {

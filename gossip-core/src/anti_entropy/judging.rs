@@ -1,11 +1,12 @@
 //! When a hole is given up.
 
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use super::AntiEntropy;
 use crate::peer::{PeerIdx, bit};
 use crate::protocol::{Cx, Fact};
-use crate::store::{Origin, Row};
+use crate::store::{Origin, Origins, Row};
 use crate::wire::{Absence, Absent, Frontier, List};
 
 /// What the links said about the first hole of an origin; void when the hole has moved.
@@ -115,6 +116,13 @@ impl AntiEntropy {
             let tellable = origin.gap.is_none_or(|(_, last)| last + 1 == begins);
             (tellable && upto >= *hole.start()).then_some(Fact::Lost { row: row as Row, upto })
         })
+    }
+
+    /// Whether the first hole of an origin is among these numbers, and somebody has said that it is gone.
+    pub(crate) fn is_on_trial(&self, origins: &Origins, row: Row, range: RangeInclusive<u64>) -> bool {
+        let verdict = &self.verdicts[row as usize];
+        verdict.gone != 0
+            && origins.get(row).is_some_and(|origin| verdict.top == origin.top && range.contains(&(origin.top + 1)))
     }
 
     /// A row may be another origin's next: what was said about the one before does not count.

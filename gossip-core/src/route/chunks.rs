@@ -2,7 +2,8 @@
 //!
 //! The clerk beside the counter who looks after half-finished letters. Before a part is let in, room for the whole letter is
 //! set aside. When there is none, a letter at which nobody has worked for a while is sent back, to be asked for again; it is
-//! not lost. And when a part is lost, the letter is: the application is told once, of all of it.
+//! not lost. Only where somebody has said already that a part is gone, the letter stays until all have spoken, or it would
+//! begin anew, and the inquiry with it, again and again. And when a part is lost, the letter is: the application is told once, of all of it.
 
 use core::ops::RangeInclusive;
 
@@ -40,7 +41,9 @@ impl Gossip {
         let mut reserved = self.messages.reserve(self.now, &mut self.origins, new);
         if reserved == Reserved::NotNow {
             let patience = PATIENCE * self.config.timing.repair_period;
-            if let Some(victim) = self.messages.victim(self.now, &self.origins, new, patience) {
+            let (origins, repair) = (&self.origins, &self.protocols.repair);
+            let may_wait = |other: &Assembly| !repair.is_on_trial(origins, other.row, other.first..=other.last);
+            if let Some(victim) = self.messages.victim(self.now, origins, new, patience, may_wait) {
                 self.expire(&victim);
                 reserved = self.messages.reserve(self.now, &mut self.origins, new);
             }

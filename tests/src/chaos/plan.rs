@@ -154,9 +154,7 @@ impl Plan {
             broadcast: flood_or_rumor(rng),
             newer: newer_broadcast(&mut Rng::new(seed, 104)),
             membership,
-            // Where stores are small, large messages that come at once take turns until the horizon, and what all nodes submit has
-            // to fit into the budget.
-            large: Rng::new(seed, 107).chance(0.4) && !small && budget.is_none(),
+            large: Rng::new(seed, 107).chance(0.4),
             budget,
             data_delay: Duration::from_millis(if pace.chance(0.3) { pace.range(1, 50) } else { 0 }),
             durability: if durable { Durability::Records } else { Durability::None },
@@ -192,9 +190,7 @@ impl Plan {
     pub fn configure(&self, birth: Birth, lives: u32) -> Config {
         let mut config = self.preset.config(id(birth.node));
         config.started_at = self.started_at(birth);
-        if self.short {
-            config.timing.horizon = HORIZON.max(2 * config.timing.retry_cap);
-        }
+        config.timing.horizon = self.horizon();
         config.security = self.security.clone();
         config.broadcast = match self.newer.unwrap_or(self.broadcast) {
             // With so few links there is room for one.
@@ -221,6 +217,11 @@ impl Plan {
             }
         }
         config
+    }
+
+    fn horizon(&self) -> Duration {
+        let Timing { horizon, retry_cap, .. } = self.preset.config(id(0)).timing;
+        if self.short { HORIZON.max(2 * retry_cap) } else { horizon }
     }
 
     /// What a process takes for the time when it starts, in milliseconds. Every second later life is mistaken where clocks are
@@ -257,11 +258,14 @@ impl Plan {
     /// How long after the last fault everything must be whole again.
     ///
     /// A contact is retried within the cap, and the nodes on the way need some rounds of probes and repairs; a clock that was
-    /// set back stands still, as the core sees it, until it has caught up (`clock_lag`).
+    /// set back stands still, as the core sees it, until it has caught up (`clock_lag`). Where large messages take turns, in small
+    /// stores or within a budget, what does not come may not be told before the horizon.
     #[must_use]
     pub fn heal_bound(&self, clock_lag: u64) -> u64 {
         let Timing { retry_cap, beat_period, repair_period, .. } = self.preset.config(id(0)).timing;
-        let rounds = 2 * retry_cap + 20 * beat_period + 40 * repair_period + Duration::from_secs(10);
+        let takes_turns = self.large && (self.small || self.budget.is_some());
+        let last = if takes_turns { self.horizon() } else { Duration::ZERO };
+        let rounds = 2 * retry_cap + 20 * beat_period + 40 * repair_period + Duration::from_secs(10) + last;
         u64::try_from(rounds.as_micros()).unwrap_or(u64::MAX).saturating_add(clock_lag)
     }
 }

@@ -71,6 +71,7 @@
 //!   that it came from.
 //! - *Somebody else answers* where an entry's node was thought to live: the entry goes, the answer counts. And nobody is told by
 //!   a node that another one lives where it lives itself.
+//! - *Who has moved*: an entry that is younger than the loss of a member that does not answer here tells where it is looked for.
 //! - *A newcomer* begins with its neighbors and theirs, which is no sample: of those who come in a crowd, all would choose
 //!   links among the same few. So its first exchanges follow each other after the first retry pause, which doubles up to the
 //!   period: in `lan` six within half a minute, after which a view is mixed (our choice). So it is with a view that is
@@ -105,10 +106,11 @@ use super::{Greeter, is_usable};
 use crate::config::{Config, Membership as Mode};
 use crate::event::{Event, Warning};
 use crate::ids::NodeId;
+use crate::members::Member;
 use crate::protocol::{Cx, Fact, Protocol};
 use crate::rng::Rng;
 use crate::time::Instant;
-use crate::view::Reason;
+use crate::view::{PeerState, Reason};
 use crate::wire::{Address, Exchange, ExchangeHead, Sketch, ViewEntry};
 
 use parcel::Parcels;
@@ -272,16 +274,22 @@ impl Sampler {
 
     fn take(&mut self, cx: &mut Cx<'_>, whom: Given, from: &Greeter, exchange: &Exchange<'_>) {
         let (me, clock, hop) = (cx.me.node, cx.view.clock(cx.now), cx.view.hop());
-        let entries = exchange.entries.iter().take(self.given).filter_map(|entry| {
+        let given = exchange.entries.iter().take(self.given);
+        let entries = given.filter_map(|entry| {
             let own = entry.id == from.node && !is_usable(entry.address.0);
             let address = if own { from.address } else { entry.address.0 };
-            let born = Born::ago(clock, (DECISECOND * entry.age_ds).saturating_add(hop));
-            let descriptor = Descriptor { node: entry.id, address, born };
+            let age = (DECISECOND * entry.age_ds).saturating_add(hop);
             let moved = address == from.address && entry.id != from.node;
-            (entry.id != me && is_usable(address) && !moved).then_some((descriptor, entry.copies.clamp(1, COPIES_MAX)))
+            (entry.id != me && is_usable(address) && !moved).then_some((entry.id, address, age, entry.copies))
+        });
+        for (node, address, age, _) in entries.clone() {
+            follow(cx, node, address, age);
+        }
+        let descriptors = entries.map(|(node, address, age, copies)| {
+            (Descriptor { node, address, born: Born::ago(clock, age) }, copies.clamp(1, COPIES_MAX))
         });
         let was_hungry = self.is_hungry(cx.view);
-        if cx.view.take(cx.now, &mut self.rng, whom, entries) > 0 && was_hungry {
+        if cx.view.take(cx.now, &mut self.rng, whom, descriptors) > 0 && was_hungry {
             self.settled = 0;
         }
     }
@@ -382,6 +390,18 @@ impl Protocol for Sampler {
     }
 }
 
+/// A member that does not answer here was heard elsewhere since, perhaps at another address: it is looked for there.
+fn follow(cx: &mut Cx<'_>, node: NodeId, address: SocketAddr, age: Duration) {
+    let heard = cx.now.before(age);
+    let is_lost = |member: &Member| matches!(member.state, PeerState::Unreachable | PeerState::Down);
+    let row = cx.members.find(node);
+    if let Some(member) = row.and_then(|row| cx.members.get_mut(row)).filter(|member| is_lost(member))
+        && heard > member.since
+    {
+        member.address = Some(address);
+    }
+}
+
 /// What to give: this node's own entry, then others. With leases only who asks gives its own, so that each node does so
 /// equally often.
 fn give(
@@ -405,4 +425,34 @@ fn give(
         ViewEntry { id: descriptor.node, age_ds, copies, address: Address(descriptor.address) }
     });
     own.into_iter().chain(others)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gossip::Gossip;
+    use crate::ids::Incarnation;
+
+    #[test]
+    fn who_does_not_answer_is_looked_for_where_it_was_heard_later() {
+        let start = Instant::from_millis(100_000);
+        let mut gossip = Gossip::new(Config::lan(NodeId(1)), [1; 32], start).expect("a preset is in its bounds");
+        let (node, [old, new]) = (NodeId(2), [1, 2].map(|port| SocketAddr::from(([10, 0, 0, 2], port))));
+        let (mut cx, _) = gossip.split();
+        let row = cx.members.find_or_insert(start, node, Incarnation(1)).expect("room");
+        let seconds = Duration::from_secs;
+        for (state, age, expected) in [
+            (PeerState::Known, seconds(0), old),
+            (PeerState::Linked, seconds(0), old),
+            (PeerState::Unreachable, seconds(1), old),
+            (PeerState::Unreachable, seconds(0), new),
+        ] {
+            cx.now = start + seconds(1);
+            let member = cx.members.get_mut(row).expect("its row");
+            (member.address, member.state, member.since) = (Some(old), state, start);
+            follow(&mut cx, node, new, age);
+            let found = cx.members.get(row).expect("its row").address;
+            assert_eq!(found, Some(expected), "{state}, {age:?} ago");
+        }
+    }
 }

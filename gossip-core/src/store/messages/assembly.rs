@@ -169,17 +169,19 @@ impl Assemblies {
 
     /// Which message gives way to another one, for which there is no room: one at which nobody has worked for `patience`,
     /// or the latest of the origin that has most set aside for several, where that is more than the origin of the new one would
-    /// have with it. The first one of an origin stays as long as it grows, or none would ever be finished.
+    /// have with it. The first one of an origin stays as long as it grows, or none would ever be finished; and none goes that
+    /// may not.
     pub(super) fn victim(
         &self,
         now: Instant,
         origins: &Origins,
         new: &NewMessage<'_>,
         patience: Duration,
+        may_wait: impl Fn(&Assembly) -> bool,
     ) -> Option<Assembly> {
         let (row, first, len) = (new.row, new.first(), self.charge(new));
         let others = |assembly: &Assembly| (assembly.row, assembly.first) != (row, first);
-        let all = || self.rows.iter().map(|(_, assembly)| *assembly).filter(others);
+        let all = || self.rows.iter().map(|(_, assembly)| *assembly).filter(others).filter(&may_wait);
         let share = |row| origins.get(row).map_or(0, |origin| u64::from(origin.assembling));
         let stalled = all().filter(|assembly| now.saturating_since(assembly.progress) >= patience);
         stalled.min_by_key(|assembly| assembly.progress).or_else(|| {

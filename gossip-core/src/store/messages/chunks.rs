@@ -62,8 +62,9 @@ impl Messages {
         origins: &Origins,
         new: &NewMessage<'_>,
         patience: Duration,
+        may_wait: impl Fn(&Assembly) -> bool,
     ) -> Option<Assembly> {
-        self.assemblies.victim(now, origins, new, patience)
+        self.assemblies.victim(now, origins, new, patience, may_wait)
     }
 
     /// No chunk of it was taken in after all: the room is free again.

@@ -5,7 +5,7 @@ mod common;
 use core::time::Duration;
 
 use common::{Cluster, address, id, local, ms, secs, seed};
-use gossip_core::{Event, Gossip, JoinError, Order, PeerState, Scope, SubmitError};
+use gossip_core::{Config, Event, Gossip, JoinError, Membership, Order, PeerState, Scope, SubmitError};
 
 fn everybody_knows_everybody(count: usize) {
     let mut cluster = Cluster::joined(count, |_, _| {});
@@ -226,6 +226,29 @@ fn a_clock_that_went_back_is_made_good_before_anything_was_said() {
     cluster.submit(2, Order::Unordered, "here again");
     cluster.run(secs(2));
     assert!((0..3).all(|index| cluster.texts(index) == ["here again"]));
+}
+
+/// The others call it before it calls anybody, and nothing that it published tells of its earlier life.
+#[test]
+fn a_clock_that_went_back_is_made_good_also_where_the_others_call() {
+    let sampled = |config: &mut Config| config.membership = Membership::sampled(&config.limits);
+    let mut cluster = Cluster::joined(3, |_, config| {
+        config.started_at = 100;
+        sampled(config);
+    });
+    let before = cluster.nodes[2].incarnation();
+    let mut config = local(2);
+    config.started_at = 50;
+    sampled(&mut config);
+    let again = Gossip::new(config, seed(2, 2), cluster.now).expect("in bounds");
+    assert!(again.incarnation() < before);
+    cluster.replace(2, again);
+    cluster.run(secs(20));
+    assert!(cluster.nodes[2].incarnation() > before);
+    cluster.nodes[2].set(cluster.now, Scope::Own, "color", b"blue").expect("room");
+    cluster.run(secs(5));
+    let colors = (0..3).map(|index| cluster.nodes[index].register(id(2), "color").map(|register| register.value));
+    assert_eq!(colors.flatten().count(), 3);
 }
 
 #[test]

@@ -35,7 +35,10 @@ fn one_door_is_enough_for_a_random_graph() {
     // The clustering of one graph with ten links each deviates by a tenth, whatever its size, and the mean of twenty by a
     // fiftieth; three times that is allowed beyond the claim of 2 %.
     let (nodes, runs, tolerance) = size((300, 10, 0.15), (10_000, 20, 0.08));
-    let report = lab(&format!("overlay --nodes {nodes} --fail 0 --messages 1 --settle 10 --runs {runs}"));
+    // One every two milliseconds, while each takes half a second to be spliced in.
+    let spread = f64::from(nodes) / 500.0;
+    let options = format!("--fail 0 --messages 1 --settle 10 --join-within {spread} --runs {runs}");
+    let report = lab(&format!("overlay --nodes {nodes} {options}"));
     assert_eq!(figure(&report, "components_before"), f64::from(runs));
     let (path, random) = (figure(&report, "path"), figure(&report, "random_path"));
     assert!((path / random - 1.0).abs() <= 0.02, "{path}, a random graph {random}");

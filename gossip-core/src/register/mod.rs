@@ -320,12 +320,7 @@ impl Protocol for Register {
         match fact {
             Fact::LinkUp { peer } => {
                 self.forget_link(peer.row());
-                let link = cx.peers.get(peer).map(|link| (link.node, link.incarnation));
-                if let Some((row, incarnation)) =
-                    link.and_then(|(node, incarnation)| Some((cx.members.find(node)?, incarnation)))
-                {
-                    self.adopt(cx, row, incarnation);
-                }
+                self.compare_life(cx, peer);
                 let first = self.first_page(cx);
                 self.comparison.on_link_up(cx.now, cx.peers, peer, first);
             }

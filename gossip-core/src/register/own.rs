@@ -6,11 +6,11 @@ use super::table::{Change, NoRoom, State};
 use super::{MEMBER_KEY, Register, is_reserved};
 use crate::config::KEY_MAX;
 use crate::error::SubmitError;
-use crate::ids::Version;
+use crate::ids::{Incarnation, Version};
 use crate::members::{LEFT, Row};
 use crate::peer::PeerIdx;
 use crate::persist::{RECORD_KEY_MAX, Value};
-use crate::protocol::Cx;
+use crate::protocol::{Cx, Me};
 use crate::wire::{Address, Update};
 
 /// Key and value of a record of an own register; no value where the register was removed.
@@ -94,11 +94,16 @@ impl Register {
         }
     }
 
-    /// Somebody sends this node one of its own registers: fine if it is one. One of a higher incarnation is from an
-    /// earlier life, of which this one did not know, or of another node with this id.
+    /// Somebody has heard of this node in such a life. A higher incarnation is that of an earlier life, of which this one did
+    /// not know, or of another node with this id.
+    pub(super) fn note_own_life(&mut self, me: Me, incarnation: Incarnation) {
+        self.superseded = self.superseded.max(Some(incarnation).filter(|&other| other > me.incarnation));
+    }
+
+    /// Somebody sends this node one of its own registers: fine if it is one.
     pub(super) fn on_own_echo(&mut self, cx: &mut Cx<'_>, from: PeerIdx, update: &Update<'_>) {
         let Some(owner) = self.own(cx) else { return };
-        self.superseded = self.superseded.max(Some(update.incarnation).filter(|&other| other > cx.me.incarnation));
+        self.note_own_life(cx.me, update.incarnation);
         if update.incarnation == cx.me.incarnation
             && let Some(slot) = self.table.find(owner, update.key.0)
         {

@@ -34,11 +34,24 @@ impl Register {
 
     /// A peer tells of members. A later life voids what the earlier one wrote.
     pub(crate) fn on_lives(&mut self, cx: &mut Cx<'_>, statuses: List<'_, MemberStatus>) {
-        let me = cx.me.node;
-        for said in statuses.iter().filter(|said| said.node != me) {
-            if let Some(row) = cx.members.find(said.node) {
+        for said in statuses.iter() {
+            if said.node == cx.me.node {
+                self.note_own_life(cx.me, said.incarnation);
+            } else if let Some(row) = cx.members.find(said.node) {
                 self.adopt(cx, row, said.incarnation);
             }
+        }
+    }
+
+    /// A link has begun: the later life of its far end counts here, or is told to it if it does not know of it.
+    pub(super) fn compare_life(&mut self, cx: &mut Cx<'_>, peer: PeerIdx) {
+        let link = cx.peers.get(peer).map(|link| (link.node, link.incarnation));
+        let Some((node, incarnation)) = link else { return };
+        let Some(row) = cx.members.find(node) else { return };
+        self.adopt(cx, row, incarnation);
+        if let Some(member) = cx.members.get(row).filter(|member| member.incarnation > incarnation) {
+            self.owe_status(peer, row, member.is_gone());
+            self.flush_at = self.flush_at.min(cx.now + self.batch_delay);
         }
     }
 

@@ -362,9 +362,10 @@ impl Protocol for Sampler {
     fn on_fact(&mut self, cx: &mut Cx<'_>, fact: Fact) {
         let Fact::LinkUp { peer } = fact else { return };
         let Some(link) = cx.peers.get(peer).filter(|_| self.sampling.is_some()) else { return };
-        let born = Born::ago(cx.view.clock(cx.now), Duration::ZERO);
-        cx.view.insert(Descriptor { node: link.node, address: link.address, born });
+        // A view that has enough entries stays a sample of all: links are none.
         if self.is_hungry(cx.view) {
+            let born = Born::ago(cx.view.clock(cx.now), Duration::ZERO);
+            cx.view.insert(Descriptor { node: link.node, address: link.address, born });
             self.settled = 0;
             self.next_at = self.next_at.min(cx.now + self.retry_first);
         }

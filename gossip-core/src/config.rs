@@ -135,8 +135,9 @@ pub enum Broadcast {
     /// Every node passes a new message along a tree that all have agreed on beforehand, and what it misses is fetched at once
     /// by who misses it. All nodes of a cluster must say the same.
     Tree {
-        /// Trees, 1 to 4; 1 with fewer than 8 [links](Limits::links). Each message goes over one of them, so that more of them share the load among more nodes, and each
-        /// costs its own waves.
+        /// Trees, 1 to 4; 1 with fewer than 8 [links](Limits::links). Each message, and each chunk of a larger one, goes over one
+        /// of them, so that more of them share the load among more nodes; each costs its own waves. With four, a message of
+        /// 1 MiB over lines of 10 Mbit/s is everywhere in about half of the time that it takes with one.
         trees: u8,
         /// In a cluster of so many nodes or more, the origin of a message sends it to the root of the tree as well, where that
         /// is two links away at least; 2 or more. It halves the way of a message, and costs two copies of each. The default,

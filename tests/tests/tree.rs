@@ -76,3 +76,22 @@ fn two_halves_agree_on_one_root() {
     simulation.run_until(simulation.now() + 60 * SECOND);
     assert_eq!(untreed(&Trees::of(&simulation)), None);
 }
+
+/// A large message takes as long as the node that has most to forward: four trees have their inner nodes, and their roots, in
+/// different places.
+#[test]
+fn several_trees_share_the_load() {
+    for seed in 1..=4 {
+        let mut simulation = cluster(seed, 60, 4);
+        submit(&mut simulation, 8, 100_000);
+        let views = (0..60).filter_map(|node| simulation.view(node));
+        let children: Vec<usize> =
+            views.clone().map(|node| node.trees().map(|tree| tree.children.len()).sum()).collect();
+        assert_eq!(children.iter().sum::<usize>(), 4 * 59, "seed {seed}: everybody has a parent in each tree");
+        let most = children.iter().max().copied();
+        assert!(most <= Some(12), "seed {seed}: {most:?} children, where four are the mean");
+        let roots = views.flat_map(|node| node.trees().map(|tree| tree.root).collect::<Vec<_>>());
+        let roots: std::collections::BTreeSet<_> = roots.collect();
+        assert!(roots.len() >= 3, "seed {seed}: {roots:?}");
+    }
+}

@@ -33,7 +33,8 @@ impl Forest {
     pub(super) fn start(&mut self, cx: &mut Cx<'_>, copies: &mut Copies, slot: Slot, from: Option<PeerIdx>, flags: u8) {
         let Some(message) = cx.messages.get(slot) else { return };
         // Chunks of larger messages come at the pace of lines: what is fetched earlier says nothing about the tree.
-        let (id, is_young) = (message.id, message.age_ms(cx.now) < YOUNG_MS && message.chunk.is_whole());
+        let (id, is_whole) = (message.id, message.chunk.is_whole());
+        let is_young = message.age_ms(cx.now) < YOUNG_MS && is_whole;
         let name = self.recent.name(id);
         self.forget_card(self.recent.upcoming());
         let place = self.recent.add(cx.now, slot, name);
@@ -54,7 +55,8 @@ impl Forest {
         for row in rows(links).filter(|&row| !self.recent.knows(row, place)) {
             copies.owe(cx.peers, row, slot);
         }
-        if from.is_none() && (id.origin, id.incarnation) == (cx.me.node, cx.me.incarnation) {
+        // A large message takes as long as its line is slow, whichever way the first chunk goes: its chunks are not injected.
+        if is_whole && from.is_none() && (id.origin, id.incarnation) == (cx.me.node, cx.me.incarnation) {
             self.inject(cx, tree, place);
         }
     }

@@ -128,6 +128,7 @@ impl Forest {
                 &mut state.owed.child_ok,
                 &mut state.owed.not_child,
                 &mut state.arrived,
+                &mut state.rest,
                 &mut state.place.children,
                 &mut state.place.refused,
             ] {

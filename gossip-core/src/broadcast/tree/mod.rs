@@ -137,6 +137,8 @@ struct Tree {
     first: usize,
     tied: u64,
     tied_until: Instant,
+    /// Who gets it later, if it is not had from somebody else by then.
+    rest: u64,
     /// The wave is to be passed on after the hold.
     held: bool,
     /// No wave came for too long.
@@ -165,6 +167,7 @@ impl Tree {
         first: 0,
         tied: 0,
         tied_until: Instant::ZERO,
+        rest: 0,
         held: false,
         silent: false,
         waved_at: Instant::ZERO,
@@ -284,6 +287,7 @@ impl Forest {
                 Timer::Resend(row) => self.on_resend_timer(cx, row),
                 Timer::Lack(lack) => self.on_lack_timer(cx, lack),
                 Timer::Relay(tree) => self.relay(cx, tree),
+                Timer::Rest(tree) => self.pass_on_to_rest(cx, tree),
                 Timer::Wave(tree) => self.on_wave_timer(cx, tree),
                 Timer::Claim(tree) => self.on_claim_timer(cx, tree),
                 Timer::Child(tree) => self.on_child_timer(cx, tree),

@@ -19,7 +19,7 @@
 use core::time::Duration;
 
 use super::wave::{Wave, is_later};
-use super::{Forest, Timer, mark};
+use super::{Forest, Timer};
 use crate::ids::Incarnation;
 use crate::members::Member;
 use crate::protocol::Cx;
@@ -105,8 +105,7 @@ impl Forest {
         wave.refresh_s = u16::try_from(refresh.as_millis().div_ceil(1_000)).unwrap_or(u16::MAX);
         wave.address = address;
         (state.arrived, state.waved_at) = (0, cx.now);
-        state.owed.wave = cx.peers.mask();
-        mark(cx.peers, state.owed.wave);
+        self.pass_on(cx, tree);
         self.ask_children(cx, tree);
         self.timers.set(Timer::Wave(tree), cx.now + refresh);
     }

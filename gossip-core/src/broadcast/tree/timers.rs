@@ -14,8 +14,9 @@ pub(super) enum Timer {
     Digest,
     /// The one that got the last has not answered.
     Answer,
-    /// A wave of a tree is to be passed on.
+    /// A wave of a tree is to be passed on; and to those who may have it from somebody else before.
     Relay(usize),
+    Rest(usize),
     /// The root of a tree is to send a wave; elsewhere: none has come for too long.
     Wave(usize),
     /// Somebody has to be the root of a tree.
@@ -33,7 +34,7 @@ pub(super) enum Timer {
 }
 
 const SINGLE: usize = 4;
-const PER_TREE: usize = 5;
+const PER_TREE: usize = 6;
 const PER_LINK: usize = 2;
 
 /// One deadline for each. Rows: single ones, those of trees, of links, of messages that are missing.
@@ -103,6 +104,7 @@ impl Timers {
             Timer::Claim(tree) => of_tree(tree, 2),
             Timer::Child(tree) => of_tree(tree, 3),
             Timer::Stuck(tree) => of_tree(tree, 4),
+            Timer::Rest(tree) => of_tree(tree, 5),
             Timer::Gap(link) => links + link * PER_LINK,
             Timer::Resend(link) => links + link * PER_LINK + 1,
             Timer::Lack(lack) => links + self.links * PER_LINK + lack,
@@ -115,8 +117,14 @@ impl Timers {
         };
         let Some(of_link) = of_tree.checked_sub(self.trees * PER_TREE) else {
             let tree = of_tree / PER_TREE;
-            let timers =
-                [Timer::Relay(tree), Timer::Wave(tree), Timer::Claim(tree), Timer::Child(tree), Timer::Stuck(tree)];
+            let timers = [
+                Timer::Relay(tree),
+                Timer::Wave(tree),
+                Timer::Claim(tree),
+                Timer::Child(tree),
+                Timer::Stuck(tree),
+                Timer::Rest(tree),
+            ];
             return timers[of_tree % PER_TREE];
         };
         match of_link.checked_sub(self.links * PER_LINK) {

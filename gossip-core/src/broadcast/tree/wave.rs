@@ -26,6 +26,10 @@
 //! - With each wave the parent is told anew that it is the parent, and also when it sends the same wave again: its end of the
 //!   link may have begun anew. So a mistake lasts until the next wave at most, whether there is traffic or not.
 //! - The wave goes to every link over which it has not come. A neighbor with an older wave is sent this one.
+//! - Several trees share the load of those who forward, which is that of the one with most children in all of them: who has a
+//!   half more children than trees sends the wave to all others a while later, so these find another parent if they can (cf.
+//!   SplitStream, Castro et al. 2003, where the inner nodes of trees are different ones). And of the same two nodes not always
+//!   the same one is the root.
 //! - When there is a root, and when it sends a wave: [`root`](super::root).
 //!
 //! # Sources, and where this differs
@@ -51,6 +55,13 @@ const DEPTH_WANTED: u8 = 9;
 /// The hold is this part of the median round trip of the links (our choice: a fifth of the one-way latency; with a third
 /// trees of 500 nodes are slower by a tenth, and those of 10,000 hardly flatter).
 pub(super) const HOLD_PART: u32 = 10;
+
+/// Of several trees, for how many children a node has a place in each, on average and in hundredths (our choice: each node has one
+/// parent in each, so one is the mean; a half more lets nearly everybody find one in time).
+const CHILDREN_PERCENT: usize = 150;
+
+/// How many median round trips later the others get the wave (our choice: by then another neighbor's has come).
+const REST_TRIPS: u32 = 2;
 
 /// This part of the hold makes no difference between two neighbors.
 const TIE: u32 = 4;
@@ -88,8 +99,9 @@ impl Wave {
         (self.root, self.incarnation, self.number) == (other.root, other.incarnation, other.number)
     }
 
-    fn beats(&self, other: &Self) -> bool {
-        let rank = |wave: &Self| (wave.priority, mix(wave.root.0), wave.incarnation);
+    /// Whether this wave is better in such a tree: the roots of several trees shall be several nodes.
+    fn beats(&self, other: &Self, tree: usize) -> bool {
+        let rank = |wave: &Self| (wave.priority, mix(wave.root.0.wrapping_add(tree as u64)), wave.incarnation);
         is_later(self.number, other.number) || self.number == other.number && rank(self) > rank(other)
     }
 
@@ -139,7 +151,7 @@ impl Forest {
                     self.owe_child(cx, tree);
                 }
             }
-            Some(known) if !wave.beats(known) => {
+            Some(known) if !wave.beats(known, tree) => {
                 if state.is_attached(cx) {
                     state.owed.wave |= bit(row);
                     mark(cx.peers, bit(row));
@@ -157,7 +169,7 @@ impl Forest {
         (state.arrived, state.first) = (bit(from.row()), from.row());
         (state.tied, state.tied_until) = (bit(from.row()), cx.now + hold / TIE);
         (state.held, state.silent) = (true, false);
-        state.owed.wave = 0;
+        (state.owed.wave, state.rest) = (0, 0);
         state.place.refused = 0;
         let late = Duration::from_micros(self.rng.range_micros(0, 1_000_000));
         self.timers.set(Timer::Wave(tree), cx.now + wave.patience() + late);
@@ -194,11 +206,47 @@ impl Forest {
         }
         self.owe_child(cx, tree);
         self.ask_children(cx, tree);
+        if self.trees[tree].is_attached(cx) {
+            self.pass_on(cx, tree);
+        }
+    }
+
+    /// The wave goes to every link over which it has not come: where trees share the load, to the children and to as many others
+    /// as may become some at once, and to the rest a while later.
+    pub(super) fn pass_on(&mut self, cx: &mut Cx<'_>, tree: usize) {
+        let most = self.children_max(tree);
+        let state = &mut self.trees[tree];
+        let all = cx.peers.mask() & !state.arrived;
+        let children = rows(all & state.place.children);
+        state.owed.wave =
+            children.chain(rows(all & !state.place.children)).take(most).fold(0, |set, row| set | bit(row));
+        state.rest = all & !state.owed.wave;
+        mark(cx.peers, state.owed.wave);
+        if state.rest != 0 {
+            self.timers.set(Timer::Rest(tree), cx.now + micros(self.median) * REST_TRIPS);
+        }
+    }
+
+    pub(super) fn pass_on_to_rest(&mut self, cx: &mut Cx<'_>, tree: usize) {
         let state = &mut self.trees[tree];
         if state.is_attached(cx) {
-            state.owed.wave = cx.peers.mask() & !state.arrived;
-            mark(cx.peers, state.owed.wave);
+            let rest = state.rest & cx.peers.mask() & !state.arrived;
+            state.owed.wave |= rest;
+            mark(cx.peers, rest);
         }
+        state.rest = 0;
+    }
+
+    /// How many children this node wants in a tree: any number in a single one; of several trees, together a half more than there
+    /// are trees.
+    fn children_max(&self, tree: usize) -> usize {
+        let count = self.trees.len();
+        if count == 1 {
+            return u64::BITS as usize;
+        }
+        let others = self.trees.iter().enumerate().filter(|(other, _)| *other != tree);
+        let taken: u32 = others.map(|(_, state)| state.place.children.count_ones()).sum();
+        (count * CHILDREN_PERCENT / 100).saturating_sub(taken as usize).max(1)
     }
 
     pub(super) fn write_wave(
@@ -260,10 +308,10 @@ mod tests {
 
     #[test]
     fn later_waves_win_also_around_the_circle_and_then_the_better_root() {
-        assert!(wave(1, 2, 0).beats(&wave(2, 1, 9)));
-        assert!(wave(1, 3, 0).beats(&wave(2, u32::MAX - 5, 9)));
-        assert!(wave(1, 3, 1).beats(&wave(2, 3, 0)) && !wave(2, 3, 0).beats(&wave(1, 3, 1)));
-        assert!(wave(1, 3, 1).beats(&wave(2, 3, 1)) != wave(2, 3, 1).beats(&wave(1, 3, 1)), "one of the two");
-        assert!(!wave(1, 3, 1).beats(&wave(1, 3, 1)));
+        assert!(wave(1, 2, 0).beats(&wave(2, 1, 9), 0));
+        assert!(wave(1, 3, 0).beats(&wave(2, u32::MAX - 5, 9), 0));
+        assert!(wave(1, 3, 1).beats(&wave(2, 3, 0), 0) && !wave(2, 3, 0).beats(&wave(1, 3, 1), 0));
+        assert!(wave(1, 3, 1).beats(&wave(2, 3, 1), 0) != wave(2, 3, 1).beats(&wave(1, 3, 1), 0), "one of the two");
+        assert!(!wave(1, 3, 1).beats(&wave(1, 3, 1), 0));
     }
 }

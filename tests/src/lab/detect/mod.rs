@@ -28,7 +28,7 @@ pub(super) struct Options {
     #[command(flatten)]
     pub(super) common: Common,
     /// How many nodes.
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     nodes: u32,
     /// How many of them crash, one after the other.
     #[arg(long, default_value_t = 0)]

@@ -7,7 +7,7 @@
 use super::{Born, Descriptor, Given, Row, View};
 use crate::ids::NodeId;
 use crate::membership::prefix::crowd;
-use crate::membership::sampling::strategy::ViewSelection;
+use crate::membership::sampling::strategy::{ViewPropagation, ViewSelection};
 use crate::rng::Rng;
 use crate::time::Instant;
 
@@ -56,6 +56,9 @@ impl View {
         received: impl Iterator<Item = (Descriptor, u8)>,
     ) -> usize {
         let Some(sampling) = self.sampling else { return 0 };
+        // With push alone who asks is given nothing: what goes is what was given last to somebody who was asked. (It is the head
+        // of the view in the paper, to whomever it was given.)
+        let whom = if sampling.view_propagation == ViewPropagation::Push { Given::Asked } else { whom };
         let before = self.rows.len();
         for (descriptor, copies) in received {
             match self.position(descriptor.node) {

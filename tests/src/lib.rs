@@ -4,5 +4,6 @@ pub mod chaos;
 pub mod check;
 pub mod glomers;
 pub mod lab;
+pub mod plumtree;
 pub mod sim;
 pub mod swim;

@@ -160,7 +160,10 @@ fn a_recording_replays_and_a_damaged_one_does_not() {
 fn what_cannot_be_done_is_refused() {
     refused("replay /nowhere/at/all", "/nowhere/at/all");
     refused(concat!("replay ", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "Cargo.toml");
-    refused("broadcast --churn 0.005", "later issue");
+    refused("broadcast --churn 0.2", "--churn");
+    refused("broadcast --beside flood", "plumtree");
+    refused("broadcast --beside plumtree --kill 0.3", "--kill");
+    refused("broadcast --beside plumtree --payload 2000", "chunks");
     refused("broadcast --warmup 100", "--warmup");
     refused("broadcast --payload 2000000", "limits.message_bytes");
     refused("broadcast --loss 1.5", "share");

@@ -81,6 +81,11 @@ impl Graph {
         (0..self.counted.len() as u32).filter(|&node| self.counted[node as usize])
     }
 
+    /// The neighbors of each node, ascending.
+    pub(super) fn neighbors(&self) -> &[Vec<u32>] {
+        &self.neighbors
+    }
+
     /// Neighbors, mean over nodes.
     pub(super) fn degree(&self) -> Option<f64> {
         mean(self.nodes().map(|node| self.neighbors[node as usize].len() as f64))

@@ -8,6 +8,11 @@ use gossip_core::{Event, Incarnation, MessageId, NodeId};
 use crate::lab::traffic::{Traffic, classify};
 use crate::sim::{Observer, Step, What};
 
+/// How long a node that takes the place of another one has to join before messages count at it, in microseconds.
+const JOINING: u64 = 5_000_000;
+/// No time.
+const NEVER: u64 = u64::MAX;
+
 /// Measures the spread of messages.
 #[derive(Debug)]
 pub(super) struct Spread {
@@ -18,8 +23,9 @@ pub(super) struct Spread {
     index: HashMap<MessageId, usize>,
     /// The measured messages of each life of an origin, for gaps: they name ranges.
     origins: HashMap<(NodeId, Incarnation), Vec<usize>>,
-    /// Where a node died: what it misses, and what was its own, counts no more.
-    dead: Vec<bool>,
+    /// From when on each node counts: messages that were submitted before are none of its business, and no message is where
+    /// nobody lives.
+    member_from: Vec<u64>,
     /// What was sent while measuring.
     pub(super) traffic: Traffic,
     /// Copies of measured messages that were sent.
@@ -55,7 +61,7 @@ impl Spread {
             messages: Vec::new(),
             index: HashMap::new(),
             origins: HashMap::new(),
-            dead: vec![false; nodes as usize],
+            member_from: vec![0; nodes as usize],
             traffic: Traffic::new(nodes),
             copies: 0,
             duplicates: 0,
@@ -67,6 +73,16 @@ impl Spread {
     /// How many messages are measured.
     pub(super) const fn messages(&self) -> u64 {
         self.messages.len() as u64
+    }
+
+    /// Whether a node is up and has had the time to join.
+    pub(super) fn is_member(&self, node: u32, now: u64) -> bool {
+        self.member_from[node as usize] <= now
+    }
+
+    /// Whether a node has to get a message: both it and the origin were there in time, and stayed.
+    fn owes(&self, message: &Message, node: u32) -> bool {
+        [message.origin, node].iter().all(|&of| self.is_member(of, message.submitted))
     }
 
     /// Pairs of a live node and a message of a live origin, where the message neither was delivered nor is known to be
@@ -91,15 +107,16 @@ impl Spread {
 
     /// How many live nodes `count`, summed over the messages of live origins that are asked for.
     fn pairs(&self, which: impl Fn(&Message) -> bool, count: impl Fn(&Message, u32) -> bool) -> u64 {
-        let live: Vec<u32> = (0..self.nodes).filter(|&node| !self.dead[node as usize]).collect();
-        let messages = self.messages.iter().filter(|message| !self.dead[message.origin as usize] && which(message));
-        messages.map(|message| live.iter().filter(|&&node| count(message, node)).count() as u64).sum()
+        let nodes = |message: &Message| {
+            (0..self.nodes).filter(|&node| count(message, node) && self.owes(message, node)).count()
+        };
+        self.messages.iter().filter(|message| which(message)).map(|message| nodes(message) as u64).sum()
     }
 
     /// Of all pairs of a message among `which` (counted from 0, in the order of submission) and a live node, the share
     /// where the node delivered the message.
     pub(super) fn reliability(&self, which: Range<usize>) -> Option<f64> {
-        let live: Vec<u32> = (0..self.nodes).filter(|&node| !self.dead[node as usize]).collect();
+        let live: Vec<u32> = (0..self.nodes).filter(|&node| self.member_from[node as usize] < NEVER).collect();
         let messages = self.messages.get(which)?;
         let delivered = |message: &Message| live.iter().filter(|&&node| message.delivered.has(node)).count();
         let pairs = messages.len() * live.len();
@@ -177,7 +194,7 @@ impl Spread {
         (needed > 0.0).then(|| self.copies as f64 / needed - 1.0)
     }
 
-    fn submitted(&mut self, at: u64, node: u32, id: MessageId) {
+    pub(super) fn submitted(&mut self, at: u64, node: u32, id: MessageId) {
         let bits = || Bits::new(self.nodes);
         let (delivered, told) = (bits(), bits());
         self.index.insert(id, self.messages.len());
@@ -186,8 +203,16 @@ impl Spread {
         self.messages.push(Message { origin: node, seq, submitted, hops: 0, latencies: Vec::new(), delivered, told });
     }
 
-    fn delivered(&mut self, at: u64, node: u32, id: MessageId, hops: u8) {
+    /// A copy of a message was sent.
+    pub(super) fn copied(&mut self, id: MessageId) {
+        self.copies += u64::from(self.index.contains_key(&id));
+    }
+
+    pub(super) fn delivered(&mut self, at: u64, node: u32, id: MessageId, hops: u8) {
         let Some(&index) = self.index.get(&id) else { return };
+        if !self.is_member(node, self.messages[index].submitted) {
+            return;
+        }
         let message = &mut self.messages[index];
         if message.delivered.set(node) {
             self.duplicates += 1;
@@ -212,7 +237,10 @@ impl Observer for Spread {
                 }
             }
             What::Spun { .. } | What::Endless => self.spins += 1,
-            What::Crashed => self.dead[step.node as usize] = true,
+            What::Crashed => self.member_from[step.node as usize] = NEVER,
+            What::Born { .. } if self.member_from[step.node as usize] == NEVER => {
+                self.member_from[step.node as usize] = step.at + JOINING;
+            }
             What::Sent { datagram, .. } if !self.index.is_empty() => {
                 let (index, copies) = (&self.index, &mut self.copies);
                 let class = classify(datagram, |id| *copies += u64::from(index.contains_key(&id)));
@@ -286,5 +314,22 @@ mod tests {
         assert_eq!(spread.missed(), 0, "the dead miss nothing");
         at(&mut spread, 13_000, 1, deliver(3, 1));
         assert_eq!(spread.gapped(), 0, "what comes after all is delivered");
+        let born = || What::Born {
+            id: NodeId(77),
+            incarnation: Incarnation(1),
+            restored: false,
+            durable: false,
+            redelivers: false,
+        };
+        at(&mut spread, 14_000, 2, born());
+        at(&mut spread, 14_000 + JOINING - 1, 0, submit(4));
+        at(&mut spread, 14_000 + JOINING, 0, submit(5));
+        assert!(!spread.is_member(2, 14_000 + JOINING - 1) && spread.is_member(2, 14_000 + JOINING));
+        at(&mut spread, 14_000 + JOINING, 2, deliver(4, 9));
+        at(&mut spread, 14_000 + JOINING, 2, deliver(2, 9));
+        // Nodes 0 and 1 lack two messages, the newcomer one: what it got of the past does not count, nor is it a duplicate.
+        assert_eq!((spread.missed(), spread.duplicates, spread.deliveries()), (5, 1, 3));
+        at(&mut spread, 15_000 + JOINING, 0, What::Crashed);
+        assert_eq!(spread.missed(), 0, "of the dead nobody misses anything");
     }
 }

@@ -120,13 +120,18 @@ impl Traffic {
         if class == Class::Control {
             *self.by_kinds.entry(kinds(datagram)).or_default() += 1;
         }
+        self.add(node, class, datagram.len());
+    }
+
+    /// Counts a datagram of so many bytes, whatever is in it.
+    pub fn add(&mut self, node: u32, class: Class, bytes: usize) {
         *match class {
             Class::Data => &mut self.data,
             Class::Probe => &mut self.probes,
             Class::Digest => &mut self.digests,
             Class::Control => &mut self.control,
         } += 1;
-        self.bytes += datagram.len() as u64 + IP_UDP;
+        self.bytes += bytes as u64 + IP_UDP;
         self.by_node[node as usize] += 1;
     }
 

@@ -174,9 +174,11 @@ fn what_cannot_be_done_is_refused() {
     refused("overlay --fail 1.0", "share");
     refused("demers --variant push-deaf-coin", "push-deaf-coin");
     refused("demers --fanout 65", "broadcast.fanout");
+    refused("demers --connection-limit 1", "--by cycles");
+    refused("demers --by cycles --nodes 5 --fanout 4", "--fanout");
+    refused("demers --tables --k 3", "--k");
     refused("compare", "later issue");
     refused("chaoss", "no experiment");
     refused("chaos --seeds 2 --trace x", "--seeds 1");
-    refused("chaos --seeds 1000000 --svg x.svg", "no picture");
     refused("replay --svg x.svg /nowhere/at/all", "no picture");
 }

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
 use crate::chaos::{Outcome, Plan, Request, Twin, differing, run as run_plan, run_traced};
+use crate::lab::plot;
 use crate::lab::report::{Report, Value};
 use crate::lab::{Common, Failure, progress};
 use crate::sim::{Faults, Lines};
@@ -67,7 +68,6 @@ impl TwinName {
 
 /// Runs the campaign.
 pub(super) fn run(options: &Options) -> Result<Report, Failure> {
-    options.common.refuse_picture()?;
     if options.trace.is_some() && options.seeds != 1 {
         return Err(Failure::Usage("--trace needs --seeds 1".into()));
     }
@@ -211,6 +211,8 @@ impl Campaign {
         report.add("trace_hash", Value::Text(format!("{:016x}", self.hash)), "");
         report.add("injected", Value::Counts(injected), "");
         report.add("exercised", Value::Counts(exercised), "");
+        let bars: Vec<(String, u64)> = self.faults.iter().map(|(fault, count)| (fault.name().into(), count)).collect();
+        report.svg = Some(plot::bars(&report.title, "faults injected, by the number of their digits", &bars));
         report.verdict = self.verdict(options);
         report
     }

@@ -7,7 +7,6 @@ mod broadcast;
 mod burst;
 mod chaos;
 mod demers;
-mod demers_paper;
 mod detect;
 mod glomers;
 mod graph;

@@ -40,6 +40,13 @@ pub enum Value {
     Flag(bool),
     /// A text.
     Text(String),
+    /// Rows of figures under the names of their columns.
+    Rows {
+        /// The names.
+        columns: Vec<&'static str>,
+        /// As many values as there are names, in each row.
+        rows: Vec<Vec<Self>>,
+    },
 }
 
 impl Report {
@@ -72,6 +79,11 @@ impl Report {
             table.push_str(format!("  {name:key$}  {figure:>value$}  {anchor}").trim_end());
             table.push('\n');
         }
+        for figure in &self.figures {
+            if let Value::Rows { columns, rows } = &figure.value {
+                table.push_str(&aligned(columns, rows));
+            }
+        }
         table
     }
 }
@@ -83,6 +95,7 @@ impl Figure {
                 .iter()
                 .map(|(name, count)| [format!("{}.{name}", self.key), count.to_string(), String::new()])
                 .collect(),
+            Value::Rows { .. } => Vec::new(),
             value => vec![[self.key.to_string(), value.to_string(), self.anchor.to_owned()]],
         }
     }
@@ -98,8 +111,30 @@ impl Value {
             ),
             Self::Flag(flag) => (*flag).into(),
             Self::Text(text) => text.as_str().into(),
+            Self::Rows { columns, rows } => rows.iter().map(|row| object(columns, row)).collect(),
         }
     }
+}
+
+fn object(columns: &[&str], row: &[Value]) -> serde_json::Value {
+    let cells = columns.iter().zip(row).map(|(column, cell)| ((*column).to_owned(), cell.json()));
+    serde_json::Value::Object(cells.collect())
+}
+
+/// Columns one beside the other, each as wide as it has to be.
+fn aligned(columns: &[&str], rows: &[Vec<Value>]) -> String {
+    let head = columns.iter().map(|column| (*column).to_owned()).collect();
+    let body = rows.iter().map(|row| row.iter().map(ToString::to_string).collect());
+    let lines: Vec<Vec<String>> = std::iter::once(head).chain(body).collect();
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let cells = line.iter().zip(&widths).map(|(cell, &width)| format!("  {cell:>width$}"));
+        text.push_str(cells.collect::<String>().trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 impl fmt::Display for Value {
@@ -107,11 +142,13 @@ impl fmt::Display for Value {
         match self {
             Self::Count(count) => count.fmt(f),
             Self::Measure(Some(measure)) if measure.abs() >= 100.0 => write!(f, "{measure:.0}"),
+            Self::Measure(Some(measure)) if *measure != 0.0 && measure.abs() < 0.01 => write!(f, "{measure:.1e}"),
             Self::Measure(Some(measure)) => write!(f, "{measure:.3}"),
             Self::Measure(None) => f.write_str("-"),
             Self::Counts(counts) => write!(f, "{counts:?}"),
             Self::Flag(flag) => flag.fmt(f),
             Self::Text(text) => f.write_str(text),
+            Self::Rows { rows, .. } => write!(f, "{} rows", rows.len()),
         }
     }
 }
@@ -132,5 +169,15 @@ mod tests {
             "a run\n  rmr            0.500  0.34 by a rival\n  p50_ms             -\n  injected.lost      3\n  \
              injected.cut       0\n"
         );
+    }
+
+    #[test]
+    fn rows_stand_under_their_columns() {
+        let mut report = Report::new("a table".into());
+        let row = |name: &str, residue| vec![Value::Text(name.into()), Value::Measure(Some(residue))];
+        let rows = vec![row("push", 0.18), row("pull", 0.000_004)];
+        report.add("rows", Value::Rows { columns: vec!["variant", "residue"], rows }, "");
+        assert_eq!(report.json(), r#"{"rows":[{"residue":0.18,"variant":"push"},{"residue":4e-6,"variant":"pull"}]}"#);
+        assert_eq!(report.table(), "a table\n  variant  residue\n     push    0.180\n     pull   4.0e-6\n");
     }
 }

@@ -13,6 +13,7 @@ mod graph;
 mod heal;
 mod joining;
 mod overlay;
+mod page;
 mod plot;
 mod progress;
 mod replay;
@@ -83,6 +84,8 @@ enum Experiment {
     Heal(heal::Options),
     /// The links as a graph, and what it is worth when most nodes die at once.
     Overlay(overlay::Options),
+    /// The standard set of all experiments, as one page with everybody's figures beside ours.
+    Report(page::Options),
     /// Runs the recording of a real node again.
     Replay(replay::Options),
     /// What graph the views of a peer sampling protocol make, and how soon they forget the dead.
@@ -93,7 +96,7 @@ enum Experiment {
 }
 
 /// Planned experiments, which arrive with the sub-protocols that they measure.
-const LATER: [&str; 6] = ["compare", "hostile", "order", "report", "resync", "scale"];
+const LATER: [&str; 5] = ["compare", "hostile", "order", "resync", "scale"];
 
 /// Why an experiment did not run, or did not succeed.
 #[derive(Debug)]
@@ -130,6 +133,7 @@ fn run(experiment: Experiment) -> Result<(), Failure> {
         Experiment::Heal(options) => show(&options.common.clone(), heal::run(&options)?),
         Experiment::Overlay(options) => show(&options.common.clone(), overlay::run(&options)?),
         Experiment::Demers(options) => show(&options.common.clone(), demers::run(&options)?),
+        Experiment::Report(options) => page::run(&options),
         Experiment::Replay(options) => show(&options.common.clone(), replay::run(&options)?),
         Experiment::Sampling(options) => show(&options.common.clone(), sampling::run(&options)?),
         Experiment::Other(words) => {

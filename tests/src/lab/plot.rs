@@ -93,7 +93,8 @@ struct Scale {
 
 impl Scale {
     fn linear(values: impl Iterator<Item = f64>) -> Self {
-        Self { low: 0.0, high: values.fold(f64::MIN_POSITIVE, f64::max), log: false }
+        let high = values.fold(0.0, f64::max);
+        Self { low: 0.0, high: if high > 0.0 { high } else { 1.0 }, log: false }
     }
 
     /// Whole powers of ten around the values.
@@ -113,8 +114,10 @@ impl Scale {
 
     fn ticks(&self) -> Vec<(f64, String)> {
         if !self.log {
-            let part = |tick: u32| f64::from(tick) / 4.0;
-            return (0..=4).map(|tick| (part(tick), label(part(tick) * self.high))).collect();
+            let step = round_step(self.high / 4.0);
+            let count = (self.high / step * (1.0 + 1e-9)) as u32;
+            let values = (0..=count).map(|tick| f64::from(tick) * step);
+            return values.map(|value| (value / self.high, label(value, step))).collect();
         }
         let span = self.high - self.low;
         (0..=span as u32).map(|step| (f64::from(step) / span, power(self.low + f64::from(step)))).collect()
@@ -196,7 +199,7 @@ fn open(title: &str, height: f64) -> String {
     for (row, line) in wrap(title).iter().enumerate() {
         let _ = write!(
             svg,
-            r#"<text x="{}" y="{}" text-anchor="middle">{}</text>"#,
+            r#"<text class="title" x="{}" y="{}" text-anchor="middle">{}</text>"#,
             WIDTH / 2.0,
             20.0 + LINE * row as f64,
             escape(line)
@@ -225,8 +228,17 @@ fn is_full(line: &str, word: &str) -> bool {
     !line.is_empty() && line.chars().count() + 1 + word.chars().count() > TITLE
 }
 
-fn label(value: f64) -> String {
-    if value >= 10.0 || value == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+/// 1, 2 or 5 times a power of ten, at most `step`.
+fn round_step(step: f64) -> f64 {
+    let power = 10_f64.powf(step.log10().floor());
+    let digit = [5.0, 2.0, 1.0].into_iter().find(|digit| digit * power <= step * (1.0 + 1e-9));
+    digit.unwrap_or(1.0) * power
+}
+
+/// With as many decimals as steps need.
+fn label(value: f64, step: f64) -> String {
+    let decimals = if step >= 1.0 { 0 } else { (-step.log10().floor()) as usize };
+    format!("{value:.decimals$}")
 }
 
 fn power(exponent: f64) -> String {
@@ -263,6 +275,17 @@ mod tests {
         assert_eq!(svg.matches("<circle").count(), 2);
         assert!(svg.contains(">0.01<"), "a tick between: {svg}");
         assert!(log_lines("t", "m", "s", &[]).ends_with("</svg>\n"), "nothing to draw");
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        let ticks = |high: f64| -> Vec<String> {
+            Scale::linear([high].into_iter()).ticks().into_iter().map(|(_, label)| label).collect()
+        };
+        assert_eq!(ticks(1.0), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(ticks(11.57), ["0", "2", "4", "6", "8", "10"]);
+        assert_eq!(ticks(203.0), ["0", "50", "100", "150", "200"]);
+        assert_eq!(ticks(0.0).len(), 6, "nothing to draw");
     }
 
     #[test]

@@ -182,8 +182,8 @@ fn add_figures(report: &mut Report, who: Who, sum: &Findings) {
     add("bytes_per_node_second", rate(sum.bytes), "goal ≤ 125 idle in Full, 200 in Sampled");
 }
 
-/// False positives against the number of slow members for a grid, else the share of survivors that know of a crash over
-/// time.
+/// False positives against the number of slow members for a grid; else the share of survivors that know of a crash over
+/// time; and where nobody crashes, the false positives.
 fn picture(options: &Options, cells: &[Slow], who: &[Who], results: &[Vec<Findings>], title: &str) -> String {
     let curve = |(who, cells): (&Who, Vec<(f64, f64)>)| Curve { name: format!("{who:?}"), points: cells };
     if options.grid {
@@ -194,6 +194,12 @@ fn picture(options: &Options, cells: &[Slow], who: &[Who], results: &[Vec<Findin
         };
         let curves: Vec<Curve> = who.iter().zip(results.iter().map(by_members)).map(curve).collect();
         return plot::lines(title, "slow members", "log₁₀ (1 + false positives)", &curves);
+    }
+    if options.crash == 0 {
+        let false_positives = |cells: &[Findings]| cells.iter().map(|found| found.false_positives).sum();
+        let counts: Vec<(String, u64)> =
+            who.iter().zip(results).map(|(who, cells)| (format!("{who:?}"), false_positives(cells))).collect();
+        return plot::bars(title, "false positives, by the number of their digits", &counts);
     }
     let over_time = |findings: &Vec<Findings>| {
         let mut known: Vec<f64> = findings.iter().flat_map(|found| found.knowledge.iter().copied()).collect();

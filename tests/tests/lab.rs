@@ -180,5 +180,4 @@ fn what_cannot_be_done_is_refused() {
     refused("compare", "later issue");
     refused("chaoss", "no experiment");
     refused("chaos --seeds 2 --trace x", "--seeds 1");
-    refused("replay --svg x.svg /nowhere/at/all", "no picture");
 }

@@ -79,9 +79,9 @@ struct Row {
     misses: f64,
 }
 
-/// All variants by the core, among 32 nodes, or 128; made once for all tests.
+/// All variants by the core, among 32 nodes, or 64; made once for all tests.
 static BY_CORE: LazyLock<HashMap<(String, u64), Row>> =
-    LazyLock::new(|| if is_long() { tables("--nodes 128 --runs 300") } else { tables("--nodes 32 --runs 200") });
+    LazyLock::new(|| if is_long() { tables("--nodes 64 --runs 300") } else { tables("--nodes 32 --runs 200") });
 
 const SPREADS: [&str; 3] = ["push", "pull", "push-pull"];
 
@@ -106,7 +106,7 @@ fn of<'a>(rows: &'a HashMap<(String, u64), Row>, variant: &str, k: u64) -> &'a R
 #[test]
 fn the_core_and_the_cycle_model_agree() {
     let by_cycles =
-        tables(if is_long() { "--by cycles --nodes 128 --runs 2000" } else { "--by cycles --nodes 32 --runs 2000" });
+        tables(if is_long() { "--by cycles --nodes 64 --runs 2000" } else { "--by cycles --nodes 32 --runs 2000" });
     for (key, core) in BY_CORE.iter() {
         let model = &by_cycles[key];
         let near = |a: f64, b: f64, tolerance: f64| (a - b).abs() <= tolerance * b;
@@ -184,7 +184,7 @@ fn connection_limits_help_pushes_and_hurt_pulls_and_hunting_makes_them_equal() {
             let law = |lambda: f64| (-lambda * push[1].traffic).exp();
             assert!((law(1.582)..law(1.0)).contains(&push[1].residue), "push {how} {k}");
             assert!(pull[1].residue > 3.0 * pull[0].residue && pull[2].residue < pull[1].residue, "pull {how} {k}");
-            assert!((push[2].residue / pull[2].residue - 1.0).abs() < 0.15, "both {how} {k}");
+            assert!((push[2].residue / pull[2].residue - 1.0).abs() < 0.25, "both {how} {k}");
         }
     }
 }

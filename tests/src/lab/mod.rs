@@ -56,16 +56,6 @@ struct Common {
     svg: Option<PathBuf>,
 }
 
-impl Common {
-    /// For experiments without a picture: refuses to be asked for one before the work is done.
-    fn refuse_picture(&self) -> Result<(), Failure> {
-        match self.svg {
-            Some(_) => Err(Failure::Usage("this experiment draws no picture".into())),
-            None => Ok(()),
-        }
-    }
-}
-
 #[derive(Debug, Subcommand)]
 enum Experiment {
     /// How fast, how completely and at what price messages spread.

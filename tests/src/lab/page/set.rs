@@ -234,3 +234,22 @@ pub(super) const RUNS: &[Run] = &[
         "chaos --seeds 1 --nodes 2..6 --seconds 3",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::lab::Lab;
+
+    #[test]
+    fn all_runs_have_names_of_their_own_and_options_that_there_are() {
+        for (i, run) in RUNS.iter().enumerate() {
+            assert!(RUNS[..i].iter().all(|other| other.name != run.name), "{}", run.name);
+            for words in [run.words, run.quick] {
+                Lab::try_parse_from(format!("lab {words} --seed 1").split(' ')).expect(words);
+                assert!(words.starts_with(run.experiment()), "{words}");
+            }
+        }
+    }
+}

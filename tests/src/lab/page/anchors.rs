@@ -208,7 +208,6 @@ pub(super) const ANCHORS: &[Anchor] = &[
     anchor(Rival, &["detect-1000"], "all_know_s", AtMost(120.0), FOCA),
     anchor(Floor, &["detect-1000"], "all_know_s", AtMost(10.0), OURS),
     anchor(Goal, &["detect-1000"], "all_know_s", AtMost(8.0), OURS),
-    anchor(Goal, CRASHES, "bytes_per_node_second", AtMost(125.0), "set for idle nodes"),
     anchor(Rival, &["detect-slow"], "false_positives_to_swim", AtMost(0.015), LIFEGUARD),
     anchor(Floor, &["detect-slow"], "false_positives_to_swim", AtMost(0.01), OURS),
     anchor(Goal, &["detect-slow"], "false_positives", Is(0.0), OURS),

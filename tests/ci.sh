@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-steps_quick=(fmt lint doc test nostd firmware lab bench fuzz)
-steps_long=(fmt lint doc test nostd firmware lab_long paper_long bench fuzz_long)
+steps_quick=(fmt lint doc test nostd firmware lab compare bench fuzz)
+steps_long=(fmt lint doc test nostd firmware lab_long paper_long compare_long bench fuzz_long)
 
 usage() {
   cat <<'END'
@@ -21,6 +21,7 @@ usage: tests/ci.sh quick | long | STEP...
   nostd     the core builds for a Cortex-M3
   firmware  the core runs on an emulated Cortex-M3, and leaves the same trace as on this machine
   lab       small experiments: no message missed, no healthy member accused, no violation
+  compare   beside iroh-gossip and foca at 30 nodes: ours misses nothing, and sends the fewest bytes
   bench     instructions per frame, submission, delivery and copy: none over 3 % more than the committed baseline
   fuzz      20 seconds of each fuzz target
 END
@@ -75,6 +76,23 @@ step_paper_long() {
     --test paper_heal --test paper_overlay --test paper_sampling --test churn --test tree_laws
 }
 
+step_compare() {
+  # Optimized, as the program is: so the rivals are built once.
+  cargo test --release --locked -p gossip-peers
+  compare --nodes 30 --forged 20000
+}
+
+step_compare_long() {
+  local nodes loss senders
+  for nodes in 100 500; do
+    for loss in 0 0.05 0.1; do
+      for senders in one random; do
+        compare --nodes "$nodes" --loss "$loss" --senders "$senders" --no-instructions --forged 0
+      done
+    done
+  done
+}
+
 step_bench() { cargo bench --locked -p gossip-tests --bench core -- --check; }
 
 step_fuzz() { fuzz_all 20; }
@@ -95,6 +113,18 @@ lab() {
       .violations == 0 and (.injected |
         [.lost, .duplicated, .reordered, .corrupted, .cut, .crash, .restart_kept, .restart_empty] | all(. > 0))
     end' >/dev/null || { echo "lab $*: failed"; return 1; }
+}
+
+# This library beside its rivals, in the same run: first in what is missed and in bytes.
+compare() {
+  local out
+  echo "compare $*"
+  out=$(cargo run --release --locked --quiet -p gossip-peers --bin compare -- "$@" --json | tail -n 1)
+  echo "$out" | jq --compact-output 'del(.accounting)'
+  echo "$out" | jq --exit-status '
+    def first: . as $all | [.ours, .ours_sealed] | all(.missed == 0 and
+      .bytes_per_delivery <= ([$all.iroh, $all.foca, $all.foca_eager] | map(.bytes_per_delivery) | min));
+    first and (.designed | first)' >/dev/null || { echo "compare $*: failed"; return 1; }
 }
 
 # New inputs go to a folder of their own, so that a run does not change the tree.

@@ -177,7 +177,8 @@ fn what_cannot_be_done_is_refused() {
     refused("demers --connection-limit 1", "--by cycles");
     refused("demers --by cycles --nodes 5 --fanout 4", "--fanout");
     refused("demers --tables --k 3", "--k");
-    refused("compare", "later issue");
+    refused("hostile", "later issue");
+    refused("compare", "gossip-peers");
     refused("chaoss", "no experiment");
     refused("chaos --seeds 2 --trace x", "--seeds 1");
 }

@@ -1,0 +1,5 @@
+//! `compare`: see `compare --help`.
+
+fn main() -> std::process::ExitCode {
+    gossip_peers::main()
+}

@@ -258,13 +258,14 @@ impl Plan {
     /// How long after the last fault everything must be whole again.
     ///
     /// A contact is retried within the cap, and the nodes on the way need some rounds of probes and repairs; a clock that was
-    /// set back stands still, as the core sees it, until it has caught up (`clock_lag`). Where large messages take turns, in small
-    /// stores or within a budget, what does not come may not be told before the horizon.
+    /// set back stands still, as the core sees it, until it has caught up (`clock_lag`). Where repairs wait for a budget, or large
+    /// messages take turns in small stores, what does not come may not be told before the horizon; and what became known
+    /// while it was waited for, not before another one.
     #[must_use]
     pub fn heal_bound(&self, clock_lag: u64) -> u64 {
         let Timing { retry_cap, beat_period, repair_period, .. } = self.preset.config(id(0)).timing;
-        let takes_turns = self.large && (self.small || self.budget.is_some());
-        let last = if takes_turns { self.horizon() } else { Duration::ZERO };
+        let waits = self.budget.is_some() || self.large && self.small;
+        let last = if waits { 2 * self.horizon() } else { Duration::ZERO };
         let rounds = 2 * retry_cap + 20 * beat_period + 40 * repair_period + Duration::from_secs(10) + last;
         u64::try_from(rounds.as_micros()).unwrap_or(u64::MAX).saturating_add(clock_lag)
     }

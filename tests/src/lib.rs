@@ -3,6 +3,7 @@
 pub mod chaos;
 pub mod check;
 pub mod glomers;
+pub mod heap;
 pub mod lab;
 pub mod plumtree;
 pub mod sim;

@@ -4,8 +4,6 @@
 //! Every call of the core is measured by itself; what the core hands out is dropped before the measurement ends, so
 //! that what it held is counted as the core's for as long as it could be.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -15,44 +13,8 @@ use gossip_core::{
     Broadcast, Config, Durability, Feedback, Gossip, Instant, NodeId, Order, Record, Rounds, Scope, Security, Spread,
     Stop, StoredRecord, Table,
 };
+use gossip_tests::heap::{self, Counting};
 use gossip_tests::sim::rng::Rng;
-
-/// Counts what the present thread allocates.
-struct Counting;
-
-thread_local! {
-    /// Allocations so far.
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-    /// Bytes allocated and not freed.
-    static LIVE: Cell<i64> = const { Cell::new(0) };
-}
-
-fn count(allocations: u64, bytes: i64) {
-    ALLOCATIONS.set(ALLOCATIONS.get() + allocations);
-    LIVE.set(LIVE.get() + bytes);
-}
-
-// SAFETY: every call is passed to the system's allocator unchanged, which keeps the contract; the counters are
-// thread-local cells without destructor, so counting neither allocates nor unwinds.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(1, layout.size() as i64);
-        // SAFETY: the caller's promise about `layout` is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(0, -(layout.size() as i64));
-        // SAFETY: the caller's promise about `pointer` and `layout` is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(1, size as i64 - layout.size() as i64);
-        // SAFETY: the caller's promise about `pointer`, `layout` and `size` is passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -96,9 +58,9 @@ impl Node {
         config.started_at = 1;
         configure(&mut config);
         let bytes_max = config.limits.bytes() as i64;
-        let before = LIVE.get();
+        let before = heap::live();
         let gossip = Gossip::new(config, [index as u8; 32], Instant::ZERO).expect("the configuration is right");
-        let live = LIVE.get() - before;
+        let live = heap::live() - before;
         let node = Self {
             gossip,
             live,
@@ -118,9 +80,9 @@ impl Node {
         small(&mut config);
         let bytes_max = config.limits.bytes() as i64;
         let records = self.records.iter().map(|((table, key), value)| StoredRecord { table: *table, key, value });
-        let before = LIVE.get();
+        let before = heap::live();
         let gossip = Gossip::restore(config, [index as u8 + 100; 32], now, records).expect("its own records");
-        let live = LIVE.get() - before;
+        let live = heap::live() - before;
         let stored = self.records.keys().filter(|(table, _)| *table == Table::Messages).count();
         let lost = stored - gossip.messages().count();
         let node = Self {
@@ -137,10 +99,10 @@ impl Node {
     }
 
     fn call<T>(&mut self, verb: impl FnOnce(&mut Gossip) -> T) -> T {
-        let (allocations, live) = (ALLOCATIONS.get(), LIVE.get());
+        let (allocations, live) = (heap::allocations(), heap::live());
         let answer = verb(&mut self.gossip);
-        self.allocations += ALLOCATIONS.get() - allocations;
-        self.live += LIVE.get() - live;
+        self.allocations += heap::allocations() - allocations;
+        self.live += heap::live() - live;
         self.judge();
         answer
     }
@@ -357,11 +319,11 @@ fn play(cluster: &mut Cluster) {
 
 #[test]
 fn the_counter_counts() {
-    let before = (ALLOCATIONS.get(), LIVE.get());
+    let before = (heap::allocations(), heap::live());
     let text = vec![0_u8; 1_000];
-    assert_eq!((ALLOCATIONS.get() - before.0, LIVE.get() - before.1), (1, 1_000));
+    assert_eq!((heap::allocations() - before.0, heap::live() - before.1), (1, 1_000));
     drop(text);
-    assert_eq!(LIVE.get(), before.1);
+    assert_eq!(heap::live(), before.1);
 }
 
 #[test]

@@ -38,8 +38,8 @@
 //!
 //! A page makes its reader walk its own table once; a `Pull` costs at most [`WORK_MAX`] look-ups. A `Pull` names at most
 //! [`RANGES_MAX`] ranges, the first hole of each origin before any other; what did not fit comes first when the same link is
-//! asked again. Answers wait in `2 × links` places, for one link in no more than
-//! are free, and are dropped beyond (the asker asks again). A lost datagram costs one
+//! asked again. Answers wait in `2 × links` places, those for one link in no more than are free, and are dropped
+//! beyond (the asker asks again). A lost datagram costs one
 //! turn.
 //!
 //! # Sources, and where this differs

@@ -22,8 +22,8 @@
 //! of a network dies at once, that is known after two late beats instead of a whole round of them.
 //!
 //! Any sign of life, from the subject itself or by a witness, closes the case. A suspect is probed now and then. A case
-//! about an accusation closes with the subject's own answer, which carries its status, or the accusation is believed. A
-//! suspect of which a later life is known does not become one: the link ends at once.
+//! about an accusation closes with the subject's own answer, which carries its status, or the accusation is believed. Where
+//! a later life of the subject is known, the link ends with the suspicion: witnesses would hear that one.
 //!
 //! # Bounds
 //!

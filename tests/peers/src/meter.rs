@@ -4,46 +4,9 @@
 //! did. Instructions are counted from outside, by callgrind, which looks only at what happens within
 //! [`metered`](Meter::metered): the simulator's own work is in no figure.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::hint::black_box;
 
-/// Counts what the present thread allocates.
-struct Counting;
-
-thread_local! {
-    /// Allocations so far.
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-    /// Bytes allocated and not freed.
-    static LIVE: Cell<i64> = const { Cell::new(0) };
-}
-
-fn count(allocations: u64, bytes: i64) {
-    ALLOCATIONS.set(ALLOCATIONS.get() + allocations);
-    LIVE.set(LIVE.get() + bytes);
-}
-
-// SAFETY: every call is passed to the system's allocator unchanged, which keeps the contract; the counters are
-// thread-local cells without destructor, so counting neither allocates nor unwinds.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(1, layout.size() as i64);
-        // SAFETY: the caller's promise about `layout` is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(0, -(layout.size() as i64));
-        // SAFETY: the caller's promise about `pointer` and `layout` is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(1, size as i64 - layout.size() as i64);
-        // SAFETY: the caller's promise about `pointer`, `layout` and `size` is passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use gossip_tests::heap::{self, Counting};
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -60,10 +23,10 @@ pub struct Meter {
 impl Meter {
     /// Does `work`, and counts what it allocates, frees and keeps.
     pub fn metered<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        let (allocations, live) = (ALLOCATIONS.get(), LIVE.get());
+        let (allocations, live) = (heap::allocations(), heap::live());
         let result = on_the_meter(work);
-        self.allocations += ALLOCATIONS.get() - allocations;
-        self.live += LIVE.get() - live;
+        self.allocations += heap::allocations() - allocations;
+        self.live += heap::live() - live;
         result
     }
 }
